@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+# One non-recursive Makefile. `make demo` and `make check` install what they miss.
+#
+#   make             build/vmpoke, build/libvmpoke.a
+#   make demo        boot the test guest and rewrite its hot code while it runs
+#   make test        unit tests only (no KVM)
+#   make check       everything: unit, sanitizers, integration, style, layers
+#   make bench       ratios measured side by side
+#   make install     DESTDIR=, PREFIX=/usr/local
+#   V=1              show the commands
+#   SAN=address,undefined or SAN=thread   build with sanitizers, in a folder of its own
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+AR := $(if $(filter default,$(origin AR)),ar,$(AR))
+
+comma := ,
+SAN ?=
+OUT := build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+
+ifeq ($(V),1)
+  Q :=
+else
+  Q := @
+endif
+say = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wmissing-prototypes -Wstrict-prototypes \
+	-Wvla -Wpointer-arith
+CPPFLAGS += -D_GNU_SOURCE -DVP_VERSION='"$(VERSION)"' -Iinclude -Ipatcher -I.
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -pthread
+override LDFLAGS += -pthread
+LDLIBS := -lZydis -lelf -ljansson
+ifneq ($(SAN),)
+  override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+  override LDFLAGS += -fsanitize=$(SAN)
+endif
+
+# --- what is built from what -------------------------------------------------
+
+lib_src := $(wildcard patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
+	patcher/hotfix/*.c patcher/target/*.c)
+vmm_src := $(wildcard vmm/*.c)
+cli_src := $(wildcard patcher/cli/*.c)
+unit_src := $(wildcard tests/unit/test_*.c)
+unit_help_src := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
+rig_src := $(wildcard tests/integration/*.c)
+
+objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+LIB := $(OUT)/libvmpoke.a
+BIN := $(OUT)/vmpoke
+GUEST := build/guest/testguest.elf
+UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
+RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
+
+.PHONY: all demo test check bench install clean deps test-bins tests-all format format-check \
+	lint layers
+all: $(BIN) $(LIB) $(GUEST)
+
+deps:
+	@.ci/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	$(OUT)/vmpoke demo --vcpus 4 --pokes 5000
+
+test: deps
+	@$(MAKE) --no-print-directory test-bins
+	@tests/run.sh unit
+
+check: deps
+	@tests/run.sh all
+
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@echo 'bench: nothing to compare yet; `vmpoke demo --strategy int3|stop --json` prints poke_us'
+
+test-bins: $(UNIT_BINS)
+tests-all: all $(UNIT_BINS) $(RIG_BINS)
+
+$(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(LIB): $(call objs,$(lib_src))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_src) $(vmm_src)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson
+
+# --- the test guest ----------------------------------------------------------
+
+include guest/guest.mk
+
+# --- install -----------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+		$(DESTDIR)$(PREFIX)/include/vmpoke $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/vmpoke
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libvmpoke.a
+	install -m 644 include/vmpoke/*.h $(DESTDIR)$(PREFIX)/include/vmpoke/
+	install -m 644 docs/vmpoke.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmpoke.1
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/vmpoke.pc.in \
+		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc
+
+# --- style -------------------------------------------------------------------
+
+all_c := $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' 2>/dev/null)
+
+format:
+	clang-format -i $(all_c)
+format-check:
+	clang-format --dry-run --Werror $(all_c)
+layers:
+	.ci/layers.sh
+
+clean:
+	rm -rf build
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
