@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The poke engine: replace instructions of a running guest.
+ *
+ * A batch is any number of sites, applied together. All checks are made before
+ * any write. See docs/protocol.md for the protocol and its obligations S1-S10.
+ *
+ * Threads: one engine may be used by many threads; batches are serialized by the
+ * target's lock. Nothing here may be called from a trap sink or a phase callback.
+ */
+#ifndef VMPOKE_POKE_H
+#define VMPOKE_POKE_H
+
+#include <vmpoke/target.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vp_engine;
+
+/* What a vCPU does that runs into the int3 while a batch is in flight. */
+enum vp_resume {
+	VP_RESUME_PARK,	   /* wait for the new instruction, then run it: always right */
+	VP_RESUME_EMULATE, /* do the new nop/jmp/call/ret/jcc/mov-imm on the registers */
+	VP_RESUME_FIXUP,   /* go on at vp_site.fixup */
+};
+
+/* One instruction to replace. */
+struct vp_site {
+	vp_gva addr;
+	uint8_t len;			/* of both old and new, 1..VP_INSN_MAX */
+	uint8_t old_bytes[VP_INSN_MAX]; /* what must stand there now: one whole instruction */
+	uint8_t new_bytes[VP_INSN_MAX]; /* one whole instruction of the same length */
+	enum vp_resume resume;
+	vp_gva fixup; /* for VP_RESUME_FIXUP: executable guest text, outside every site */
+};
+
+enum vp_strategy {
+	VP_STRATEGY_INT3, /* int3 / tail / head; the guest keeps running */
+	VP_STRATEGY_STOP, /* stop every vCPU, write, resume (S9) */
+};
+
+/* The steps of a batch, as told to a phase callback, in this order. */
+enum vp_phase {
+	VP_PHASE_PLANNED,     /* all checks passed; nothing written yet */
+	VP_PHASE_CAPPED,      /* int3 on every head, sync 1 done */
+	VP_PHASE_TAILED,      /* new tails, sync 2 done (or not needed) */
+	VP_PHASE_APPLIED,     /* new heads, sync 3 done, table retired */
+	VP_PHASE_ROLLED_BACK, /* the old bytes stand again; the batch failed */
+};
+
+struct vp_poke_opts {
+	enum vp_strategy strategy;
+	bool dry_run;		 /* make every check, write nothing */
+	int vcpu;		 /* whose page tables translate; < 0: any in 64-bit mode */
+	unsigned int timeout_ms; /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
+	int64_t when;		 /* kept in the record: seconds since 1970 */
+	const char *note;	 /* kept in the record, at most 63 bytes; may be NULL */
+	void (*phase)(void *arg, enum vp_phase phase); /* on the calling thread; may be NULL */
+	void *phase_arg;
+};
+
+#define VP_TIMEOUT_MS 5000u
+#define VP_POKE_OPTS_INIT  \
+	{                  \
+		.vcpu = -1 \
+	}
+
+struct vp_poke_result {
+	uint64_t id;	    /* names the batch for vp_revert(); 0 after a dry run */
+	size_t sites;	    /* sites checked or written */
+	unsigned int syncs; /* rounds of "every vCPU has serialized" that it took */
+	ptrdiff_t bad_site; /* on error: index of the site at fault, or -1 */
+};
+
+/* What the engine has counted since it was made. */
+struct vp_poke_stats {
+	uint64_t batches; /* applied, reverts included */
+	uint64_t sites;	  /* written by those */
+	uint64_t syncs;
+	uint64_t rollbacks;
+	struct {
+		uint64_t fixup, emulate, park, late, foreign;
+	} bp_exits;
+};
+
+/* An applied batch. Pointers are valid during the callback only. */
+struct vp_record {
+	uint64_t id;
+	enum vp_strategy strategy;
+	int64_t when;
+	const char *note;
+	const struct vp_site *sites; /* as applied, sorted by address */
+	size_t nsites;
+};
+
+/*
+ * Make an engine for @target (borrowed; must outlive the engine) and register its
+ * trap sink. One engine a target. -ENOMEM, -EBUSY (the target has one already).
+ */
+int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_err *err);
+
+/* Free the engine. The patches stay in the guest. NULL is fine. */
+void vp_engine_free(struct vp_engine *engine);
+
+/*
+ * Apply a batch. @sites is copied. @result may be NULL.
+ *
+ * On error not one byte of the guest differs from before, and @err says which site and why:
+ *  -EINVAL     a site is malformed: length, bytes that do not decode to exactly one
+ *              instruction each, overlap, a fixup outside text, a rule that cannot emulate
+ *  -EFAULT     an address that is not mapped, or not executable, or not RAM
+ *  -ESTALE     other bytes stand there than old_bytes
+ *  -EBUSY      a foreign int3 stands there; pages are being logged; an unfinished batch
+ *  -EAGAIN     the guest changed the bytes while we did: rolled back
+ *  -ETIMEDOUT  a vCPU did not answer in time: rolled back
+ *  -EIO        the exception: the guest overwrote a site of ours in the very last step; the other
+ *              sites are applied and recorded
+ *  -EOPNOTSUPP no vCPU in 64-bit mode with paging; no trap route (use VP_STRATEGY_STOP)
+ *  -ENOMEM
+ */
+int vp_poke(struct vp_engine *engine, const struct vp_site *sites, size_t nsites,
+	    const struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err);
+
+/*
+ * Take back an applied batch: put its old bytes back, by the same protocol with
+ * resume rule park. @id 0: the newest. Errors as vp_poke(), and
+ *  -ENOENT  no such batch is applied
+ *  -EBUSY   a newer batch touches the same bytes: revert that one first
+ *  -ESTALE  somebody else changed the bytes meanwhile
+ */
+int vp_revert(struct vp_engine *engine, uint64_t id, const struct vp_poke_opts *opts,
+	      struct vp_poke_result *result, struct vp_err *err);
+
+/*
+ * A batch that a vCPU did not answer keeps its sites guarded until that vCPU does. Every call above
+ * finishes it first; a VMM also calls this now and then. 0: nothing is left. -EBUSY: still waiting.
+ */
+int vp_engine_settle(struct vp_engine *engine, unsigned int timeout_ms, struct vp_err *err);
+
+/* Call @fn for each applied batch, oldest first, until it returns non-zero; return that. */
+int vp_engine_records(struct vp_engine *engine, int (*fn)(void *arg, const struct vp_record *rec),
+		      void *arg);
+
+/* Copy the counters. Any thread, any time. */
+void vp_engine_stats(struct vp_engine *engine, struct vp_poke_stats *out);
+
+/*
+ * Read @len bytes of guest memory at a guest-virtual address as vCPU @vcpu sees it
+ * (< 0: any). All or nothing: -EFAULT if a byte is unmapped.
+ */
+int vp_engine_read(struct vp_engine *engine, int vcpu, vp_gva addr, void *buf, size_t len,
+		   struct vp_err *err);
+
+/* Names for people and JSON: "int3", "stop"; "park", ...; "capped", ... */
+const char *vp_strategy_name(enum vp_strategy s);
+const char *vp_resume_name(enum vp_resume r);
+const char *vp_phase_name(enum vp_phase p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMPOKE_POKE_H */

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A target is a running guest behind one table of operations. The poke engine
+ * knows nothing else of the guest, and the target knows nothing of the engine
+ * but the trap sink that the engine registers with it.
+ */
+#ifndef VMPOKE_TARGET_H
+#define VMPOKE_TARGET_H
+
+#include <vmpoke/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vp_target;
+
+/* What a vCPU does next after a #BP exit. See docs/protocol.md, "The trap decision". */
+enum vp_verdict {
+	VP_VERDICT_RESUME,  /* go on with trap->regs, which the sink may have changed */
+	VP_VERDICT_PARK,    /* wait for the next unpark(), then run again at trap->rip */
+	VP_VERDICT_FOREIGN, /* not ours: give the guest its #BP */
+};
+
+/* One #BP exit, seen on the vCPU's own thread. */
+struct vp_trap {
+	unsigned int vcpu;
+	vp_gva rip;		 /* the address of the int3 itself, not of the byte after it */
+	struct vp_paging paging; /* of this vCPU, now */
+	struct vp_regs regs;	 /* in and out; regs.rip equals rip on entry */
+};
+
+/*
+ * Who is asked about a #BP exit: the engine. Called on vCPU threads, several at
+ * once, never with the target's lock held. Must not block.
+ */
+struct vp_trap_sink {
+	enum vp_verdict (*handle)(void *arg, struct vp_trap *trap);
+	void *arg;
+};
+
+/*
+ * The operations. All return 0 or -errno and then fill @err (may be NULL).
+ *
+ * "Locked" operations are called between lock() and unlock(), by one thread.
+ */
+struct vp_target_ops {
+	const char *name;	/* "local", "fake", ... */
+	const char *serializer; /* how sync() is done: "kick", ... */
+
+	/*
+	 * The lock over both guest text and vCPU topology (S10): while it is held no
+	 * vCPU appears or vanishes and no other batch runs.
+	 */
+	int (*lock)(struct vp_target *t, struct vp_err *err);
+	void (*unlock)(struct vp_target *t);
+
+	/*
+	 * Read and write guest RAM at a guest-physical address. -EFAULT if any byte
+	 * lies outside RAM (then nothing is written). read() may be called at any time, from any
+	 * thread; write() is locked, except that the trap sink writes the stack of the vCPU
+	 * it was called for. Bytes are copied one by one: nothing is promised of their order.
+	 */
+	int (*read)(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
+	int (*write)(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
+		     struct vp_err *err);
+
+	/*
+	 * Locked. Store the single byte @value atomically if @expect stands there,
+	 * with release order; -EAGAIN if another byte stands there.
+	 */
+	int (*swap_head)(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
+			 struct vp_err *err);
+
+	/*
+	 * Locked. May guest text be written from outside now? -EBUSY while a memslot
+	 * logs dirty pages (a migration runs) that our writes would not show up in.
+	 */
+	int (*writable)(struct vp_target *t, struct vp_err *err);
+
+	/*
+	 * Locked. Hold one vCPU out of the guest and tell its paging registers, so that
+	 * the page tables it uses stay in use while they are walked; release() lets it
+	 * go on. @vcpu < 0: any vCPU that runs in 64-bit mode with paging. -ENOENT: no such vCPU.
+	 */
+	int (*hold)(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err);
+	void (*release)(struct vp_target *t);
+
+	/*
+	 * Locked. arm(): when it returns 0, no vCPU can execute an int3 without a #BP
+	 * exit. disarm() may be lazy: an exit more than needed is harmless.
+	 */
+	int (*arm)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+	void (*disarm)(struct vp_target *t);
+
+	/*
+	 * Locked. sync(): when it returns 0, every vCPU has executed a serializing
+	 * instruction after the call began, or will before its next guest instruction.
+	 * -ETIMEDOUT: some vCPU did not answer within @timeout_ms.
+	 */
+	int (*sync)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+
+	/*
+	 * Locked. quiesce(): when it returns 0, every call of the trap sink that had
+	 * begun before quiesce() was called has returned and its verdict was carried out (S4).
+	 */
+	int (*quiesce)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+
+	/* Locked. Wake every parked vCPU; it runs again at the address where it trapped. */
+	void (*unpark)(struct vp_target *t);
+
+	/*
+	 * Locked. stop(): hold every vCPU out of the guest, outside any trap handling.
+	 * resume(): let them go on; each serializes first. A failed stop() holds nobody.
+	 */
+	int (*stop)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+	void (*resume)(struct vp_target *t);
+};
+
+/* Targets embed this as their first member. */
+struct vp_target {
+	const struct vp_target_ops *ops;
+	struct vp_trap_sink sink; /* set by the engine, under the lock, before the first arm() */
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMPOKE_TARGET_H */
