@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The engine's life, its public calls, and the records of what was applied. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/internal.h"
+
+const char *vp_strategy_name(enum vp_strategy s)
+{
+	return s == VP_STRATEGY_STOP ? "stop" : "int3";
+}
+
+const char *vp_resume_name(enum vp_resume r)
+{
+	switch (r) {
+	case VP_RESUME_EMULATE:
+		return "emulate";
+	case VP_RESUME_FIXUP:
+		return "fixup";
+	case VP_RESUME_PARK:
+		break;
+	}
+	return "park";
+}
+
+const char *vp_phase_name(enum vp_phase p)
+{
+	static const char *const names[] = {
+		[VP_PHASE_PLANNED] = "planned",		[VP_PHASE_CAPPED] = "capped",
+		[VP_PHASE_TAILED] = "tailed",		[VP_PHASE_APPLIED] = "applied",
+		[VP_PHASE_ROLLED_BACK] = "rolled-back",
+	};
+
+	return names[p];
+}
+
+/* --- life -------------------------------------------------------------------- */
+
+int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_err *err)
+{
+	struct vp_engine *e = calloc(1, sizeof(*e));
+	int rc;
+
+	if (!e)
+		return vp_err_set(err, -ENOMEM, "no memory for a poke engine");
+	e->target = target;
+	e->next_id = 1;
+	rc = target->ops->lock(target, err);
+	if (!rc) {
+		if (target->sink.handle)
+			rc = vp_err_set(err, -EBUSY, "target %s has a poke engine already",
+					target->ops->name);
+		else
+			target->sink = (struct vp_trap_sink){ vp_trap_handle, e };
+		target->ops->unlock(target);
+	}
+	if (rc) {
+		free(e);
+		return rc;
+	}
+	*out = e;
+	return 0;
+}
+
+void vp_engine_free(struct vp_engine *e)
+{
+	struct vp_target *t;
+
+	if (!e)
+		return;
+	t = e->target;
+	if (!t->ops->lock(t, NULL)) {
+		t->sink = (struct vp_trap_sink){ NULL, NULL };
+		t->ops->quiesce(t, VP_TIMEOUT_MS, NULL);
+		t->ops->unlock(t);
+	}
+	for (size_t i = 0; i < e->napplied; i++) {
+		if (e->applied[i] == e->unfinished)
+			e->unfinished = NULL;
+		vp_batch_free(e->applied[i]);
+	}
+	vp_batch_free(e->unfinished);
+	vp_batch_free(e->retired);
+	free(e->applied);
+	free(e);
+}
+
+/* --- records (under the target's lock) --------------------------------------- */
+
+/* Room for one more record, before anything is written: an applied batch is never forgotten. */
+static int records_reserve(struct vp_engine *e, struct vp_err *err)
+{
+	size_t room = e->applied_room ? 2 * e->applied_room : 16;
+	struct vp_batch **p;
+
+	if (e->napplied < e->applied_room)
+		return 0;
+	p = reallocarray(e->applied, room, sizeof(*p));
+	if (!p)
+		return vp_err_set(err, -ENOMEM, "no memory to record the batch");
+	e->applied = p;
+	e->applied_room = room;
+	return 0;
+}
+
+static void records_add(struct vp_engine *e, struct vp_batch *b)
+{
+	b->rec.id = e->next_id++;
+	e->applied[e->napplied++] = b;
+}
+
+static void records_remove(struct vp_engine *e, size_t at)
+{
+	vp_batch_free(e->applied[at]);
+	e->napplied--;
+	memmove(&e->applied[at], &e->applied[at + 1], (e->napplied - at) * sizeof(e->applied[0]));
+}
+
+static bool batches_overlap(const struct vp_batch *a, const struct vp_batch *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t j = 0; j < b->n; j++)
+			if (vp_slots_overlap(&a->slots[i], &b->slots[j]))
+				return true;
+	return false;
+}
+
+/* Which record is to be reverted, and may it be? */
+static int records_find(struct vp_engine *e, uint64_t id, size_t *at, struct vp_err *err)
+{
+	size_t i = e->napplied;
+
+	if (!i)
+		return vp_err_set(err, -ENOENT, "nothing is applied: there is nothing to revert");
+	if (!id)
+		id = e->applied[i - 1]->rec.id;
+	while (i-- && e->applied[i]->rec.id != id)
+		;
+	if (i == SIZE_MAX)
+		return vp_err_set(err, -ENOENT, "no batch %llu is applied; see `status`",
+				  (unsigned long long)id);
+	for (size_t j = e->napplied - 1; j > i; j--)
+		if (batches_overlap(e->applied[i], e->applied[j]))
+			return vp_err_set(err, -EBUSY,
+					  "batch %llu touches the same bytes and is newer: revert "
+					  "that one first",
+					  (unsigned long long)e->applied[j]->rec.id);
+	*at = i;
+	return 0;
+}
+
+/* --- the public calls -------------------------------------------------------- */
+
+static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		       struct vp_poke_result *res, struct vp_err *err)
+{
+	size_t n = b->n;
+	int rc;
+
+	if (opts->phase)
+		opts->phase(opts->phase_arg, VP_PHASE_PLANNED);
+	rc = opts->strategy == VP_STRATEGY_STOP ? vp_batch_stop(e, b, opts, res, err)
+						: vp_batch_int3(e, b, opts, res, err);
+	if (!rc) {
+		atomic_fetch_add_explicit(&e->stats.batches, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&e->stats.sites, n, memory_order_relaxed);
+	}
+	return rc;
+}
+
+/* What both directions begin with. The caller holds the lock. */
+static int may_write(struct vp_engine *e, const struct vp_poke_opts *opts,
+		     struct vp_poke_result *res, struct vp_err *err)
+{
+	int rc = vp_batch_settle(e, opts->timeout_ms, res, err);
+
+	if (!rc)
+		rc = e->target->ops->writable(e->target, err);
+	return rc ? rc : records_reserve(e, err);
+}
+
+static struct vp_poke_opts with_defaults(const struct vp_poke_opts *opts)
+{
+	struct vp_poke_opts o = opts ? *opts : (struct vp_poke_opts)VP_POKE_OPTS_INIT;
+
+	if (!o.timeout_ms)
+		o.timeout_ms = VP_TIMEOUT_MS;
+	return o;
+}
+
+static int poke_locked(struct vp_engine *e, const struct vp_site *sites, size_t n,
+		       const struct vp_poke_opts *opts, struct vp_poke_result *res,
+		       struct vp_err *err)
+{
+	struct vp_batch *b;
+	int rc = may_write(e, opts, res, err);
+
+	if (rc)
+		return rc;
+	res->syncs = 0; /* this batch's, not those of an earlier one that was settled */
+	rc = vp_plan_make(e, sites, n, opts, res, &b, err);
+	if (rc)
+		return rc;
+	res->sites = n;
+	if (opts->dry_run) {
+		vp_batch_free(b);
+		return 0;
+	}
+	b->recorded = true;
+	rc = write_batch(e, b, opts, res, err);
+	if (!rc || rc == -EIO) {
+		records_add(e, b);
+		res->id = b->rec.id;
+	}
+	return rc;
+}
+
+int vp_poke(struct vp_engine *e, const struct vp_site *sites, size_t nsites,
+	    const struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err)
+{
+	struct vp_poke_opts o = with_defaults(opts);
+	struct vp_poke_result res = { .bad_site = -1 };
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	rc = poke_locked(e, sites, nsites, &o, &res, err);
+	e->target->ops->unlock(e->target);
+	if (result)
+		*result = res;
+	return rc;
+}
+
+/* The batch that puts the old bytes of @rec back. */
+static struct vp_site *inverse(const struct vp_record *rec)
+{
+	struct vp_site *sites = calloc(rec->nsites, sizeof(*sites));
+
+	for (size_t i = 0; sites && i < rec->nsites; i++) {
+		sites[i] = rec->sites[i];
+		memcpy(sites[i].old_bytes, rec->sites[i].new_bytes, VP_INSN_MAX);
+		memcpy(sites[i].new_bytes, rec->sites[i].old_bytes, VP_INSN_MAX);
+		sites[i].resume = VP_RESUME_PARK;
+	}
+	return sites;
+}
+
+/* Both are sorted by address: the sites must be where they were when they were applied. */
+static int check_same_place(const struct vp_batch *was, const struct vp_batch *now,
+			    struct vp_poke_result *res, struct vp_err *err)
+{
+	for (size_t i = 0; i < was->n; i++) {
+		if (was->slots[i].head.v == now->slots[i].head.v &&
+		    was->slots[i].next.v == now->slots[i].next.v)
+			continue;
+		res->bad_site = (ptrdiff_t)i;
+		return vp_err_set(err, -ESTALE,
+				  "site %zu at 0x%llx: the guest maps another page there now; "
+				  "revert through the address space it was applied in",
+				  i, (unsigned long long)now->slots[i].site.addr.v);
+	}
+	return 0;
+}
+
+static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
+			 struct vp_poke_result *res, struct vp_err *err)
+{
+	struct vp_batch *was, *b;
+	struct vp_site *sites;
+	size_t at = 0;
+	int rc = may_write(e, opts, res, err);
+
+	if (!rc)
+		rc = records_find(e, id, &at, err);
+	if (rc)
+		return rc;
+	was = e->applied[at];
+	sites = inverse(&was->rec);
+	if (!sites)
+		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
+	res->syncs = 0;
+	rc = vp_plan_make(e, sites, was->n, opts, res, &b, err);
+	free(sites);
+	if (rc)
+		return rc;
+	res->sites = was->n;
+	res->id = was->rec.id;
+	rc = check_same_place(was, b, res, err);
+	if (rc || opts->dry_run) {
+		vp_batch_free(b);
+		return rc;
+	}
+	rc = write_batch(e, b, opts, res, err);
+	if (!rc)
+		records_remove(e, at);
+	return rc;
+}
+
+int vp_revert(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
+	      struct vp_poke_result *result, struct vp_err *err)
+{
+	struct vp_poke_opts o = with_defaults(opts);
+	struct vp_poke_result res = { .bad_site = -1 };
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	rc = revert_locked(e, id, &o, &res, err);
+	e->target->ops->unlock(e->target);
+	if (result)
+		*result = res;
+	return rc;
+}
+
+int vp_engine_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_poke_result res = { .bad_site = -1 };
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	rc = vp_batch_settle(e, timeout_ms, &res, err);
+	e->target->ops->unlock(e->target);
+	return rc;
+}
+
+int vp_engine_records(struct vp_engine *e, int (*fn)(void *arg, const struct vp_record *rec),
+		      void *arg)
+{
+	int rc = e->target->ops->lock(e->target, NULL);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; !rc && i < e->napplied; i++)
+		rc = fn(arg, &e->applied[i]->rec);
+	e->target->ops->unlock(e->target);
+	return rc;
+}
+
+void vp_engine_stats(struct vp_engine *e, struct vp_poke_stats *out)
+{
+#define GET(field) atomic_load_explicit(&e->stats.field, memory_order_relaxed)
+	*out = (struct vp_poke_stats){
+		.batches = GET(batches),
+		.sites = GET(sites),
+		.syncs = GET(syncs),
+		.rollbacks = GET(rollbacks),
+		.bp_exits = { GET(fixup), GET(emulate), GET(park), GET(late), GET(foreign) },
+	};
+#undef GET
+}
+
+static int read_pages(struct vp_engine *e, const struct vp_paging *paging, vp_gva addr, void *buf,
+		      size_t len, struct vp_err *err)
+{
+	struct vp_phys_reader mem = vp_target_reader(e->target);
+	uint8_t *out = buf;
+
+	while (len) {
+		size_t n = 0x1000 - (addr.v & 0xfff);
+		struct vp_map map;
+		int rc = vp_walk(paging, &mem, addr, &map, err);
+
+		if (n > len)
+			n = len;
+		if (!rc)
+			rc = e->target->ops->read(e->target, map.gpa, out, n, err);
+		if (rc)
+			return rc;
+		addr.v += n;
+		out += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int vp_engine_read(struct vp_engine *e, int vcpu, vp_gva addr, void *buf, size_t len,
+		   struct vp_err *err)
+{
+	struct vp_paging paging;
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	rc = e->target->ops->hold(e->target, vcpu, &paging, err);
+	if (!rc) {
+		rc = read_pages(e, &paging, addr, buf, len, err);
+		e->target->ops->release(e->target);
+	}
+	e->target->ops->unlock(e->target);
+	return rc;
+}

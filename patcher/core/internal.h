@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the poke engine: the batch, the engine, and who calls whom. */
+#ifndef VP_CORE_INTERNAL_H
+#define VP_CORE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <vmpoke/poke.h>
+
+#include "x86/decode.h"
+#include "x86/walk.h"
+
+/* One site of a batch: checked, decoded, translated. */
+struct vp_slot {
+	struct vp_site site;
+	struct vp_insn new_insn;
+	size_t index;  /* of the site in the caller's array, for messages */
+	vp_gpa head;   /* where the first byte is */
+	vp_gpa next;   /* where the first byte on the second page is, if split < len */
+	uint8_t split; /* how many bytes lie on the first page */
+	bool capped;   /* our int3 stands on the head */
+	bool tailed;   /* the new tail was written */
+	bool lost;     /* somebody else changed the bytes while we did: hands off */
+};
+
+/*
+ * A batch in flight; once published it is the trap table. `undoing` and `open` are
+ * the only members that change while handlers may look; handlers change nothing.
+ */
+struct vp_batch {
+	_Atomic bool undoing; /* being rolled back: the new code must not be seen any more */
+	_Atomic bool open;    /* every head is final: nobody needs to park any more */
+	struct vp_record rec; /* rec.sites and rec.note are owned by the batch */
+	char note[64];
+	bool recorded;	    /* e->applied owns it (or will), not the table */
+	bool reached_heads; /* new heads were written: the way is forward only */
+	size_t n;
+	struct vp_slot slots[]; /* sorted by address */
+};
+
+struct vp_engine {
+	struct vp_target *target;
+	/*
+	 * The trap table. Release store in table_publish(), after the batch is complete
+	 * and before the first int3; its partner is the acquire load in vp_trap_handle().
+	 */
+	_Atomic(struct vp_batch *) table;
+
+	/* The rest is protected by the target's lock. */
+	struct vp_batch *retired;    /* unpublished, freed after the next quiescence */
+	struct vp_batch *unfinished; /* a vCPU did not answer; see vp_batch_settle() */
+	struct vp_batch **applied;   /* oldest first */
+	size_t napplied, applied_room;
+	uint64_t next_id;
+
+	/* Counters; any thread. */
+	struct {
+		_Atomic uint64_t batches, sites, syncs, rollbacks;
+		_Atomic uint64_t fixup, emulate, park, late, foreign;
+	} stats;
+};
+
+/* plan.c: every check of a batch; writes nothing. On success *@out is a new batch. */
+int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
+		 const struct vp_poke_opts *opts, struct vp_poke_result *res, struct vp_batch **out,
+		 struct vp_err *err);
+void vp_batch_free(struct vp_batch *b);
+
+/* slot.c: the bytes of a slot, which may lie on two pages that are not neighbours. */
+int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err);
+int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
+		       struct vp_err *err);
+bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
+bool vp_slots_overlap(const struct vp_slot *a, const struct vp_slot *b);
+
+/*
+ * poke.c: the int3 protocol. stop.c: the fallback (S9). On error the batch is freed, now or later,
+ * unless the error is -EIO: then it is applied but for one site.
+ */
+int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		  struct vp_poke_result *res, struct vp_err *err);
+int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		  struct vp_poke_result *res, struct vp_err *err);
+
+/* Finish what an earlier batch had to leave because a vCPU did not answer. */
+int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
+		    struct vp_err *err);
+
+/* trap.c: the sink of #BP exits. */
+enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap);
+
+/* walk.h's reader over a target. */
+struct vp_phys_reader vp_target_reader(struct vp_target *t);
+
+#endif /* VP_CORE_INTERNAL_H */

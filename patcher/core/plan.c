@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Planning: copy a batch, then check everything that can be checked, in the order
+ * shape, overlap, address, bytes, fixup. Nothing is written; the first fault refuses all.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/internal.h"
+#include "x86/emulate.h"
+
+#define AT(s) (s)->index, (unsigned long long)(s)->site.addr.v
+
+void vp_batch_free(struct vp_batch *b)
+{
+	if (!b)
+		return;
+	free((void *)b->rec.sites);
+	free(b);
+}
+
+static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len)
+{
+	struct vp_target *t = arg;
+
+	return t->ops->read(t, gpa, buf, len, NULL);
+}
+
+struct vp_phys_reader vp_target_reader(struct vp_target *t)
+{
+	return (struct vp_phys_reader){ .read = read_phys, .arg = t };
+}
+
+/* --- shape ------------------------------------------------------------------- */
+
+/* Exactly one instruction, as long as the site. */
+static int check_one_insn(const struct vp_slot *s, const char *which, const uint8_t *bytes,
+			  struct vp_insn *out, struct vp_err *err)
+{
+	struct vp_err why = { .text = "" };
+	int rc;
+
+	if (bytes[0] == VP_INT3)
+		return vp_err_set(err, -EINVAL,
+				  "site %zu at 0x%llx: the %s bytes are an int3, which marks a "
+				  "patch in flight and cannot be patched",
+				  AT(s), which);
+	rc = vp_insn_decode(bytes, s->site.len, s->site.addr, out, &why);
+	if (rc)
+		return vp_err_set(err, rc, "site %zu at 0x%llx: %s bytes: %s", AT(s), which,
+				  why.text);
+	if (out->len != s->site.len)
+		return vp_err_set(err, -EINVAL,
+				  "site %zu at 0x%llx: the %s bytes are more than one instruction "
+				  "(the first has %u of %u bytes): a vCPU or a sleeping task may "
+				  "stand between them; patch them one by one",
+				  AT(s), which, out->len, s->site.len);
+	return 0;
+}
+
+static int check_shape(struct vp_slot *s, struct vp_err *err)
+{
+	struct vp_insn old;
+	int rc;
+
+	if (s->site.len < 1 || s->site.len > VP_INSN_MAX)
+		return vp_err_set(err, -EINVAL, "site %zu at 0x%llx: length %u is not 1 to %d",
+				  AT(s), s->site.len, VP_INSN_MAX);
+	rc = check_one_insn(s, "old", s->site.old_bytes, &old, err);
+	if (!rc)
+		rc = check_one_insn(s, "new", s->site.new_bytes, &s->new_insn, err);
+	if (rc)
+		return rc;
+	switch (s->site.resume) {
+	case VP_RESUME_PARK:
+	case VP_RESUME_FIXUP:
+		return 0;
+	case VP_RESUME_EMULATE:
+		if (vp_can_emulate(&s->new_insn))
+			return 0;
+		return vp_err_set(
+			err, -EINVAL,
+			"site %zu at 0x%llx: the new instruction cannot be emulated (nop, "
+			"jmp, call, ret, jcc, mov-imm can); use resume rule park",
+			AT(s));
+	}
+	return vp_err_set(err, -EINVAL, "site %zu at 0x%llx: unknown resume rule %d", AT(s),
+			  (int)s->site.resume);
+}
+
+/* --- overlap ----------------------------------------------------------------- */
+
+static int by_address(const void *a, const void *b)
+{
+	const struct vp_slot *x = a, *y = b;
+
+	return (x->site.addr.v > y->site.addr.v) - (x->site.addr.v < y->site.addr.v);
+}
+
+/* A run of physical bytes of one slot; a slot on two pages has two. */
+struct run {
+	uint64_t start;
+	const struct vp_slot *slot;
+	uint8_t len;
+};
+
+static int by_start(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static int overlap(const struct vp_slot *a, const struct vp_slot *b, struct vp_poke_result *res,
+		   struct vp_err *err)
+{
+	const struct vp_slot *later = a->index > b->index ? a : b;
+	const struct vp_slot *first = a->index > b->index ? b : a;
+
+	res->bad_site = (ptrdiff_t)later->index;
+	return vp_err_set(err, -EINVAL,
+			  "site %zu at 0x%llx: overlaps site %zu at 0x%llx; merge them or poke "
+			  "them one after the other",
+			  AT(later), AT(first));
+}
+
+/*
+ * By physical address, which also catches one page mapped twice. Every pair that overlaps
+ * has two neighbours in start order that do, for runs are never empty.
+ */
+static int check_overlap(struct vp_batch *b, struct vp_poke_result *res, struct vp_err *err)
+{
+	struct run *runs = calloc(b->n, 2 * sizeof(*runs));
+	size_t n = 0;
+	int rc = 0;
+
+	if (!runs)
+		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct vp_slot *s = &b->slots[i];
+
+		runs[n++] = (struct run){ s->head.v, s, s->split };
+		if (s->split < s->site.len)
+			runs[n++] = (struct run){ s->next.v, s, (uint8_t)(s->site.len - s->split) };
+	}
+	qsort(runs, n, sizeof(*runs), by_start);
+	for (size_t i = 1; i < n && !rc; i++)
+		if (runs[i].start < runs[i - 1].start + runs[i - 1].len)
+			rc = overlap(runs[i - 1].slot, runs[i].slot, res, err);
+	free(runs);
+	return rc;
+}
+
+/* --- address and bytes ------------------------------------------------------- */
+
+struct space {
+	struct vp_target *target;
+	struct vp_paging paging;
+};
+
+/* Translate one address of executable text; @what: "site", "fixup of site". */
+static int text_at(const struct space *sp, const struct vp_slot *s, const char *what, vp_gva addr,
+		   vp_gpa *out, struct vp_err *err)
+{
+	struct vp_phys_reader mem = vp_target_reader(sp->target);
+	struct vp_err why = { .text = "" };
+	struct vp_map map;
+	uint8_t byte;
+	int rc = vp_walk(&sp->paging, &mem, addr, &map, &why);
+
+	if (rc)
+		return vp_err_set(err, rc, "%s %zu at 0x%llx: %s", what, s->index,
+				  (unsigned long long)addr.v, why.text);
+	if (map.nx)
+		return vp_err_set(err, -EFAULT, "%s %zu at 0x%llx: the page is not executable",
+				  what, s->index, (unsigned long long)addr.v);
+	rc = sp->target->ops->read(sp->target, map.gpa, &byte, 1, NULL);
+	if (rc)
+		return vp_err_set(err, -EFAULT,
+				  "%s %zu at 0x%llx: is mapped to guest-physical 0x%llx, which is "
+				  "not RAM",
+				  what, s->index, (unsigned long long)addr.v,
+				  (unsigned long long)map.gpa.v);
+	*out = map.gpa;
+	return 0;
+}
+
+static void hex(char *text, const uint8_t *bytes, size_t n)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		*text++ = digits[bytes[i] >> 4];
+		*text++ = digits[bytes[i] & 15];
+	}
+	*text = '\0';
+}
+
+static int check_bytes(const struct space *sp, const struct vp_slot *s, struct vp_err *err)
+{
+	char found[2 * VP_INSN_MAX + 1], want[2 * VP_INSN_MAX + 1];
+	uint8_t now[VP_INSN_MAX];
+	int rc = vp_slot_read(sp->target, s, now, err);
+
+	if (rc || !memcmp(now, s->site.old_bytes, s->site.len))
+		return rc;
+	if (now[0] == VP_INT3)
+		return vp_err_set(err, -EBUSY,
+				  "site %zu at 0x%llx: a foreign int3 stands there (a probe or "
+				  "debugger of the guest?); have it removed first",
+				  AT(s));
+	hex(found, now, s->site.len);
+	hex(want, s->site.old_bytes, s->site.len);
+	return vp_err_set(err, -ESTALE, "site %zu at 0x%llx: %s stands there, not the old bytes %s",
+			  AT(s), found, want);
+}
+
+static int check_address(const struct space *sp, struct vp_slot *s, struct vp_err *err)
+{
+	uint64_t room = 0x1000 - (s->site.addr.v & 0xfff);
+	int rc = text_at(sp, s, "site", s->site.addr, &s->head, err);
+
+	if (rc)
+		return rc;
+	s->split = s->site.len;
+	if (s->site.len > room) {
+		s->split = (uint8_t)room;
+		rc = text_at(sp, s, "second page of site", VP_GVA(s->site.addr.v + room), &s->next,
+			     err);
+	}
+	return rc ? rc : check_bytes(sp, s, err);
+}
+
+/* --- fixup ------------------------------------------------------------------- */
+
+/* A whole instruction of guest text, outside every site of the batch, not itself an int3. */
+static int check_fixup(const struct space *sp, const struct vp_batch *b, const struct vp_slot *s,
+		       struct vp_err *err)
+{
+	unsigned long long at = (unsigned long long)s->site.fixup.v;
+	size_t lo = 0, hi = b->n;
+	uint8_t byte;
+	vp_gpa gpa;
+	int rc;
+
+	if (s->site.resume != VP_RESUME_FIXUP)
+		return 0;
+	rc = text_at(sp, s, "fixup of site", s->site.fixup, &gpa, err);
+	if (rc)
+		return rc;
+	/* The last site at or below the fixup: only that one can hold it. */
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (b->slots[mid].site.addr.v <= s->site.fixup.v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo && s->site.fixup.v - b->slots[lo - 1].site.addr.v < b->slots[lo - 1].site.len)
+		return vp_err_set(err, -EINVAL,
+				  "fixup of site %zu at 0x%llx: lies inside site %zu of the batch",
+				  s->index, at, b->slots[lo - 1].index);
+	rc = sp->target->ops->read(sp->target, gpa, &byte, 1, err);
+	if (!rc && byte == VP_INT3)
+		rc = vp_err_set(err, -EINVAL, "fixup of site %zu at 0x%llx: an int3 stands there",
+				s->index, at);
+	return rc;
+}
+
+/* --- all of it --------------------------------------------------------------- */
+
+static struct vp_batch *copy_batch(const struct vp_site *sites, size_t n,
+				   const struct vp_poke_opts *opts)
+{
+	struct vp_batch *b;
+
+	if (n > (SIZE_MAX - sizeof(*b)) / sizeof(b->slots[0]))
+		return NULL;
+	b = calloc(1, sizeof(*b) + n * sizeof(b->slots[0]));
+	if (!b)
+		return NULL;
+	b->n = n;
+	for (size_t i = 0; i < n; i++) {
+		b->slots[i].site = sites[i];
+		b->slots[i].index = i;
+	}
+	qsort(b->slots, n, sizeof(b->slots[0]), by_address);
+	b->rec.strategy = opts->strategy;
+	b->rec.when = opts->when;
+	b->rec.note = b->note;
+	if (opts->note)
+		strncpy(b->note, opts->note, sizeof(b->note) - 1);
+	return b;
+}
+
+/* What the record shows, apart from the slots: plain sites in address order. */
+static int copy_record(struct vp_batch *b, struct vp_err *err)
+{
+	struct vp_site *sites = calloc(b->n, sizeof(*sites));
+
+	if (!sites)
+		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
+	for (size_t i = 0; i < b->n; i++)
+		sites[i] = b->slots[i].site;
+	b->rec.sites = sites;
+	b->rec.nsites = b->n;
+	return 0;
+}
+
+static int check_in_space(struct vp_engine *e, struct vp_batch *b, int vcpu,
+			  struct vp_poke_result *res, struct vp_err *err)
+{
+	struct space sp = { .target = e->target };
+	size_t i;
+	int rc = e->target->ops->hold(e->target, vcpu, &sp.paging, err);
+
+	if (rc)
+		return rc;
+	for (i = 0; i < b->n && !rc; i++)
+		rc = check_address(&sp, &b->slots[i], err);
+	for (size_t j = 0; j < b->n && !rc; j++) {
+		i = j + 1;
+		rc = check_fixup(&sp, b, &b->slots[j], err);
+	}
+	if (rc)
+		res->bad_site = (ptrdiff_t)b->slots[i - 1].index;
+	else
+		rc = check_overlap(b, res, err);
+	e->target->ops->release(e->target);
+	return rc;
+}
+
+int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
+		 const struct vp_poke_opts *opts, struct vp_poke_result *res, struct vp_batch **out,
+		 struct vp_err *err)
+{
+	struct vp_batch *b;
+	int rc = 0;
+
+	if (!n)
+		return vp_err_set(err, -EINVAL, "the batch has no sites");
+	b = copy_batch(sites, n, opts);
+	if (!b)
+		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", n);
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = check_shape(&b->slots[i], err);
+		if (rc)
+			res->bad_site = (ptrdiff_t)b->slots[i].index;
+	}
+	if (!rc)
+		rc = check_in_space(e, b, opts->vcpu, res, err);
+	if (!rc)
+		rc = copy_record(b, err);
+	if (rc) {
+		vp_batch_free(b);
+		return rc;
+	}
+	*out = b;
+	return 0;
+}

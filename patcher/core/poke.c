@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The int3 protocol (docs/protocol.md). For a batch that was planned:
+ *
+ *	arm		every vCPU turns an int3 into a #BP exit
+ *	publish		the trap table, complete, before any int3 (S3)
+ *	cap		0xCC over every head			sync 1
+ *	re-check	no byte changed under us
+ *	tail		all bytes but the first			sync 2
+ *	head		the first byte; wake parked vCPUs	sync 3
+ *	quiesce		no #BP handler is left from before (S4)
+ *	retire		the trap table; disarm
+ *
+ * Until the first new head stands, any failure is rolled back: with the heads capped
+ * nobody can run a half-written instruction in either direction. From then on the
+ * way is forward only, and all that can be late is the retirement.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/internal.h"
+
+static int sync_all(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
+		    struct vp_err *err)
+{
+	res->syncs++;
+	atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
+	return e->target->ops->sync(e->target, timeout_ms, err);
+}
+
+static void phase(const struct vp_poke_opts *opts, enum vp_phase p)
+{
+	if (opts->phase)
+		opts->phase(opts->phase_arg, p);
+}
+
+/* Release: pairs with the acquire load in vp_trap_handle(). The batch is complete (S3). */
+static void table_publish(struct vp_engine *e, struct vp_batch *b)
+{
+	atomic_store_explicit(&e->table, b, memory_order_release);
+}
+
+/*
+ * After sync 3 and quiescence: nobody traps at our sites any more. A handler of a foreign int3
+ * may still be looking through the table, so the memory itself lives until the next
+ * batch is quiescent.
+ */
+static void table_retire(struct vp_engine *e, struct vp_batch *b)
+{
+	atomic_store_explicit(&e->table, NULL, memory_order_release);
+	e->target->ops->disarm(e->target);
+	vp_batch_free(e->retired);
+	e->retired = b->recorded ? NULL : b;
+}
+
+/* --- the steps --------------------------------------------------------------- */
+
+static int cap_heads(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
+		     struct vp_err *err)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot *s = &b->slots[i];
+		int rc = e->target->ops->swap_head(e->target, s->head, s->site.old_bytes[0],
+						   VP_INT3, err);
+
+		if (rc) {
+			res->bad_site = (ptrdiff_t)s->index;
+			return vp_err_set(err, rc,
+					  "site %zu at 0x%llx: the guest changed its first byte "
+					  "meanwhile; try again",
+					  s->index, (unsigned long long)s->site.addr.v);
+		}
+		s->capped = true;
+	}
+	return 0;
+}
+
+/* Does every site still hold int3 and then the tail of @now_new ? new : old bytes? */
+static int recheck(struct vp_engine *e, struct vp_batch *b, bool now_new,
+		   struct vp_poke_result *res, struct vp_err *err)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot *s = &b->slots[i];
+		const uint8_t *want = now_new ? s->site.new_bytes : s->site.old_bytes;
+		uint8_t now[VP_INSN_MAX];
+		int rc = vp_slot_read(e->target, s, now, err);
+
+		if (!rc &&
+		    (now[0] != VP_INT3 || memcmp(now + 1, want + 1, (size_t)(s->site.len - 1))))
+			rc = vp_err_set(err, -EAGAIN,
+					"site %zu at 0x%llx: the guest changed these bytes "
+					"while we did; the batch is rolled back, try again",
+					s->index, (unsigned long long)s->site.addr.v);
+		if (rc) {
+			s->lost = true;
+			res->bad_site = (ptrdiff_t)s->index;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any, struct vp_err *err)
+{
+	*any = false;
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot *s = &b->slots[i];
+		int rc;
+
+		if (!vp_slot_has_tail(s))
+			continue;
+		*any = true;
+		s->tailed = true; /* also after a failure: some of it may stand there */
+		rc = vp_slot_write_tail(e->target, s, s->site.new_bytes, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/*
+ * Put the final head on every site that we capped. A head that is not our int3 is the guest's; and
+ * so is an int3 whose tail changed under us: the guest's own text_poke is at work there, and its
+ * own handler knows what to do.
+ */
+static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
+		       struct vp_poke_result *res, struct vp_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot *s = &b->slots[i];
+		uint8_t head = to_new ? s->site.new_bytes[0] : s->site.old_bytes[0];
+
+		if (!s->capped || s->lost)
+			continue;
+		s->capped = false;
+		if (!e->target->ops->swap_head(e->target, s->head, VP_INT3, head, NULL))
+			continue;
+		res->bad_site = (ptrdiff_t)s->index;
+		ret = vp_err_set(err, -EIO,
+				 "site %zu at 0x%llx: the guest overwrote it in the last step; the "
+				 "other sites are applied: look at it with `read`, then revert",
+				 s->index, (unsigned long long)s->site.addr.v);
+	}
+	return ret;
+}
+
+/*
+ * The end of both ways, after the last write of a head. `open` first: see park() in trap.c.
+ */
+static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
+		  struct vp_poke_result *res, struct vp_err *err)
+{
+	int rc;
+
+	atomic_store_explicit(&b->open, true, memory_order_release);
+	e->target->ops->unpark(e->target);
+	rc = sync_all(e, timeout_ms, res, err);
+	if (!rc)
+		rc = e->target->ops->quiesce(e->target, timeout_ms, err);
+	return rc;
+}
+
+/* --- undoing ----------------------------------------------------------------- */
+
+static void restore_tails(struct vp_engine *e, struct vp_batch *b, bool *any)
+{
+	*any = false;
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot *s = &b->slots[i];
+
+		if (!s->tailed || s->lost)
+			continue;
+		*any = true;
+		vp_slot_write_tail(e->target, s, s->site.old_bytes, NULL);
+	}
+}
+
+/*
+ * Take back whatever was written; each step may be repeated. Non-zero: a vCPU did not answer, the
+ * sites are still guarded by the table, and vp_batch_settle() must come here again.
+ */
+static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
+		     struct vp_poke_result *res)
+{
+	bool any;
+	int rc;
+
+	/* Release: pairs with the acquire load in vp_trap_handle(). Nobody does the new code now.
+	 */
+	atomic_store_explicit(&b->undoing, true, memory_order_release);
+	restore_tails(e, b, &any);
+	if (any) {
+		rc = sync_all(e, timeout_ms, res, NULL);
+		if (rc)
+			return rc;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		b->slots[i].tailed = false;
+	uncap_heads(e, b, false, res, NULL);
+	return finish(e, b, timeout_ms, res, NULL);
+}
+
+int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
+		    struct vp_err *err)
+{
+	struct vp_batch *b = e->unfinished;
+	int rc;
+
+	if (!b)
+		return 0;
+	rc = b->reached_heads ? finish(e, b, timeout_ms, res, NULL)
+			      : roll_back(e, b, timeout_ms, res);
+	if (rc)
+		return vp_err_set(err, -EBUSY,
+				  "an earlier batch still waits for a vCPU that does not answer; "
+				  "its sites are guarded; try again later");
+	table_retire(e, b);
+	e->unfinished = NULL;
+	return 0;
+}
+
+static int fail(struct vp_engine *e, struct vp_batch *b, int rc, const struct vp_poke_opts *opts,
+		struct vp_poke_result *res)
+{
+	atomic_fetch_add_explicit(&e->stats.rollbacks, 1, memory_order_relaxed);
+	b->recorded = false;
+	if (roll_back(e, b, opts->timeout_ms, res))
+		e->unfinished = b;
+	else
+		table_retire(e, b);
+	phase(opts, VP_PHASE_ROLLED_BACK);
+	return rc;
+}
+
+/* --- all of it --------------------------------------------------------------- */
+
+/* Everything up to the point of no return. */
+static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		   struct vp_poke_result *res, struct vp_err *err)
+{
+	bool any_tail;
+	int rc;
+
+	table_publish(e, b);
+	rc = cap_heads(e, b, res, err);
+	if (!rc)
+		rc = sync_all(e, opts->timeout_ms, res, err);
+	if (rc)
+		return rc;
+	phase(opts, VP_PHASE_CAPPED);
+
+	rc = recheck(e, b, false, res, err);
+	if (!rc)
+		rc = write_tails(e, b, &any_tail, err);
+	if (!rc && any_tail)
+		rc = sync_all(e, opts->timeout_ms, res, err);
+	if (!rc)
+		rc = recheck(e, b, true, res, err);
+	if (!rc)
+		phase(opts, VP_PHASE_TAILED);
+	return rc;
+}
+
+int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		  struct vp_poke_result *res, struct vp_err *err)
+{
+	int rc = e->target->ops->arm(e->target, opts->timeout_ms, err);
+
+	if (rc) {
+		e->target->ops->disarm(e->target);
+		vp_batch_free(b);
+		return rc;
+	}
+	rc = prepare(e, b, opts, res, err);
+	if (rc)
+		return fail(e, b, rc, opts, res);
+
+	b->reached_heads = true;
+	rc = uncap_heads(e, b, true, res, err);
+	if (finish(e, b, opts->timeout_ms, res, NULL))
+		e->unfinished = b;
+	else
+		table_retire(e, b);
+	phase(opts, VP_PHASE_APPLIED);
+	return rc;
+}

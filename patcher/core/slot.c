@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The bytes of one slot in guest-physical memory. */
+#include <string.h>
+
+#include "core/internal.h"
+
+int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err)
+{
+	int rc = t->ops->read(t, s->head, buf, s->split, err);
+
+	if (!rc && s->split < s->site.len)
+		rc = t->ops->read(t, s->next, buf + s->split, (size_t)(s->site.len - s->split),
+				  err);
+	return rc;
+}
+
+int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
+		       struct vp_err *err)
+{
+	int rc = 0;
+
+	if (s->split > 1)
+		rc = t->ops->write(t, VP_GPA(s->head.v + 1), bytes + 1, (size_t)(s->split - 1),
+				   err);
+	if (!rc && s->split < s->site.len)
+		rc = t->ops->write(t, s->next, bytes + s->split, (size_t)(s->site.len - s->split),
+				   err);
+	return rc;
+}
+
+bool vp_slot_has_tail(const struct vp_slot *s)
+{
+	return memcmp(s->site.old_bytes + 1, s->site.new_bytes + 1, (size_t)(s->site.len - 1)) != 0;
+}
+
+static bool ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return alen && blen && a < b + blen && b < a + alen;
+}
+
+bool vp_slots_overlap(const struct vp_slot *a, const struct vp_slot *b)
+{
+	uint64_t atail = (uint64_t)(a->site.len - a->split);
+	uint64_t btail = (uint64_t)(b->site.len - b->split);
+
+	return ranges_overlap(a->head.v, a->split, b->head.v, b->split) ||
+	       ranges_overlap(a->head.v, a->split, b->next.v, btail) ||
+	       ranges_overlap(a->next.v, atail, b->head.v, b->split) ||
+	       ranges_overlap(a->next.v, atail, b->next.v, btail);
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The sink of #BP exits. Runs on vCPU threads, several at once, without the
+ * target's lock; it only reads the trap table.
+ */
+#include "core/internal.h"
+#include "x86/emulate.h"
+#include "x86/trap.h"
+
+static const struct vp_slot *find_slot(const struct vp_batch *b, vp_gva addr)
+{
+	size_t lo = 0, hi = b->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (b->slots[mid].site.addr.v == addr.v)
+			return &b->slots[mid];
+		if (b->slots[mid].site.addr.v < addr.v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/* --- the guest's stack, for an emulated call or ret -------------------------- */
+
+struct stack {
+	struct vp_target *target;
+	const struct vp_paging *paging;
+};
+
+/*
+ * Only memory that the CPU itself would reach without a fault and without setting a bit in a
+ * page table: eight bytes on one supervisor page, already dirty if they are to be written.
+ * Everything else makes the vCPU park, and the real CPU does the instruction.
+ */
+static int stack_map(const struct stack *s, vp_gva addr, bool write, vp_gpa *out)
+{
+	struct vp_phys_reader mem = vp_target_reader(s->target);
+	struct vp_map map;
+	int rc;
+
+	if ((addr.v & 0xfff) > 0x1000 - 8)
+		return -1;
+	rc = vp_walk(s->paging, &mem, addr, &map, NULL);
+	if (rc)
+		return rc;
+	if (map.user || (write && (!map.writable || !map.dirty)))
+		return -1;
+	*out = map.gpa;
+	return 0;
+}
+
+static int stack_load(void *arg, vp_gva addr, uint64_t *value)
+{
+	const struct stack *s = arg;
+	vp_gpa gpa;
+
+	if (stack_map(s, addr, false, &gpa))
+		return -1;
+	return s->target->ops->read(s->target, gpa, value, sizeof(*value), NULL);
+}
+
+static int stack_store(void *arg, vp_gva addr, uint64_t value)
+{
+	const struct stack *s = arg;
+	vp_gpa gpa;
+
+	if (stack_map(s, addr, true, &gpa))
+		return -1;
+	return s->target->ops->write(s->target, gpa, &value, sizeof(value), NULL);
+}
+
+/* --- the decision ------------------------------------------------------------ */
+
+static bool emulate(struct vp_engine *e, const struct vp_slot *s, struct vp_trap *trap)
+{
+	struct stack stack = { .target = e->target, .paging = &trap->paging };
+	const struct vp_stack_ops ops = { stack_load, stack_store, &stack };
+
+	return vp_emulate(&s->new_insn, &trap->regs, &ops) == 0;
+}
+
+/*
+ * `open` is stored before unpark(), and the target sampled its unpark count before it called us: so
+ * a vCPU that is told to park here is woken by an unpark() that is still to come.
+ */
+static enum vp_verdict park(struct vp_engine *e, const struct vp_batch *b)
+{
+	atomic_fetch_add_explicit(&e->stats.park, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&b->open, memory_order_acquire))
+		return VP_VERDICT_RESUME;
+	return VP_VERDICT_PARK;
+}
+
+static enum vp_verdict apply_rule(struct vp_engine *e, const struct vp_batch *b,
+				  const struct vp_slot *s, struct vp_trap *trap)
+{
+	switch (s->site.resume) {
+	case VP_RESUME_FIXUP:
+		atomic_fetch_add_explicit(&e->stats.fixup, 1, memory_order_relaxed);
+		trap->regs.rip = s->site.fixup.v;
+		return VP_VERDICT_RESUME;
+	case VP_RESUME_EMULATE:
+		if (!emulate(e, s, trap))
+			break;
+		atomic_fetch_add_explicit(&e->stats.emulate, 1, memory_order_relaxed);
+		return VP_VERDICT_RESUME;
+	case VP_RESUME_PARK:
+		break;
+	}
+	return park(e, b);
+}
+
+enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
+{
+	struct vp_engine *e = engine;
+	struct vp_phys_reader mem = vp_target_reader(e->target);
+	struct vp_trap_facts facts = { 0 };
+	const struct vp_slot *slot = NULL;
+	const struct vp_batch *b;
+	struct vp_map map;
+
+	/* Acquire: pairs with the release store in table_publish() (poke.c). */
+	b = atomic_load_explicit(&e->table, memory_order_acquire);
+
+	/* Unmapped since it trapped: run again, and the guest takes its own page fault. */
+	if (vp_walk(&trap->paging, &mem, trap->rip, &map, NULL))
+		return VP_VERDICT_RESUME;
+
+	if (b)
+		slot = find_slot(b, trap->rip);
+	/* The same address in another address space is not our site. */
+	facts.in_table = slot && slot->head.v == map.gpa.v;
+	/* Acquire: pairs with the release store in roll_back() (poke.c). */
+	facts.undoing = b && atomic_load_explicit(&b->undoing, memory_order_acquire);
+	if (e->target->ops->read(e->target, map.gpa, &facts.byte, 1, NULL))
+		return VP_VERDICT_RESUME;
+
+	switch (vp_trap_decide(&facts)) {
+	case VP_TRAP_RULE:
+		return apply_rule(e, b, slot, trap);
+	case VP_TRAP_WAIT:
+		return park(e, b);
+	case VP_TRAP_RERUN:
+		atomic_fetch_add_explicit(&e->stats.late, 1, memory_order_relaxed);
+		return VP_VERDICT_RESUME;
+	case VP_TRAP_FOREIGN:
+		break;
+	}
+	atomic_fetch_add_explicit(&e->stats.foreign, 1, memory_order_relaxed);
+	return VP_VERDICT_FOREIGN;
+}
