@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The vCPU thread's side: serve what was asked, enter the guest, take #BP exits. */
+#include <errno.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
+#include "target/local_internal.h"
+#include "target/serialize.h"
+
+void vp_local_notify(struct vp_local *l)
+{
+	/* Our answer was stored before; the asking thread sets `waiting` before it reads answers.
+	 */
+	if (!atomic_load(&l->waiting))
+		return;
+	pthread_mutex_lock(&l->wait_lock);
+	pthread_cond_broadcast(&l->answered);
+	pthread_mutex_unlock(&l->wait_lock);
+}
+
+void vp_local_wake(struct vp_local *l)
+{
+	pthread_mutex_lock(&l->wait_lock);
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->wait_lock);
+}
+
+static void set_mode(struct vp_local_vcpu *v, enum vp_mode mode)
+{
+	atomic_store(&v->mode, mode);
+	vp_local_notify(v->l);
+}
+
+static int set_guest_debug(struct vp_local_vcpu *v, bool on)
+{
+	struct kvm_guest_debug debug = {
+		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP : 0,
+	};
+
+	return ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug) < 0 ? -errno : 0;
+}
+
+static void serve_arming(struct vp_local_vcpu *v)
+{
+	bool armed = atomic_load(&v->armed);
+	bool want = atomic_load(&v->l->want_armed);
+
+	if (armed == want)
+		return;
+	if (!want) {
+		/* First say so, then look again: vp_local_op_arm() does it the other way round. */
+		atomic_store(&v->armed, false);
+		want = atomic_load(&v->l->want_armed);
+	}
+	if (!want) {
+		set_guest_debug(v, false);
+		return;
+	}
+	if (!armed)
+		atomic_store(&v->arm_error, set_guest_debug(v, true));
+	atomic_store(&v->armed, atomic_load(&v->arm_error) == 0);
+}
+
+static bool must_wait(struct vp_local_vcpu *v)
+{
+	return atomic_load(&v->l->holds) || atomic_load(&v->hold);
+}
+
+static void wait_while_held(struct vp_local_vcpu *v)
+{
+	struct vp_local *l = v->l;
+
+	set_mode(v, VP_MODE_OUT);
+	pthread_mutex_lock(&l->wait_lock);
+	while (must_wait(v) && !atomic_load(&v->interrupt))
+		pthread_cond_wait(&l->changed, &l->wait_lock);
+	pthread_mutex_unlock(&l->wait_lock);
+}
+
+/* Serve every request. True: go into the guest; mode is GUEST then. False: interrupted. */
+static bool enter(struct vp_local_vcpu *v)
+{
+	for (;;) {
+		uint64_t epoch;
+
+		/* Cleared first: a kick that comes after this is meant for what follows. */
+		__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		set_mode(v, VP_MODE_GUEST);
+		epoch = atomic_load(&v->l->epoch);
+		if (atomic_exchange(&v->interrupt, false)) {
+			set_mode(v, VP_MODE_OUT);
+			return false;
+		}
+		if (must_wait(v)) {
+			wait_while_held(v);
+			continue;
+		}
+		serve_arming(v);
+		if (atomic_load(&v->ack) != epoch) {
+			vp_serialize();
+			atomic_store(&v->ack, epoch);
+			vp_local_notify(v->l);
+		}
+		return true;
+	}
+}
+
+int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err)
+{
+	for (;;) {
+		int rc;
+
+		if (!enter(v))
+			return -EINTR;
+		rc = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+		if (rc == -EINTR || rc == -EAGAIN)
+			continue;
+		if (!rc)
+			rc = vp_local_trap(v, err);
+		if (!rc)
+			continue;
+		set_mode(v, VP_MODE_OUT);
+		if (rc == 1)
+			return 0;
+		return rc;
+	}
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the engine asks of the vCPUs: serialize, arm, hold, stop. The serializer
+ * is `kick`: a signal plus kvm_run.immediate_exit sends a vCPU thread out of KVM_RUN,
+ * and local_run.c serves the request before it enters again.
+ *
+ * Everything here runs under l->lock, so the set of vCPUs does not change.
+ */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "target/local_internal.h"
+#include "target/serialize.h"
+#include "x86/walk.h"
+
+#define HOLD_TIMEOUT_MS 5000u
+
+static void kick(struct vp_local_vcpu *v)
+{
+	/* The flag catches a thread that has not yet reached KVM_RUN (KVM api.rst, immediate_exit).
+	 */
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_tgkill, getpid(), v->tid, VP_KICK_SIGNAL);
+}
+
+static struct timespec deadline(unsigned int timeout_ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += timeout_ms / 1000;
+	ts.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	return ts;
+}
+
+/* Has this vCPU done what is asked? @arg as given to wait_all(). */
+typedef bool (*answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
+
+static struct vp_local_vcpu *first_silent(struct vp_local *l, answer_fn done, uint64_t arg)
+{
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i] && !done(l->vcpus[i], arg))
+			return l->vcpus[i];
+	return NULL;
+}
+
+/* Wait until every vCPU has answered. */
+static int wait_all(struct vp_local *l, answer_fn done, uint64_t arg, unsigned int timeout_ms,
+		    struct vp_err *err)
+{
+	struct vp_local_vcpu *silent = first_silent(l, done, arg);
+	struct timespec until;
+	int rc = 0;
+
+	if (!silent)
+		return 0;
+	until = deadline(timeout_ms);
+	pthread_mutex_lock(&l->wait_lock);
+	/* Set before the answers are read again; its partner is in vp_local_notify(). */
+	atomic_store(&l->waiting, true);
+	while (!rc && (silent = first_silent(l, done, arg)))
+		rc = pthread_cond_timedwait(&l->answered, &l->wait_lock, &until);
+	atomic_store(&l->waiting, false);
+	pthread_mutex_unlock(&l->wait_lock);
+	if (silent)
+		return vp_err_set(err, -ETIMEDOUT,
+				  "vCPU %u did not answer within %u ms; is the host overloaded?",
+				  silent->id, timeout_ms);
+	return 0;
+}
+
+/* --- serialize --------------------------------------------------------------- */
+
+static bool has_serialized(struct vp_local_vcpu *v, uint64_t epoch)
+{
+	return atomic_load(&v->mode) != VP_MODE_GUEST || atomic_load(&v->ack) >= epoch;
+}
+
+int vp_local_op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	uint64_t epoch = atomic_fetch_add(&l->epoch, 1) + 1;
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i] && !has_serialized(l->vcpus[i], epoch))
+			kick(l->vcpus[i]);
+	return wait_all(l, has_serialized, epoch, timeout_ms, err);
+}
+
+/* --- #BP interception -------------------------------------------------------- */
+
+static bool is_armed(struct vp_local_vcpu *v)
+{
+	return atomic_load(&v->armed);
+}
+
+static int arm_error(struct vp_local *l, struct vp_err *err)
+{
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+		int rc = l->vcpus[i] ? atomic_load(&l->vcpus[i]->arm_error) : 0;
+
+		if (rc)
+			return vp_err_set(
+				err, rc, "vCPU %u: KVM_SET_GUEST_DEBUG failed; use --strategy stop",
+				i);
+	}
+	return 0;
+}
+
+/*
+ * A vCPU that is still armed from the batch before needs no kick: it disarms itself only
+ * after it has read want_armed again (local_run.c), which is set by then.
+ */
+int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	bool all = true;
+	int rc;
+
+	if (l->route == VP_ROUTE_NONE)
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "this host's KVM does not report a guest's int3; use --strategy "
+				  "stop");
+	atomic_store(&l->want_armed, true);
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i] && !is_armed(l->vcpus[i]))
+			all = false;
+	if (all)
+		return 0;
+	rc = vp_local_op_sync(t, timeout_ms, err);
+	return rc ? rc : arm_error(l, err);
+}
+
+/* Lazy: each vCPU disarms when it next passes through user space. */
+void vp_local_op_disarm(struct vp_target *t)
+{
+	atomic_store(&vp_local_of(t)->want_armed, false);
+}
+
+/* --- S4 ---------------------------------------------------------------------- */
+
+struct trap_counts {
+	uint64_t of[VP_VCPU_MAX];
+};
+
+static bool has_left_trap(struct vp_local_vcpu *v, uint64_t arg)
+{
+	const struct trap_counts *before = (const struct trap_counts *)(uintptr_t)arg;
+
+	return atomic_load(&v->mode) != VP_MODE_TRAP || atomic_load(&v->traps) != before->of[v->id];
+}
+
+int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	struct trap_counts before = { 0 };
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i])
+			before.of[i] = atomic_load(&l->vcpus[i]->traps);
+	return wait_all(l, has_left_trap, (uintptr_t)&before, timeout_ms, err);
+}
+
+void vp_local_op_unpark(struct vp_target *t)
+{
+	struct vp_local *l = vp_local_of(t);
+
+	atomic_fetch_add(&l->unparks, 1);
+	vp_local_wake(l);
+}
+
+/* --- hold one, hold all ------------------------------------------------------ */
+
+static bool is_outside(struct vp_local_vcpu *v, uint64_t arg)
+{
+	(void)arg;
+	return !atomic_load(&v->hold) || atomic_load(&v->mode) != VP_MODE_GUEST;
+}
+
+static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_paging *paging,
+		    struct vp_err *err)
+{
+	struct kvm_sregs sregs;
+	int rc;
+
+	l->held = v;
+	atomic_store(&v->hold, true);
+	if (atomic_load(&v->mode) == VP_MODE_GUEST)
+		kick(v);
+	rc = wait_all(l, is_outside, 0, HOLD_TIMEOUT_MS, err);
+	if (!rc && ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0)
+		rc = vp_err_set(err, -errno, "vCPU %u: KVM_GET_SREGS failed", v->id);
+	if (rc) {
+		vp_local_op_release(&l->target);
+		return rc;
+	}
+	*paging = (struct vp_paging){ sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer };
+	return 0;
+}
+
+int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+
+	if (vcpu >= 0) {
+		if (vcpu >= VP_VCPU_MAX || !l->vcpus[vcpu])
+			return vp_err_set(err, -ENOENT, "there is no vCPU %d", vcpu);
+		return hold_one(l, l->vcpus[vcpu], paging, err);
+	}
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+		int rc;
+
+		if (!l->vcpus[i])
+			continue;
+		rc = hold_one(l, l->vcpus[i], paging, err);
+		if (rc || vp_paging_is_long(paging))
+			return rc;
+		vp_local_op_release(t);
+	}
+	return vp_err_set(err, -EOPNOTSUPP, "no vCPU runs in 64-bit mode with paging");
+}
+
+void vp_local_op_release(struct vp_target *t)
+{
+	struct vp_local *l = vp_local_of(t);
+
+	atomic_store(&l->held->hold, false);
+	l->held = NULL;
+	vp_local_wake(l);
+}
+
+static bool is_held(struct vp_local_vcpu *v, uint64_t arg)
+{
+	(void)arg;
+	return atomic_load(&v->mode) == VP_MODE_OUT;
+}
+
+/* Every vCPU out of the guest and out of trap handling, and it stays so. */
+int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	int rc;
+
+	atomic_fetch_add(&l->holds, 1);
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i] && atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
+			kick(l->vcpus[i]);
+	rc = wait_all(l, is_held, 0, timeout_ms, err);
+	if (rc)
+		vp_local_op_resume(t);
+	return rc;
+}
+
+void vp_local_op_resume(struct vp_target *t)
+{
+	struct vp_local *l = vp_local_of(t);
+
+	/* So that every vCPU serializes on its way in. */
+	atomic_fetch_add(&l->epoch, 1);
+	atomic_fetch_sub(&l->holds, 1);
+	vp_local_wake(l);
+}
+
+int vp_local_pause(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&l->lock);
+	if (!l->paused)
+		rc = vp_local_op_stop(&l->target, timeout_ms, err);
+	if (!rc)
+		l->paused = true;
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
+void vp_local_cont(struct vp_local *l)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->paused)
+		vp_local_op_resume(&l->target);
+	l->paused = false;
+	pthread_mutex_unlock(&l->lock);
+}
+
+bool vp_local_paused(struct vp_local *l)
+{
+	bool paused;
+
+	pthread_mutex_lock(&l->lock);
+	paused = l->paused;
+	pthread_mutex_unlock(&l->lock);
+	return paused;
+}
+
+/* Any thread; the caller knows that @v is not detached meanwhile. */
+void vp_local_vcpu_interrupt(struct vp_local_vcpu *v)
+{
+	atomic_store(&v->interrupt, true);
+	kick(v);
+	vp_local_wake(v->l);
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cpuid.h>
+#include <stdbool.h>
+
+#include "target/serialize.h"
+
+/* RDSSPQ leaves its operand alone where there is no shadow stack, also on old CPUs (it is a nop
+ * there). */
+static bool has_shadow_stack(void)
+{
+	unsigned long ssp = 0;
+
+	__asm__ volatile("rdsspq %0" : "+r"(ssp));
+	return ssp != 0;
+}
+
+static void iret_to_self(void)
+{
+	unsigned long tmp;
+
+	/* Step over the red zone first: the compiler may keep live data there. */
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
+			 "mov %%rsp, %0\n\t"
+			 "push %%rax\n\t"
+			 "mov %%ss, %%eax\n\t"
+			 "xchg %%rax, (%%rsp)\n\t" /* rax is back, ss is on the stack */
+			 "push %0\n\t"
+			 "pushfq\n\t"
+			 "push %%rax\n\t"
+			 "mov %%cs, %%eax\n\t"
+			 "xchg %%rax, (%%rsp)\n\t"
+			 "lea 1f(%%rip), %0\n\t"
+			 "push %0\n\t"
+			 "iretq\n"
+			 "1:\tlea 128(%%rsp), %%rsp"
+			 : "=&r"(tmp)
+			 :
+			 : "cc", "memory");
+}
+
+void vp_serialize(void)
+{
+	unsigned int a, b, c, d;
+
+	if (has_shadow_stack())
+		__cpuid(0, a, b, c, d);
+	else
+		iret_to_self();
+}
