@@ -69,9 +69,9 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 			rc = write_all(e, b, res, err);
 		ops->resume(e->target);
 	}
-	if (rc)
-		vp_batch_free(b); /* it was never published */
-	else if (opts->phase)
+	if (!rc && opts->phase)
 		opts->phase(opts->phase_arg, VP_PHASE_APPLIED);
+	if (rc || !b->recorded)
+		vp_batch_free(b); /* no handler ever saw it */
 	return rc;
 }

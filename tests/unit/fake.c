@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+
+static struct fake *fake_of(struct vp_target *t)
+{
+	return (struct fake *)(void *)t;
+}
+
+static void trace(struct fake *f, const char *op)
+{
+	size_t used = strlen(f->trace);
+
+	if (f->hook)
+		f->hook(f, op);
+	if (used + strlen(op) + 2 > sizeof(f->trace))
+		return;
+	if (used)
+		strcat(f->trace, " ");
+	strcat(f->trace, op);
+}
+
+static int op_lock(struct vp_target *t, struct vp_err *err)
+{
+	(void)err;
+	assert(!fake_of(t)->locked);
+	fake_of(t)->locked = true;
+	return 0;
+}
+
+static void op_unlock(struct vp_target *t)
+{
+	assert(fake_of(t)->locked && !fake_of(t)->held && !fake_of(t)->stopped);
+	fake_of(t)->locked = false;
+}
+
+static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
+		return vp_err_set(err, -EFAULT, "not RAM");
+	memcpy(buf, fake_of(t)->ram + gpa.v, len);
+	return 0;
+}
+
+static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
+		    struct vp_err *err)
+{
+	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
+		return vp_err_set(err, -EFAULT, "not RAM");
+	trace(fake_of(t), "write");
+	memcpy(fake_of(t)->ram + gpa.v, buf, len);
+	return 0;
+}
+
+static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
+			struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	assert(f->locked && gpa.v < FAKE_RAM);
+	trace(f, value == VP_INT3 ? "cap" : "head");
+	if (f->ram[gpa.v] != expect)
+		return vp_err_set(err, -EAGAIN, "changed");
+	f->ram[gpa.v] = value;
+	return 0;
+}
+
+static int op_writable(struct vp_target *t, struct vp_err *err)
+{
+	int rc = fake_of(t)->writable_rc;
+
+	return rc ? vp_err_set(err, rc, "not writable now") : 0;
+}
+
+static int op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err)
+{
+	(void)err;
+	if (vcpu > 0)
+		return vp_err_set(err, -ENOENT, "no such vCPU");
+	fake_of(t)->held = true;
+	*paging = fake_of(t)->paging;
+	return 0;
+}
+
+static void op_release(struct vp_target *t)
+{
+	assert(fake_of(t)->held);
+	fake_of(t)->held = false;
+}
+
+static int op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	(void)timeout_ms;
+	trace(f, "arm");
+	if (f->arm_rc)
+		return vp_err_set(err, f->arm_rc, "cannot arm");
+	f->armed = true;
+	return 0;
+}
+
+static void op_disarm(struct vp_target *t)
+{
+	trace(fake_of(t), "disarm");
+	fake_of(t)->armed = false;
+}
+
+static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	(void)timeout_ms;
+	trace(f, "sync");
+	f->syncs++;
+	if (f->fail_sync &&
+	    ((int)f->syncs == f->fail_sync || (f->never_answers && (int)f->syncs > f->fail_sync)))
+		return vp_err_set(err, -ETIMEDOUT, "vCPU 0 did not answer");
+	return 0;
+}
+
+static int op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	(void)timeout_ms;
+	(void)err;
+	trace(fake_of(t), "quiesce");
+	return 0;
+}
+
+static void op_unpark(struct vp_target *t)
+{
+	trace(fake_of(t), "unpark");
+	fake_of(t)->unparks++;
+}
+
+static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	(void)timeout_ms;
+	trace(f, "stop");
+	if (f->stop_rc)
+		return vp_err_set(err, f->stop_rc, "cannot stop");
+	f->stopped = true;
+	return 0;
+}
+
+static void op_resume(struct vp_target *t)
+{
+	trace(fake_of(t), "resume");
+	fake_of(t)->stopped = false;
+}
+
+static const struct vp_target_ops fake_ops = {
+	.name = "fake",
+	.serializer = "scripted",
+	.lock = op_lock,
+	.unlock = op_unlock,
+	.read = op_read,
+	.write = op_write,
+	.swap_head = op_swap_head,
+	.writable = op_writable,
+	.hold = op_hold,
+	.release = op_release,
+	.arm = op_arm,
+	.disarm = op_disarm,
+	.sync = op_sync,
+	.quiesce = op_quiesce,
+	.unpark = op_unpark,
+	.stop = op_stop,
+	.resume = op_resume,
+};
+
+/* --- memory ------------------------------------------------------------------ */
+
+#define PML4  0x1000u
+#define PDPT  0x2000u
+#define PD    0x3000u
+#define PT    0x4000u
+#define FLAGS 0x63ull /* present, writable, accessed, dirty */
+#define NX    (1ull << 63)
+
+static void put(struct fake *f, uint64_t gpa, uint64_t value)
+{
+	memcpy(f->ram + gpa, &value, sizeof(value));
+}
+
+static void map_page(struct fake *f, uint64_t gva, uint64_t gpa, uint64_t flags)
+{
+	put(f, PT + 8 * ((gva >> 12) & 511), gpa | flags);
+}
+
+struct fake *fake_new(void)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+
+	assert(f);
+	f->target.ops = &fake_ops;
+	f->paging =
+		(struct vp_paging){ .cr0 = 0x80000001, .cr3 = PML4, .cr4 = 0x20, .efer = 0xd01 };
+	put(f, PML4 + 8 * 511, PDPT | FLAGS);
+	put(f, PDPT + 8 * 510, PD | FLAGS);
+	put(f, PD, PT | FLAGS);
+	for (uint64_t i = 0; i < 16; i++) {
+		map_page(f, FAKE_TEXT + i * 0x1000, 0x40000 + i * 0x1000, FLAGS);
+		map_page(f, FAKE_DATA + i * 0x1000, 0x60000 + i * 0x1000, FLAGS | NX);
+	}
+	map_page(f, FAKE_SPLIT, 0x80000, FLAGS);
+	map_page(f, FAKE_SPLIT + 0x1000, 0x90000, FLAGS);
+	map_page(f, FAKE_ALIAS, 0x40000, FLAGS);
+	map_page(f, FAKE_HOLE, 0x40000000, FLAGS);
+	memset(f->ram + 0x40000, 0x90, 0x10000);
+	memset(f->ram + 0x80000, 0x90, 0x1000);
+	memset(f->ram + 0x90000, 0x90, 0x1000);
+	return f;
+}
+
+void fake_free(struct fake *f)
+{
+	free(f);
+}
+
+uint8_t *fake_at(struct fake *f, uint64_t gva)
+{
+	uint64_t pte;
+
+	memcpy(&pte, f->ram + PT + 8 * ((gva >> 12) & 511), sizeof(pte));
+	assert(pte & 1);
+	return f->ram + (pte & 0xffffff000) + (gva & 0xfff);
+}
+
+enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs)
+{
+	struct vp_trap trap = { .rip = VP_GVA(gva), .paging = f->paging };
+	enum vp_verdict v;
+
+	if (regs)
+		trap.regs = *regs;
+	trap.regs.rip = gva;
+	if (!f->target.sink.handle)
+		return VP_VERDICT_FOREIGN;
+	v = f->target.sink.handle(f->target.sink.arg, &trap);
+	if (regs)
+		*regs = trap.regs;
+	return v;
+}
+
+struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_bytes, size_t len,
+			 enum vp_resume resume)
+{
+	struct vp_site s = { .addr = VP_GVA(gva), .len = (uint8_t)len, .resume = resume };
+
+	assert(len <= VP_INSN_MAX);
+	memcpy(s.old_bytes, old_bytes, len);
+	memcpy(s.new_bytes, new_bytes, len);
+	return s;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A target without a guest: some memory, page tables, and vCPUs that do what the test says.
+ * Every operation is written into a trace, and a hook may act before each one.
+ */
+#ifndef VP_TESTS_FAKE_H
+#define VP_TESTS_FAKE_H
+
+#include <vmpoke/poke.h>
+
+#define FAKE_RAM   0x100000u
+#define FAKE_TEXT  0xffffffff80000000ull /* 16 pages, executable: gpa 0x40000.. */
+#define FAKE_DATA  0xffffffff80010000ull /* 16 pages, no-execute: gpa 0x60000.. */
+#define FAKE_SPLIT 0xffffffff80020000ull /* 2 pages, executable, on gpa 0x80000 and 0x90000 */
+#define FAKE_ALIAS 0xffffffff80030000ull /* the first text page once more */
+#define FAKE_HOLE  0xffffffff80040000ull /* executable, but its page is outside RAM */
+
+struct fake {
+	struct vp_target target; /* first */
+	uint8_t ram[FAKE_RAM];
+	struct vp_paging paging;
+	char trace[4096]; /* the operations that act on the guest: "arm cap sync ..." */
+	unsigned int syncs, unparks;
+	bool locked, armed, stopped, held;
+	int fail_sync;	    /* the number of the sync that fails, 1..; 0: none */
+	bool never_answers; /* ... and so do all after it */
+	int arm_rc, writable_rc, stop_rc;
+	/* Called before each operation with its name. */
+	void (*hook)(struct fake *f, const char *op);
+	void *hook_arg;
+};
+
+struct fake *fake_new(void);
+void fake_free(struct fake *f);
+
+/* Guest memory at a guest-virtual address (one page). */
+uint8_t *fake_at(struct fake *f, uint64_t gva);
+
+/* A vCPU ran into an int3 at @gva: ask the sink. @regs may be NULL. */
+enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs);
+
+/* A site from hex-free byte strings; @len bytes each. */
+struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_bytes, size_t len,
+			 enum vp_resume resume);
+
+#endif /* VP_TESTS_FAKE_H */

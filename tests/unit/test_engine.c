@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Records and revert, the stop strategy, reading, one engine a target. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake.h"
+
+#define NOP5  "\x0f\x1f\x44\x00\x00"
+#define MOV5A "\xb8\x11\x11\x11\x11"
+#define MOV5B "\xb8\x22\x22\x22\x22"
+#define A     (FAKE_TEXT + 0x100)
+#define B     (FAKE_TEXT + 0x200)
+
+struct world {
+	struct fake *fake;
+	struct vp_engine *engine;
+};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->fake = fake_new();
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	memcpy(fake_at(w->fake, B), NOP5, 5);
+	*state = w;
+	return vp_engine_new(&w->fake->target, &w->engine, NULL);
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->hook = NULL;
+	vp_engine_free(w->engine);
+	fake_free(w->fake);
+	free(w);
+	return 0;
+}
+
+static void poke(struct world *w, uint64_t at, const char *from, const char *to, uint64_t id)
+{
+	struct vp_site s = fake_site(at, from, to, 5, VP_RESUME_PARK);
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_poke_result res;
+
+	o.note = "why";
+	o.when = 1234;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, &res, NULL), 0);
+	assert_int_equal(res.id, id);
+}
+
+static int revert(struct world *w, uint64_t id)
+{
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+
+	return vp_revert(w->engine, id, &o, NULL, NULL);
+}
+
+static int list(void *arg, const struct vp_record *rec)
+{
+	uint64_t *ids = arg;
+
+	assert_int_equal(rec->nsites, 1);
+	assert_string_equal(rec->note, "why");
+	assert_int_equal(rec->when, 1234);
+	*ids = *ids * 10 + rec->id;
+	return 0;
+}
+
+static uint64_t applied(struct world *w)
+{
+	uint64_t ids = 0;
+
+	assert_int_equal(vp_engine_records(w->engine, list, &ids), 0);
+	return ids;
+}
+
+static void test_newest_first(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(revert(w, 0), -ENOENT);
+	poke(w, A, NOP5, MOV5A, 1);
+	poke(w, B, NOP5, MOV5A, 2);
+	poke(w, A, MOV5A, MOV5B, 3);
+	assert_int_equal(applied(w), 123);
+	assert_int_equal(revert(w, 1), -EBUSY); /* 3 stands on it */
+	assert_int_equal(revert(w, 7), -ENOENT);
+	assert_int_equal(revert(w, 2), 0); /* nobody stands on that */
+	assert_int_equal(applied(w), 13);
+	assert_int_equal(revert(w, 0), 0);
+	assert_memory_equal(fake_at(w->fake, A), MOV5A, 5);
+	assert_int_equal(revert(w, 0), 0);
+	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+	assert_memory_equal(fake_at(w->fake, B), NOP5, 5);
+	assert_int_equal(applied(w), 0);
+}
+
+static void test_changed_by_somebody_else(void **state)
+{
+	struct world *w = *state;
+
+	poke(w, A, NOP5, MOV5A, 1);
+	fake_at(w->fake, A)[4] = 0x33;
+	assert_int_equal(revert(w, 0), -ESTALE);
+	assert_int_equal(applied(w), 1);
+	fake_at(w->fake, A)[4] = 0x11;
+	assert_int_equal(revert(w, 0), 0);
+}
+
+/* The guest maps another page there, which holds the same bytes: not the place we changed. */
+static void test_remapped(void **state)
+{
+	struct world *w = *state;
+	uint8_t *pte = w->fake->ram + 0x4000 + 8 * ((A >> 12) & 511);
+
+	poke(w, A, NOP5, MOV5A, 1);
+	memcpy(w->fake->ram + 0x70100, MOV5A, 5);
+	memcpy(pte, "\x63\x00\x07\x00\x00\x00\x00\x00", 8);
+	assert_int_equal(revert(w, 0), -ESTALE);
+	memcpy(pte, "\x63\x00\x04\x00\x00\x00\x00\x00", 8);
+	assert_int_equal(revert(w, 0), 0);
+}
+
+static void test_stop(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s[2] = { fake_site(A, NOP5, MOV5A, 5, VP_RESUME_PARK),
+				fake_site(B, NOP5, MOV5A, 5, VP_RESUME_PARK) };
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_poke_result res;
+
+	o.strategy = VP_STRATEGY_STOP;
+	assert_int_equal(vp_poke(w->engine, s, 2, &o, &res, NULL), 0);
+	assert_string_equal(w->fake->trace, "stop write head write head resume");
+	assert_int_equal(res.syncs, 1);
+	assert_memory_equal(fake_at(w->fake, A), MOV5A, 5);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	assert_memory_equal(fake_at(w->fake, B), NOP5, 5);
+
+	w->fake->stop_rc = -ETIMEDOUT;
+	assert_int_equal(vp_poke(w->engine, s, 2, &o, &res, NULL), -ETIMEDOUT);
+	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+}
+
+static void change_at_stop(struct fake *f, const char *op)
+{
+	if (!strcmp(op, "stop"))
+		fake_at(f, B)[1] = 0x55;
+}
+
+static void test_stop_changed(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s[2] = { fake_site(A, NOP5, MOV5A, 5, VP_RESUME_PARK),
+				fake_site(B, NOP5, MOV5A, 5, VP_RESUME_PARK) };
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_poke_result res;
+
+	o.strategy = VP_STRATEGY_STOP;
+	w->fake->hook = change_at_stop;
+	assert_int_equal(vp_poke(w->engine, s, 2, &o, &res, NULL), -EAGAIN);
+	assert_int_equal(res.bad_site, 1);
+	assert_string_equal(w->fake->trace, "stop resume");
+	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+}
+
+static void test_read(void **state)
+{
+	struct world *w = *state;
+	uint8_t buf[0x2100];
+
+	memset(w->fake->ram + 0x90000, 0xaa, 0x1000);
+	assert_int_equal(
+		vp_engine_read(w->engine, -1, VP_GVA(FAKE_SPLIT + 0xf00), buf, 0x200, NULL), 0);
+	assert_int_equal(buf[0xff], 0x90);
+	assert_int_equal(buf[0x100], 0xaa);
+	assert_int_equal(vp_engine_read(w->engine, -1, VP_GVA(FAKE_SPLIT), buf, sizeof(buf), NULL),
+			 -EFAULT);
+}
+
+static void test_one_engine(void **state)
+{
+	struct world *w = *state;
+	struct vp_engine *second;
+	struct vp_err err;
+
+	assert_int_equal(vp_engine_new(&w->fake->target, &second, &err), -EBUSY);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_newest_first), T(test_changed_by_somebody_else),
+		T(test_remapped),     T(test_stop),
+		T(test_stop_changed), T(test_read),
+		T(test_one_engine),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

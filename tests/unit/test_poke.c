@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The int3 protocol step by step, S1 to S5, and every way it can fail half way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake.h"
+
+#define NOP5 "\x0f\x1f\x44\x00\x00"
+#define JMP5 "\xe9\x10\x00\x00\x00"
+#define A    (FAKE_TEXT + 0x100)
+#define B    (FAKE_TEXT + 0x200)
+
+struct world {
+	struct fake *fake;
+	struct vp_engine *engine;
+};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->fake = fake_new();
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	memcpy(fake_at(w->fake, B), NOP5, 5);
+	*state = w;
+	return vp_engine_new(&w->fake->target, &w->engine, NULL);
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->hook = NULL;
+	vp_engine_free(w->engine);
+	fake_free(w->fake);
+	free(w);
+	return 0;
+}
+
+static struct vp_site jmp_at(uint64_t at, enum vp_resume resume)
+{
+	struct vp_site s = fake_site(at, NOP5, JMP5, 5, resume);
+
+	s.fixup = VP_GVA(at + 5);
+	return s;
+}
+
+static void expect_bytes(struct world *w, uint64_t at, const char *bytes, size_t n)
+{
+	assert_memory_equal(fake_at(w->fake, at), bytes, n);
+}
+
+/* --- the order of things ----------------------------------------------------- */
+
+/* S1, S2: what stands at A before each operation. */
+static void watch_order(struct fake *f, const char *op)
+{
+	unsigned int *seen = f->hook_arg;
+	uint8_t *a = fake_at(f, A);
+
+	if (!strcmp(op, "cap")) {
+		assert_true(f->armed); /* intercepted before any int3 is visible */
+		*seen |= 1;
+	} else if (!strcmp(op, "sync") && f->syncs == 0) {
+		assert_memory_equal(a, "\xcc\x1f\x44\x00\x00", 5);
+		*seen |= 2;
+	} else if (!strcmp(op, "sync") && f->syncs == 1) {
+		assert_memory_equal(a, "\xcc\x10\x00\x00\x00", 5);
+		*seen |= 4;
+	} else if (!strcmp(op, "sync") && f->syncs == 2) {
+		assert_memory_equal(a, JMP5, 5);
+		assert_int_equal(f->unparks, 1);
+		*seen |= 8;
+	}
+}
+
+static void test_order(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	struct vp_poke_result res;
+	unsigned int seen = 0;
+
+	w->fake->hook = watch_order;
+	w->fake->hook_arg = &seen;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, &res, NULL), 0);
+	assert_int_equal(seen, 15);
+	assert_int_equal(res.syncs, 3);
+	assert_string_equal(w->fake->trace,
+			    "arm cap sync write sync head unpark sync quiesce disarm");
+	expect_bytes(w, A, JMP5, 5);
+}
+
+static void test_no_tail(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_site(FAKE_TEXT, "\x90", "\xf8", 1, VP_RESUME_PARK);
+	struct vp_poke_result res;
+
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, &res, NULL), 0);
+	assert_int_equal(res.syncs, 2);
+	assert_string_equal(w->fake->trace, "arm cap sync head unpark sync quiesce disarm");
+}
+
+static void test_split_pages(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(FAKE_SPLIT + 0xffe, VP_RESUME_PARK);
+
+	memcpy(fake_at(w->fake, FAKE_SPLIT + 0xffe), "\x0f\x1f", 2);
+	memcpy(fake_at(w->fake, FAKE_SPLIT + 0x1000), "\x44\x00\x00", 3);
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	expect_bytes(w, FAKE_SPLIT + 0xffe, "\xe9\x10", 2);
+	expect_bytes(w, FAKE_SPLIT + 0x1000, "\x00\x00\x00", 3);
+	assert_int_equal(w->fake->ram[0x81000], 0); /* the physical neighbour */
+	assert_int_equal(vp_revert(w->engine, 0, NULL, NULL, NULL), 0);
+	expect_bytes(w, FAKE_SPLIT + 0xffe, "\x0f\x1f", 2);
+	expect_bytes(w, FAKE_SPLIT + 0x1000, "\x44\x00\x00", 3);
+}
+
+static void test_thousand_sites_three_syncs(void **state)
+{
+	struct world *w = *state;
+	struct vp_site *s = calloc(1000, sizeof(*s));
+	struct vp_poke_result res;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		uint64_t at = FAKE_TEXT + 0x400 + 16ull * (999 - i); /* not in address order */
+
+		memcpy(fake_at(w->fake, at), NOP5, 5);
+		s[i] = jmp_at(at, VP_RESUME_PARK);
+	}
+	assert_int_equal(vp_poke(w->engine, s, 1000, NULL, &res, NULL), 0);
+	assert_int_equal(res.syncs, 3);
+	assert_int_equal(w->fake->syncs, 3);
+	for (unsigned int i = 0; i < 1000; i++)
+		expect_bytes(w, s[i].addr.v, JMP5, 5);
+	free(s);
+}
+
+/* --- vCPUs that trap while the batch is in flight ----------------------------- */
+
+/* Before every operation, a vCPU runs into whatever int3 stands at A. */
+static void trap_always(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { .gpr[VP_RSP] = FAKE_DATA + 0x800 };
+	enum vp_verdict *verdicts = f->hook_arg;
+	static const char *const ops[] = { "sync", "write", "head", "unpark", "quiesce" };
+
+	for (unsigned int i = 0; i < 5; i++) {
+		if (strcmp(op, ops[i]))
+			continue;
+		verdicts[i] = fake_trap(f, A, &regs);
+		if (verdicts[i] == VP_VERDICT_RESUME && *fake_at(f, A) == VP_INT3)
+			assert_int_not_equal(regs.rip, A); /* or it would trap for ever */
+	}
+}
+
+static void run_with_traps(struct world *w, enum vp_resume resume, struct vp_poke_stats *st)
+{
+	enum vp_verdict verdicts[5] = { 9, 9, 9, 9, 9 };
+	struct vp_site s = jmp_at(A, resume);
+
+	w->fake->hook = trap_always;
+	w->fake->hook_arg = verdicts;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	vp_engine_stats(w->engine, st);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_not_equal(verdicts[i], VP_VERDICT_FOREIGN);
+	if (resume == VP_RESUME_PARK) {
+		assert_int_equal(verdicts[1], VP_VERDICT_PARK);
+		/* Once the heads are final nobody may be told to park: nobody would wake him. */
+		assert_int_equal(verdicts[4], VP_VERDICT_RESUME);
+	}
+	assert_int_equal(st->bp_exits.foreign, 0);
+	assert_int_equal(st->bp_exits.late, 0);
+}
+
+static void test_traps_park(void **state)
+{
+	struct vp_poke_stats st;
+
+	run_with_traps(*state, VP_RESUME_PARK, &st);
+	assert_int_equal(st.bp_exits.park, 7);
+}
+
+static void test_traps_fixup(void **state)
+{
+	struct vp_poke_stats st;
+
+	run_with_traps(*state, VP_RESUME_FIXUP, &st);
+	assert_int_equal(st.bp_exits.fixup, 7);
+}
+
+static void test_traps_emulate(void **state)
+{
+	struct vp_poke_stats st;
+
+	run_with_traps(*state, VP_RESUME_EMULATE, &st);
+	assert_int_equal(st.bp_exits.emulate, 7);
+}
+
+/* S3: at the first cap the table must be there already, and complete. */
+static void trap_at_first_cap(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { 0 };
+
+	if (strcmp(op, "cap") || f->hook_arg)
+		return;
+	f->hook_arg = f;
+	*fake_at(f, A) = VP_INT3; /* as if the cap were visible at once */
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_RESUME);
+	assert_int_equal(regs.rip, A + 5);
+	*fake_at(f, A) = 0x0f;
+}
+
+static void test_published_before_cap(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+
+	w->fake->hook = trap_at_first_cap;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_ptr_equal(w->fake->hook_arg, w->fake);
+}
+
+/* S4: the record outlives every handler, so it still answers at quiesce(). */
+static void trap_at_quiesce(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { 0 };
+
+	if (strcmp(op, "quiesce"))
+		return;
+	f->hook_arg = f;
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_RESUME);
+	assert_int_equal(regs.rip, A + 5); /* by the site's rule: the record is there */
+}
+
+static void test_retired_after_quiescence(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_poke_stats st;
+	struct vp_regs regs = { 0 };
+
+	w->fake->hook = trap_at_quiesce;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_ptr_equal(w->fake->hook_arg, w->fake);
+
+	/* S5: after retirement the same trap is late, and resumes where the new code stands. */
+	assert_int_equal(fake_trap(w->fake, A, &regs), VP_VERDICT_RESUME);
+	assert_int_equal(regs.rip, A);
+	vp_engine_stats(w->engine, &st);
+	assert_int_equal(st.bp_exits.late, 1);
+
+	/* S6: an int3 that nobody of us wrote is the guest's. */
+	*fake_at(w->fake, B) = VP_INT3;
+	assert_int_equal(fake_trap(w->fake, B, &regs), VP_VERDICT_FOREIGN);
+}
+
+/* The same address, but this vCPU's page tables put another page there. */
+static void trap_in_other_space(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { 0 };
+
+	if (strcmp(op, "write") || f->hook_arg)
+		return;
+	f->hook_arg = f;
+	memcpy(f->ram + 0x4000 + 8 * ((A >> 12) & 511), "\x63\x00\x07\x00\x00\x00\x00\x00", 8);
+	f->ram[0x70100] = VP_INT3;
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_FOREIGN);
+	memcpy(f->ram + 0x4000 + 8 * ((A >> 12) & 511), "\x63\x00\x04\x00\x00\x00\x00\x00", 8);
+}
+
+static void test_other_address_space(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+
+	w->fake->hook = trap_in_other_space;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_ptr_equal(w->fake->hook_arg, w->fake);
+}
+
+/* An emulated call whose stack the CPU itself would fault on: park, touch nothing. */
+static void trap_call_bad_stack(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { .gpr[VP_RSP] = 0x1000 };
+
+	if (strcmp(op, "write"))
+		return;
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_PARK);
+	assert_int_equal(regs.rip, A);
+	assert_int_equal(regs.gpr[VP_RSP], 0x1000);
+	regs.gpr[VP_RSP] = FAKE_DATA + 0x800;
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_RESUME);
+	assert_int_equal(regs.rip, A + 5 + 0x10);
+	assert_int_equal(regs.gpr[VP_RSP], FAKE_DATA + 0x7f8);
+	assert_memory_equal(fake_at(f, FAKE_DATA + 0x7f8), "\x05\x01\x00\x80\xff\xff\xff\xff", 8);
+	f->hook = NULL;
+}
+
+static void test_emulated_call(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_site(A, NOP5, "\xe8\x10\x00\x00\x00", 5, VP_RESUME_EMULATE);
+
+	w->fake->hook = trap_call_bad_stack;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_null(w->fake->hook);
+}
+
+/* --- failing half way -------------------------------------------------------- */
+
+static void poke_fails(struct world *w, int rc, const char *trace)
+{
+	struct vp_site s[2] = { jmp_at(A, VP_RESUME_PARK), jmp_at(B, VP_RESUME_EMULATE) };
+	struct vp_poke_stats st;
+	struct vp_err err = { "" };
+
+	w->fake->trace[0] = '\0';
+	assert_int_equal(vp_poke(w->engine, s, 2, NULL, NULL, &err), rc);
+	assert_string_equal(w->fake->trace, trace);
+	assert_true(err.text[0]);
+	vp_engine_stats(w->engine, &st);
+	assert_int_equal(st.batches, 0);
+	assert_int_equal(vp_revert(w->engine, 0, NULL, NULL, NULL), -ENOENT);
+}
+
+static void test_cannot_arm(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->arm_rc = -EIO;
+	poke_fails(w, -EIO, "arm disarm");
+	expect_bytes(w, A, NOP5, 5);
+}
+
+static void test_sync1_fails(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->fail_sync = 1;
+	poke_fails(w, -ETIMEDOUT, "arm cap cap sync head head unpark sync quiesce disarm");
+	expect_bytes(w, A, NOP5, 5);
+	expect_bytes(w, B, NOP5, 5);
+}
+
+static void test_sync2_fails(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->fail_sync = 2;
+	poke_fails(w, -ETIMEDOUT,
+		   "arm cap cap sync write write sync write write sync head head unpark sync "
+		   "quiesce disarm");
+	expect_bytes(w, A, NOP5, 5);
+	expect_bytes(w, B, NOP5, 5);
+}
+
+/* From the first new head on the way is forward; only the retirement waits. */
+static void test_sync3_fails(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_regs regs = { 0 };
+
+	w->fake->fail_sync = 3;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	expect_bytes(w, A, JMP5, 5);
+	assert_true(w->fake->armed);
+	assert_int_equal(fake_trap(w->fake, A, &regs), VP_VERDICT_RESUME);
+	assert_int_equal(regs.rip, A + 5); /* the record still answers */
+	assert_int_equal(vp_engine_settle(w->engine, 10, NULL), 0);
+	assert_false(w->fake->armed);
+	assert_int_equal(vp_revert(w->engine, 0, NULL, NULL, NULL), 0);
+	expect_bytes(w, A, NOP5, 5);
+}
+
+/*
+ * A vCPU that never answers again: tails cannot be undone under it, so the heads stay capped and
+ * guarded, every trap waits, and the next call finishes the job once it answers.
+ */
+static void test_never_answers(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_err err = { "" };
+
+	w->fake->fail_sync = 2;
+	w->fake->never_answers = true;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), -ETIMEDOUT);
+	assert_int_equal(*fake_at(w->fake, A), VP_INT3);
+	assert_true(w->fake->armed);
+	assert_int_equal(fake_trap(w->fake, A, NULL), VP_VERDICT_PARK); /* not the new code */
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "earlier batch"));
+
+	w->fake->never_answers = false;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	expect_bytes(w, A, JMP5, 5);
+	assert_int_equal(vp_revert(w->engine, 0, NULL, NULL, NULL), 0);
+	expect_bytes(w, A, NOP5, 5);
+}
+
+/* --- the guest patches the same bytes ----------------------------------------- */
+
+struct meddle {
+	const char *op;
+	unsigned int at_sync; /* how many syncs were done when it happens */
+	uint64_t gva;
+	uint8_t byte;
+};
+
+static void meddle(struct fake *f, const char *op)
+{
+	const struct meddle *m = f->hook_arg;
+
+	if (!strcmp(op, m->op) && f->syncs == m->at_sync)
+		*fake_at(f, m->gva) = m->byte;
+}
+
+/* The guest took B's head between the check and the cap. */
+static void test_head_changed_before_cap(void **state)
+{
+	struct world *w = *state;
+	struct meddle m = { "cap", 0, B, 0x55 };
+
+	w->fake->hook = meddle;
+	w->fake->hook_arg = &m;
+	poke_fails(w, -EAGAIN, "arm cap cap head unpark sync quiesce disarm");
+	expect_bytes(w, A, NOP5, 5);
+	expect_bytes(w, B, "\x55\x1f\x44\x00\x00", 5);
+}
+
+/* Its text_poke wrote B's tail under our int3: the int3 is its own now, and so is the trap. */
+static void test_tail_changed_after_cap(void **state)
+{
+	struct world *w = *state;
+	struct meddle m = { "sync", 0, B + 2, 0x55 };
+
+	w->fake->hook = meddle;
+	w->fake->hook_arg = &m;
+	poke_fails(w, -EAGAIN, "arm cap cap sync head unpark sync quiesce disarm");
+	expect_bytes(w, A, NOP5, 5);
+	expect_bytes(w, B, "\xcc\x1f\x55\x00\x00", 5);
+	assert_int_equal(fake_trap(w->fake, B, NULL), VP_VERDICT_FOREIGN);
+}
+
+/* The same while our tail stands there: A's is taken back, B's is left alone. */
+static void test_tail_changed_after_tail(void **state)
+{
+	struct world *w = *state;
+	struct meddle m = { "sync", 1, B + 2, 0x55 };
+
+	w->fake->hook = meddle;
+	w->fake->hook_arg = &m;
+	poke_fails(w, -EAGAIN,
+		   "arm cap cap sync write write sync write sync head unpark sync quiesce disarm");
+	expect_bytes(w, A, NOP5, 5);
+	expect_bytes(w, B, "\xcc\x10\x55\x00\x00", 5);
+}
+
+/* In the very last step: said, recorded, and the other site is applied. */
+static void test_head_changed_at_the_end(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s[2] = { jmp_at(A, VP_RESUME_PARK), jmp_at(B, VP_RESUME_PARK) };
+	struct meddle m = { "head", 2, B, 0x55 };
+	struct vp_poke_result res;
+
+	w->fake->hook = meddle;
+	w->fake->hook_arg = &m;
+	assert_int_equal(vp_poke(w->engine, s, 2, NULL, &res, NULL), -EIO);
+	assert_int_equal(res.bad_site, 1);
+	assert_int_equal(res.id, 1);
+	expect_bytes(w, A, JMP5, 5);
+	expect_bytes(w, B, "\x55\x10\x00\x00\x00", 5);
+	w->fake->hook = NULL;
+	assert_int_equal(vp_revert(w->engine, 1, NULL, NULL, NULL), -ESTALE);
+}
+
+static void count_phase(void *arg, enum vp_phase p)
+{
+	char *text = arg;
+
+	strcat(strcat(text, vp_phase_name(p)), " ");
+}
+
+static void test_phases(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	char text[100] = "";
+
+	o.phase = count_phase;
+	o.phase_arg = text;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), 0);
+	assert_string_equal(text, "planned capped tailed applied ");
+	text[0] = '\0';
+	w->fake->fail_sync = 4;
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -ETIMEDOUT);
+	assert_string_equal(text, "planned rolled-back ");
+	expect_bytes(w, A, JMP5, 5);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_order),
+		T(test_no_tail),
+		T(test_split_pages),
+		T(test_thousand_sites_three_syncs),
+		T(test_traps_park),
+		T(test_traps_fixup),
+		T(test_traps_emulate),
+		T(test_published_before_cap),
+		T(test_retired_after_quiescence),
+		T(test_other_address_space),
+		T(test_emulated_call),
+		T(test_cannot_arm),
+		T(test_sync1_fails),
+		T(test_sync2_fails),
+		T(test_sync3_fails),
+		T(test_never_answers),
+		T(test_head_changed_before_cap),
+		T(test_tail_changed_after_cap),
+		T(test_tail_changed_after_tail),
+		T(test_head_changed_at_the_end),
+		T(test_phases),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
