@@ -153,16 +153,19 @@ static int records_find(struct vp_engine *e, uint64_t id, size_t *at, struct vp_
 /* --- the public calls -------------------------------------------------------- */
 
 static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-		       struct vp_poke_result *res, struct vp_err *err)
+		       struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
 	size_t n = b->n;
 	int rc;
 
+	*applied = false;
 	if (opts->phase)
 		opts->phase(opts->phase_arg, VP_PHASE_PLANNED);
-	rc = opts->strategy == VP_STRATEGY_STOP ? vp_batch_stop(e, b, opts, res, err)
-						: vp_batch_int3(e, b, opts, res, err);
-	if (!rc) {
+	if (opts->strategy == VP_STRATEGY_STOP)
+		rc = vp_batch_stop(e, b, opts, res, applied, err);
+	else
+		rc = vp_batch_int3(e, b, opts, res, applied, err);
+	if (*applied) {
 		atomic_fetch_add_explicit(&e->stats.batches, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&e->stats.sites, n, memory_order_relaxed);
 	}
@@ -194,6 +197,7 @@ static int poke_locked(struct vp_engine *e, const struct vp_site *sites, size_t 
 		       struct vp_err *err)
 {
 	struct vp_batch *b;
+	bool applied;
 	int rc = may_write(e, opts, res, err);
 
 	if (rc)
@@ -208,8 +212,8 @@ static int poke_locked(struct vp_engine *e, const struct vp_site *sites, size_t 
 		return 0;
 	}
 	b->recorded = true;
-	rc = write_batch(e, b, opts, res, err);
-	if (!rc || rc == -EIO) {
+	rc = write_batch(e, b, opts, res, &applied, err);
+	if (applied) {
 		records_add(e, b);
 		res->id = b->rec.id;
 	}
@@ -268,6 +272,7 @@ static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_
 {
 	struct vp_batch *was, *b;
 	struct vp_site *sites;
+	bool applied;
 	size_t at = 0;
 	int rc = may_write(e, opts, res, err);
 
@@ -291,7 +296,7 @@ static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_
 		vp_batch_free(b);
 		return rc;
 	}
-	rc = write_batch(e, b, opts, res, err);
+	rc = write_batch(e, b, opts, res, &applied, err);
 	if (!rc)
 		records_remove(e, at);
 	return rc;

@@ -74,13 +74,14 @@ bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after t
 bool vp_slots_overlap(const struct vp_slot *a, const struct vp_slot *b);
 
 /*
- * poke.c: the int3 protocol. stop.c: the fallback (S9). On error the batch is freed, now or later,
- * unless the error is -EIO: then it is applied but for one site.
+ * poke.c: the int3 protocol. stop.c: the fallback (S9). They own the batch from here on; if
+ * it is to be recorded, then the caller does so when *@applied comes back true (which an error may
+ * do, too: the guest took one site in the last step).
  */
 int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-		  struct vp_poke_result *res, struct vp_err *err);
+		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-		  struct vp_poke_result *res, struct vp_err *err);
+		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 
 /* Finish what an earlier batch had to leave because a vCPU did not answer. */
 int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,

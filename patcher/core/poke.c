@@ -265,7 +265,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 }
 
 int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-		  struct vp_poke_result *res, struct vp_err *err)
+		  struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
 	int rc = e->target->ops->arm(e->target, opts->timeout_ms, err);
 
@@ -278,6 +278,7 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	if (rc)
 		return fail(e, b, rc, opts, res);
 
+	*applied = true;
 	b->reached_heads = true;
 	rc = uncap_heads(e, b, true, res, err);
 	if (finish(e, b, opts->timeout_ms, res, NULL))

@@ -56,7 +56,7 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 }
 
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-		  struct vp_poke_result *res, struct vp_err *err)
+		  struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
 	const struct vp_target_ops *ops = e->target->ops;
 	int rc = ops->stop(e->target, opts->timeout_ms, err);
@@ -69,6 +69,7 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 			rc = write_all(e, b, res, err);
 		ops->resume(e->target);
 	}
+	*applied = !rc;
 	if (!rc && opts->phase)
 		opts->phase(opts->phase_arg, VP_PHASE_APPLIED);
 	if (rc || !b->recorded)
