@@ -75,7 +75,8 @@ test: deps
 	@$(MAKE) --no-print-directory test-bins
 	@tests/run.sh unit
 
-check: deps
+check:
+	@.ci/deps.sh --tests
 	@tests/run.sh all
 
 bench: deps

@@ -31,10 +31,13 @@ struct stack {
 	const struct vp_paging *paging;
 };
 
+#define CR4_CET (1ull << 23)
+
 /*
  * Only memory that the CPU itself would reach without a fault and without setting a bit in a
  * page table: eight bytes on one supervisor page, already dirty if they are to be written.
- * Everything else makes the vCPU park, and the real CPU does the instruction.
+ * Everything else makes the vCPU park, and the real CPU does the instruction. So does CET: a call
+ * also writes the shadow stack, which is not ours to touch.
  */
 static int stack_map(const struct stack *s, vp_gva addr, bool write, vp_gpa *out)
 {
@@ -42,7 +45,7 @@ static int stack_map(const struct stack *s, vp_gva addr, bool write, vp_gpa *out
 	struct vp_map map;
 	int rc;
 
-	if ((addr.v & 0xfff) > 0x1000 - 8)
+	if ((addr.v & 0xfff) > 0x1000 - 8 || s->paging->cr4 & CR4_CET)
 		return -1;
 	rc = vp_walk(s->paging, &mem, addr, &map, NULL);
 	if (rc)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instruction decoding: lengths, branch targets, text. decode.c is the only user of Zydis. */
+#ifndef VP_X86_DECODE_H
+#define VP_X86_DECODE_H
+
+#include <vmpoke/types.h>
+
+enum vp_insn_kind {
+	VP_INSN_OTHER,
+	VP_INSN_NOP,
+	VP_INSN_INT3,	  /* 0xCC only, not CD 03 */
+	VP_INSN_JMP_REL,  /* jmp rel8, rel32 */
+	VP_INSN_CALL_REL, /* call rel32 */
+	VP_INSN_JCC_REL,  /* jcc rel8, rel32 (not jcxz, loop) */
+	VP_INSN_RET,	  /* near ret, with or without imm16 */
+	VP_INSN_MOV_IMM,  /* mov r32/r64, imm (b8+r, c7 /0 with a register, movabs) */
+};
+
+struct vp_insn {
+	uint8_t len;
+	enum vp_insn_kind kind;
+	vp_gva target; /* JMP_REL, CALL_REL, JCC_REL */
+	uint8_t cc;    /* JCC_REL: the low four opcode bits */
+	uint8_t reg;   /* MOV_IMM: enum vp_gpr */
+	uint64_t imm; /* MOV_IMM: the value the 64-bit register has afterwards; RET: bytes popped */
+};
+
+/*
+ * Decode the 64-bit mode instruction at the start of @bytes (@n given), as if it stood at @addr.
+ * -EINVAL: no valid instruction, or it does not end within @n bytes, or CPUs disagree about it (the
+ * text says which).
+ */
+int vp_insn_decode(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn *out,
+		   struct vp_err *err);
+
+/* Text of the instruction (Intel syntax), at most @size bytes with the NUL. Returns its length in
+ * bytes, or -EINVAL. */
+int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size);
+
+#endif /* VP_X86_DECODE_H */
