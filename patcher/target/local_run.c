@@ -100,6 +100,12 @@ static bool enter(struct vp_local_vcpu *v)
 			vp_serialize();
 			atomic_store(&v->ack, epoch);
 			vp_local_notify(v->l);
+			/*
+			 * Others have yet to answer. On an overcommitted host they may be waiting
+			 * for this very core.
+			 */
+			if (atomic_load(&v->l->waiting))
+				sched_yield();
 		}
 		return true;
 	}
