@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Install what the build and the tests need, by Debian package name. Nothing missing: silent.
+# Without root it prints the one command to run.
+set -u
+
+packages=(
+	gcc libc6-dev make binutils
+	libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
+)
+# Only the tests need these.
+test_packages=(clang clang-format jq socat util-linux man-db libclang-rt-dev)
+
+[ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
+
+installed() {
+	dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
+}
+
+missing=()
+for p in "${packages[@]}"; do
+	installed "$p" || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+install="apt-get install -y --no-install-recommends ${missing[*]}"
+if ! command -v apt-get >/dev/null; then
+	echo "deps: not a Debian system; install what these packages hold: ${missing[*]}" >&2
+	exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	echo "deps: run this once, then try again: sudo apt-get update && sudo $install" >&2
+	exit 1
+fi
+echo "deps: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq && $install -qq >/dev/null || {
+	echo "deps: could not install: ${missing[*]}" >&2
+	exit 1
+}

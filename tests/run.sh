@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Run tiers of tests and end with the plain line `N passed, N failed, N skipped`.
+#
+#   tests/run.sh unit	unit tests, no KVM
+#   tests/run.sh all	everything
+#
+# A test prints `ok ...`, `not ok ...` or `SKIP: why`, one a line (cmocka does with TAP); a test that
+# ends with an error and names no failure counts as one. Output is kept in build/log.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+mkdir -p build/log
+export CMOCKA_MESSAGE_OUTPUT=TAP
+passed=0 failed=0 skipped=0
+make=(make --no-print-directory -j"$(nproc)")
+
+# run_test TIER NAME SECONDS COMMAND...
+run_test() {
+	local tier=$1 name=$2 limit=$3 log="build/log/$1-$2.log" rc ok bad skip
+	shift 3
+	timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null
+	rc=$?
+	ok=$(grep -c '^ok\b' "$log")
+	bad=$(grep -c '^not ok\b' "$log")
+	skip=$(grep -cE '^SKIP\b|# SKIP' "$log")
+	if [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then
+		bad=1
+		echo "not ok - $tier/$name ended with $rc$([ $rc -eq 124 ] && echo ' (timed out)')" >>"$log"
+	elif [ $((ok + bad + skip)) -eq 0 ]; then
+		bad=1
+		echo "not ok - $tier/$name checked nothing" >>"$log"
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	tier_ok=$((tier_ok + ok)) tier_bad=$((tier_bad + bad)) tier_skip=$((tier_skip + skip))
+	grep -E '^SKIP|# SKIP' "$log" | sed "s|^|$tier/$name: |"
+	if [ "$bad" -gt 0 ]; then
+		echo "--- $tier/$name failed; the end of $log:"
+		tail -n 40 "$log"
+	fi
+}
+
+begin() {
+	tier_ok=0 tier_bad=0 tier_skip=0 tier_start=$SECONDS
+}
+
+finish() { # NAME
+	printf '%-14s %4d passed, %d failed, %d skipped  (%d s)\n' "$1" $tier_ok $tier_bad $tier_skip \
+		$((SECONDS - tier_start))
+}
+
+build() { # TIER ARGS...
+	local log="build/log/$1-build.log"
+	shift
+	"${make[@]}" "$@" >"$log" 2>&1 && return 0
+	echo "not ok - $log"
+	tail -n 30 "$log"
+	failed=$((failed + 1)) tier_bad=$((tier_bad + 1))
+	return 1
+}
+
+unit_tier() { # NAME FOLDER MAKE-ARGS...
+	local name=$1 out=$2 t
+	shift 2
+	begin
+	if build "$name" "$@" test-bins; then
+		for t in "$out"/tests/test_*; do
+			run_test "$name" "${t##*/}" 120 "$t"
+		done
+	fi
+	finish "$name"
+}
+
+style_tier() {
+	begin
+	run_test style format 60 bash -c \
+		'make --no-print-directory format-check && echo "ok - clang-format"'
+	run_test style layers 60 .ci/layers.sh
+	run_test style size 60 .ci/size.sh
+	finish style
+}
+
+integration_tier() {
+	local t name
+	begin
+	if build integration tests-all && build integration-tsan SAN=thread all; then
+		for t in tests/integration/*.sh; do
+			name=${t##*/}
+			run_test integration "${name%.sh}" 900 bash "$t"
+		done
+	fi
+	finish integration
+}
+
+build_tier() { # the whole tree with the other compiler
+	begin
+	if build clang CC=clang OUT=build/clang GUEST=build/clang/testguest.elf all; then
+		passed=$((passed + 1)) tier_ok=1
+	fi
+	finish clang
+}
+
+case ${1-all} in
+unit)
+	unit_tier unit build
+	;;
+all)
+	unit_tier unit build
+	unit_tier unit-asan build/san-address-undefined SAN=address,undefined
+	build_tier
+	style_tier
+	integration_tier
+	;;
+*)
+	echo "usage: tests/run.sh unit|all" >&2
+	exit 2
+	;;
+esac
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]
