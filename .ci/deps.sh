@@ -6,7 +6,7 @@ set -u
 
 packages=(
 	gcc libc6-dev make binutils
-	libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
+	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
 )
 # Only the tests need these.
 test_packages=(clang clang-format jq socat util-linux man-db libclang-rt-dev)

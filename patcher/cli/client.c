@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/client.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+int vp_client_bad_option(const char *cmd, char **argv)
+{
+	return vp_cmd_fail(cmd, VP_EXIT_USAGE, "bad option %s; see --help", argv[optind - 1]);
+}
+
+int vp_client_operands(int argc, char **argv, int min, int max)
+{
+	if (argc - optind > max)
+		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "what is \"%s\"? see --help",
+				   argv[optind + max]);
+	if (argc - optind < min)
+		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "an operand is missing; see --help");
+	return VP_EXIT_OK;
+}
+
+int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c, code;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			*json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return VP_EXIT_OK;
+		default:
+			return vp_client_bad_option(argv[0], argv);
+		}
+	}
+	code = vp_client_operands(argc, argv, 1, 1);
+	*target = argv[optind];
+	return code ? code : -1;
+}
+
+int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
+		   unsigned int timeout_ms)
+{
+	char path[256];
+	struct vp_err err;
+
+	*c = (struct vp_client){ .cmd = cmd };
+	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
+	    vp_qmp_connect(path, timeout_ms, &c->qmp, &err))
+		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
+	return VP_EXIT_OK;
+}
+
+void vp_client_close(struct vp_client *c)
+{
+	vp_qmp_close(c->qmp);
+	c->qmp = NULL;
+}
+
+int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t **ret, int *rc,
+		  struct vp_err *err)
+{
+	*rc = vp_qmp_call(c->qmp, command, args, ret, NULL, err);
+	if (*rc && vp_qmp_is_broken(c->qmp))
+		return vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err->text);
+	return vp_cmd_exit_code(*rc);
+}
+
+int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_t **ret)
+{
+	struct vp_err err;
+	int rc, code = vp_client_try(c, command, args, ret, &rc, &err);
+
+	return code && !vp_qmp_is_broken(c->qmp) ? vp_cmd_fail(c->cmd, code, "%s", err.text) : code;
+}
+
+int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)
+{
+	json_t *ret = NULL;
+	int code = vp_client_call(c, "resolve-symbol", json_pack("{s:s}", "addr", where), &ret);
+
+	if (code)
+		return code;
+	*addr = vp_client_addr(ret, "addr");
+	if (info)
+		*info = json_incref(ret);
+	json_decref(ret);
+	return VP_EXIT_OK;
+}
+
+const char *vp_client_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+long long vp_client_int(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+vp_gva vp_client_addr(const json_t *object, const char *key)
+{
+	uint64_t addr = 0;
+
+	vp_cmd_number(vp_client_text(object, key), 0, UINT64_MAX, &addr);
+	return VP_GVA(addr);
+}
+
+const char *vp_client_where(const json_t *object, char *text, size_t size)
+{
+	long long offset = vp_client_int(object, "offset");
+	const char *symbol = vp_client_text(object, "symbol");
+
+	if (*symbol && offset)
+		snprintf(text, size, "%s+0x%llx", symbol, offset);
+	else
+		snprintf(text, size, "%s", symbol);
+	return text;
+}
+
+void vp_client_print(const json_t *json)
+{
+	json_dumpf(json, stdout, 0);
+	putchar('\n');
+}

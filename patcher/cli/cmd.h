@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the subcommands share: their table, exit codes, and how they report errors. */
+#ifndef VP_CLI_CMD_H
+#define VP_CLI_CMD_H
+
+#include <vmpoke/types.h>
+
+/* Exit codes, documented in docs/vmpoke.1. `run` ends with the guest's own code when the guest
+ * exits. */
+enum vp_exit {
+	VP_EXIT_OK = 0,
+	VP_EXIT_FAILED = 1,	 /* it ran, and the result is bad (a wrong call in the demo, ...) */
+	VP_EXIT_USAGE = 2,	 /* the command line is wrong */
+	VP_EXIT_REFUSED = 3,	 /* a check failed; not one byte was changed */
+	VP_EXIT_UNREACHABLE = 4, /* no such target, not permitted, or it does not answer */
+	VP_EXIT_ROLLED_BACK = 5, /* a batch was begun and undone; the old bytes stand */
+	VP_EXIT_HOST = 6,	 /* this host lacks something: KVM, permission, memory */
+	VP_EXIT_FILE = 7,	 /* an input file is missing, damaged or of the wrong kind */
+	VP_EXIT_GUEST = 8,	 /* the guest died: triple fault, or an exit we cannot handle */
+};
+
+/* One subcommand. argv[0] is its name. main.c holds the table; each cmd_*.c owns its options. */
+struct vp_cmd {
+	const char *name;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+};
+
+int vp_cmd_run(int argc, char **argv);
+int vp_cmd_demo(int argc, char **argv);
+int vp_cmd_doctor(int argc, char **argv);
+int vp_cmd_info(int argc, char **argv);
+int vp_cmd_read(int argc, char **argv);
+int vp_cmd_poke(int argc, char **argv);
+int vp_cmd_status(int argc, char **argv);
+int vp_cmd_revert(int argc, char **argv);
+int vp_cmd_stop(int argc, char **argv);
+int vp_cmd_cont(int argc, char **argv);
+int vp_cmd_vcpu(int argc, char **argv);
+
+/* "vmpoke poke: text" as one line on stderr; returns @exit_code. */
+int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The exit code that stands for -errno of a target or engine. */
+int vp_cmd_exit_code(int err);
+
+/* A whole decimal or 0x number within [min, max]; -EINVAL. */
+int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/* Read a whole file into malloc()ed memory (at most @max bytes). -errno, text filled. */
+int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, struct vp_err *err);
+
+/*
+ * The socket of a target: a path (has a '/') as it is, else NAME in the runtime folder:
+ * $VMPOKE_RUNTIME_DIR, or $XDG_RUNTIME_DIR/vmpoke, or /run/vmpoke (root), or /tmp/vmpoke-UID; made
+ * with mode 0700 if @create; refused when it belongs to another user. -EINVAL, -EACCES,
+ * -ENAMETOOLONG.
+ */
+int vp_cmd_socket_path(const char *target, bool create, char *path, size_t size,
+		       struct vp_err *err);
+
+#endif /* VP_CLI_CMD_H */

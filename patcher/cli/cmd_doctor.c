@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke doctor: what this host can do, what is missing, and what to do about it. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/cmd.h"
+#include "vmm/probe.h"
+
+static const char help[] =
+	"usage: vmpoke doctor [--json] [--kvm PATH]\n"
+	"\n"
+	"Say what this host can do for vmpoke, what is missing and what to do.\n"
+	"\n"
+	"  --json       print one JSON object\n"
+	"  --kvm PATH   default /dev/kvm\n"
+	"\n"
+	"Exit code: 0 guests can be patched; 6 they cannot be run at all; 2 bad options.\n";
+
+#define FINDINGS_MAX 8
+
+struct diagnosis {
+	const char *kvm_path;
+	struct vp_probe probe;
+	bool usable;	       /* KVM opens and runs */
+	struct vp_err why_not; /* if not */
+	const char *findings[FINDINGS_MAX];
+	size_t nfindings;
+};
+
+static void find(struct diagnosis *d, bool missing, const char *text)
+{
+	if (missing && d->nfindings < FINDINGS_MAX)
+		d->findings[d->nfindings++] = text;
+}
+
+static void diagnose(struct diagnosis *d)
+{
+	const struct vp_probe *p = &d->probe;
+	int fd = vp_kvm_open(d->kvm_path, &d->why_not);
+
+	if (fd < 0) {
+		find(d, true, d->why_not.text);
+		return;
+	}
+	d->usable = vp_probe_kvm(fd, &d->probe, &d->why_not) == 0;
+	close(fd);
+	if (!d->usable) {
+		find(d, true, d->why_not.text);
+		return;
+	}
+	find(d, !p->immediate_exit,
+	     "KVM_CAP_IMMEDIATE_EXIT is missing, so vCPUs cannot be kicked: use a kernel >= 4.13");
+	find(d, !p->guest_debug,
+	     "KVM_CAP_SET_GUEST_DEBUG is missing: use a kernel with CONFIG_KVM for x86");
+	find(d, p->route == VP_ROUTE_NONE,
+	     "a guest int3 does not reach us: poke with --strategy stop");
+	find(d, p->route != VP_ROUTE_NONE && !p->inject_ok,
+	     "a foreign int3 cannot be given back to the guest: poke with --strategy stop if the "
+	     "guest uses int3 itself");
+	find(d, !p->irqchip,
+	     "KVM_CAP_IRQCHIP is missing: guests that ask for interrupts do not boot");
+}
+
+static bool can_kick(const struct diagnosis *d)
+{
+	return d->usable && d->probe.immediate_exit;
+}
+
+static void print_text(const struct diagnosis *d)
+{
+	const struct vp_probe *p = &d->probe;
+
+	printf("KVM          %s\n", d->kvm_path);
+	if (d->usable) {
+		printf("  module     %s\n", p->module);
+		printf("  API        version %d\n", p->api_version);
+		printf("  vCPUs      at most %u a guest\n",
+		       p->max_vcpus < VP_VCPU_MAX ? p->max_vcpus : VP_VCPU_MAX);
+		printf("trap route   %s\n", vp_route_name(p->route));
+		printf("foreign int3 %s\n", p->inject_ok ? "goes back to the guest" : "is lost");
+		printf("strategies   %sstop\n", p->route != VP_ROUTE_NONE ? "int3 " : "");
+		printf("serializers  %s\n", can_kick(d) ? "kick" : "none");
+		printf("membarrier   %s\n", p->membarrier_sync_core
+						    ? "SYNC_CORE in the host kernel (not used yet)"
+						    : "no SYNC_CORE in the host kernel");
+	}
+	for (size_t i = 0; i < d->nfindings; i++)
+		printf("missing      %s\n", d->findings[i]);
+	if (!d->nfindings)
+		printf("missing      nothing\n");
+	printf("verdict      %s\n",
+	       can_kick(d) ? "guests can be patched here" : "guests cannot be patched here");
+}
+
+static json_t *serializers(const struct diagnosis *d)
+{
+	json_t *list = json_array();
+
+	if (can_kick(d))
+		json_array_append_new(list, json_string("kick"));
+	return list;
+}
+
+static json_t *missing(const struct diagnosis *d)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < d->nfindings; i++)
+		json_array_append_new(list, json_string(d->findings[i]));
+	return list;
+}
+
+static void print_json(const struct diagnosis *d)
+{
+	const struct vp_probe *p = &d->probe;
+	json_t *out = json_pack("{sb ss sb so so}", "ok", can_kick(d), "kvm", d->kvm_path, "usable",
+				d->usable, "serializers", serializers(d), "missing", missing(d));
+
+	if (d->usable) {
+		json_t *more =
+			json_pack("{ss si si ss sb sb sb}", "module", p->module, "api_version",
+				  p->api_version, "max_vcpus", (int)p->max_vcpus, "trap_route",
+				  vp_route_name(p->route), "inject", p->inject_ok, "irqchip",
+				  p->irqchip, "membarrier_sync_core", p->membarrier_sync_core);
+
+		json_object_update_new(out, more);
+	}
+	json_dumpf(out, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(out);
+}
+
+int vp_cmd_doctor(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "kvm", required_argument, NULL, 'K' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct diagnosis d = { .kvm_path = "/dev/kvm" };
+	bool json = false;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'K':
+			d.kvm_path = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return VP_EXIT_OK;
+		default:
+			return vp_cmd_fail("doctor", VP_EXIT_USAGE, "bad option %s; see --help",
+					   argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return vp_cmd_fail("doctor", VP_EXIT_USAGE, "what is \"%s\"? see --help",
+				   argv[optind]);
+	diagnose(&d);
+	if (json)
+		print_json(&d);
+	else
+		print_text(&d);
+	return can_kick(&d) ? VP_EXIT_OK : VP_EXIT_HOST;
+}

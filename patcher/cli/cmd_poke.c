@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke poke: replace instructions of a running guest. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmpoke/symbol.h>
+
+#include "cli/client.h"
+#include "cli/poke_site.h"
+
+#define ELF_MAX	  (256u << 20)
+#define BATCH_MAX (12u << 20) /* what becomes of it must fit into one request */
+
+static const char help[] =
+	"usage: vmpoke poke TARGET WHERE --old HEX --new NEW [OPTION...]\n"
+	"       vmpoke poke TARGET --batch FILE.json [OPTION...]\n"
+	"\n"
+	"Replace one instruction of a running guest, or all those of a batch together. Every\n"
+	"check is made before the first byte is written; all sites change, or none.\n"
+	"\n"
+	"  WHERE            an address (0x...) or symbol+offset\n"
+	"  --old HEX        the bytes that stand there now, one whole instruction\n"
+	"  --new NEW        HEX, one whole instruction of the same length; or nop, or jmp:WHERE\n"
+	"                   (2 or 5 bytes), or call:WHERE (5 bytes)\n"
+	"  --resume RULE    what a vCPU does that runs into the site meanwhile: park (default:\n"
+	"                   wait for the new instruction), emulate (do it) or fixup\n"
+	"  --fixup WHERE    go on there; implies --resume fixup\n"
+	"  --batch FILE     {\"sites\": [{\"addr\": WHERE, \"old\": HEX, \"new\": NEW,\n"
+	"                   \"resume\": RULE, \"fixup\": WHERE}, ...]}; the last two may be left "
+	"out\n"
+	"  --elf FILE       take symbols from FILE, not from the image the guest was started with\n"
+	"  --strategy WHICH int3 (default: the guest keeps running) or stop\n"
+	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
+	"  --dry-run        make every check, write nothing\n"
+	"  --json           print one JSON object\n"
+	"\n"
+	"Exit code: 0; 2 bad options; 3 refused, not one byte was changed; 4 no such target;\n"
+	"5 begun and rolled back, the old bytes stand; 7 bad FILE.\n";
+
+struct poke_args {
+	const char *target, *elf, *strategy, *batch;
+	struct vp_poke_text site;
+	uint64_t timeout_ms;
+	bool dry_run, json;
+};
+
+static const struct option options[] = {
+	{ "old", required_argument, NULL, 'o' },   { "new", required_argument, NULL, 'n' },
+	{ "fixup", required_argument, NULL, 'f' }, { "resume", required_argument, NULL, 'r' },
+	{ "elf", required_argument, NULL, 'e' },   { "strategy", required_argument, NULL, 's' },
+	{ "batch", required_argument, NULL, 'b' }, { "timeout", required_argument, NULL, 't' },
+	{ "dry-run", no_argument, NULL, 'd' },	   { "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
+};
+
+static int parse_options(int argc, char **argv, struct poke_args *a)
+{
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'o':
+			a->site.old_hex = optarg;
+			break;
+		case 'n':
+			a->site.new_text = optarg;
+			break;
+		case 'f':
+			a->site.fixup = optarg;
+			break;
+		case 'r':
+			a->site.resume = optarg;
+			break;
+		case 'e':
+			a->elf = optarg;
+			break;
+		case 's':
+			a->strategy = optarg;
+			break;
+		case 'b':
+			a->batch = optarg;
+			break;
+		case 't':
+			if (vp_cmd_number(optarg, 1, 600000, &a->timeout_ms))
+				return vp_cmd_fail("poke", VP_EXIT_USAGE,
+						   "--timeout %s is not 1 to 600000", optarg);
+			break;
+		case 'd':
+			a->dry_run = true;
+			break;
+		case 'j':
+			a->json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return VP_EXIT_OK;
+		default:
+			return vp_client_bad_option("poke", argv);
+		}
+	}
+	return -1;
+}
+
+static int parse(int argc, char **argv, struct poke_args *a)
+{
+	const struct vp_poke_text *s = &a->site;
+	int code = parse_options(argc, argv, a);
+
+	if (code >= 0)
+		return code;
+	code = vp_client_operands(argc, argv, a->batch ? 1 : 2, a->batch ? 1 : 2);
+	if (code)
+		return code;
+	a->target = argv[optind];
+	a->site.where = a->batch ? NULL : argv[optind + 1];
+	if (a->batch && (s->old_hex || s->new_text || s->fixup || s->resume))
+		return vp_cmd_fail("poke", VP_EXIT_USAGE,
+				   "--old, --new, --resume and --fixup stand in FILE with --batch");
+	if (!a->batch && (!s->old_hex || !s->new_text))
+		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--old and --new are needed; see --help");
+	if (s->resume && strcmp(s->resume, "park") && strcmp(s->resume, "emulate") &&
+	    strcmp(s->resume, "fixup"))
+		return vp_cmd_fail("poke", VP_EXIT_USAGE,
+				   "--resume %s is not park, emulate or fixup", s->resume);
+	if (a->strategy && strcmp(a->strategy, "int3") && strcmp(a->strategy, "stop"))
+		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--strategy %s is not int3 or stop",
+				   a->strategy);
+	return -1;
+}
+
+static int load_symbols(const char *path, struct vp_symtab **out)
+{
+	struct vp_err err;
+	void *image = NULL;
+	size_t len;
+	int ret = vp_cmd_read_file(path, ELF_MAX, &image, &len, &err);
+
+	if (!ret)
+		ret = vp_symtab_load(image, len, path, out, &err);
+	free(image);
+	return ret ? vp_cmd_fail("poke", VP_EXIT_FILE, "%s", err.text) : VP_EXIT_OK;
+}
+
+static int read_batch(const char *path, json_t **out)
+{
+	struct vp_err err;
+	json_error_t why;
+	void *text = NULL;
+	size_t len;
+
+	if (vp_cmd_read_file(path, BATCH_MAX, &text, &len, &err))
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s", err.text);
+	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	free(text);
+	if (!*out)
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s:%d: %s", path, why.line, why.text);
+	return VP_EXIT_OK;
+}
+
+/* Fill @list with the sites of a batch file. An exit code. */
+static int batch_sites(struct vp_poke_names *names, const char *path, json_t *list)
+{
+	json_t *file = NULL, *sites = NULL, *site;
+	struct vp_poke_text text;
+	json_error_t why;
+	size_t i;
+	int code = read_batch(path, &file);
+
+	if (!code && (json_unpack_ex(file, &why, JSON_STRICT, "{s:o}", "sites", &sites) ||
+		      !json_array_size(sites)))
+		code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: %s", path,
+				   sites ? "sites must be an array that is not empty" : why.text);
+	for (i = 0; !code && i < json_array_size(sites); i++) {
+		text = (struct vp_poke_text){ 0 };
+		if (json_unpack_ex(json_array_get(sites, i), &why, JSON_STRICT,
+				   "{s:s, s:s, s:s, s?s, s?s}", "addr", &text.where, "old",
+				   &text.old_hex, "new", &text.new_text, "resume", &text.resume,
+				   "fixup", &text.fixup))
+			code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: site %zu: %s", path, i,
+					   why.text);
+		else
+			code = vp_poke_site_json(names, &text, &site);
+		if (!code)
+			json_array_append_new(list, site);
+	}
+	json_decref(file);
+	return code;
+}
+
+static void print_result(const json_t *ret)
+{
+	long long sites = vp_client_int(ret, "sites");
+
+	if (json_is_true(json_object_get(ret, "dry-run")))
+		printf("%lld site(s) checked, nothing written\n", sites);
+	else
+		printf("poke %lld: %lld site(s) applied, %lld syncs\n", vp_client_int(ret, "id"),
+		       sites, vp_client_int(ret, "syncs"));
+}
+
+static int poke(struct vp_poke_names *names, const struct poke_args *a)
+{
+	json_t *sites = json_array(), *site, *args, *ret = NULL;
+	int code;
+
+	if (a->batch) {
+		code = batch_sites(names, a->batch, sites);
+	} else {
+		code = vp_poke_site_json(names, &a->site, &site);
+		if (!code)
+			json_array_append_new(sites, site);
+	}
+	if (!code) {
+		args = json_pack("{s:O, s:b, s:s*}", "sites", sites, "dry-run", (int)a->dry_run,
+				 "strategy", a->strategy);
+		if (a->timeout_ms)
+			json_object_set_new(args, "timeout",
+					    json_integer((json_int_t)a->timeout_ms));
+		code = vp_client_call(names->client, "poke", args, &ret);
+	}
+	if (!code && a->json)
+		vp_client_print(ret);
+	else if (!code)
+		print_result(ret);
+	json_decref(ret);
+	json_decref(sites);
+	return code;
+}
+
+int vp_cmd_poke(int argc, char **argv)
+{
+	struct poke_args a = { 0 };
+	struct vp_symtab *symbols = NULL;
+	struct vp_client c;
+	int code = parse(argc, argv, &a);
+
+	if (code >= 0)
+		return code;
+	code = a.elf ? load_symbols(a.elf, &symbols) : VP_EXIT_OK;
+	if (!code) {
+		/* A batch may wait that long in each of its steps, and for another one before. */
+		code = vp_client_open(&c, "poke", a.target,
+				      10 * (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS);
+		if (!code)
+			code = poke(&(struct vp_poke_names){ &c, symbols }, &a);
+		vp_client_close(&c);
+	}
+	vp_symtab_free(symbols);
+	return code;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke status: the guest's state, the pokes that are applied, and the counters. */
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/client.h"
+
+static const char help[] =
+	"usage: vmpoke status TARGET [--json]\n"
+	"\n"
+	"Show whether the guest runs, its vCPUs, the pokes that are applied (oldest first)\n"
+	"and what was counted since it started. Sites are listed as far as there are not too\n"
+	"many (docs/control-protocol.md, query-pokes).\n"
+	"\n"
+	"  --json   print one JSON object\n"
+	"\n"
+	"Exit code: 0; 2 bad options; 4 no such target, or it does not answer.\n";
+
+struct status {
+	json_t *status, *cpus, *pokes, *vm;
+};
+
+static int query(struct vp_client *c, struct status *s)
+{
+	int code = vp_client_call(c, "query-status", NULL, &s->status);
+
+	if (!code)
+		code = vp_client_call(c, "query-cpus-fast", NULL, &s->cpus);
+	if (!code)
+		code = vp_client_call(c, "query-pokes", NULL, &s->pokes);
+	if (!code)
+		code = vp_client_call(c, "query-vm", NULL, &s->vm);
+	return code;
+}
+
+static void print_json(const struct status *s)
+{
+	json_t *out = json_pack("{s:O, s:O, s:O, s:O}", "status",
+				json_object_get(s->status, "status"), "vcpus", s->cpus, "pokes",
+				s->pokes, "stats", json_object_get(s->vm, "stats"));
+
+	vp_client_print(out);
+	json_decref(out);
+}
+
+static void print_poke(const json_t *poke)
+{
+	const json_t *sites = json_object_get(poke, "sites"), *site;
+	time_t when = (time_t)vp_client_int(poke, "when");
+	struct tm tm = { 0 };
+	char date[32], where[128];
+	size_t i;
+
+	localtime_r(&when, &tm);
+	strftime(date, sizeof(date), "%F %T", &tm);
+	printf("  %lld  %s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
+	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
+	json_array_foreach(sites, i, site)
+		printf("     %s %s  %s -> %s  %s\n", vp_client_text(site, "addr"),
+		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
+		       vp_client_text(site, "new"), vp_client_text(site, "resume"));
+}
+
+static void print_counters(const json_t *counters)
+{
+	const json_t *value;
+	const char *key, *sep = "";
+
+	json_object_foreach((json_t *)counters, key, value)
+	{
+		if (!json_is_integer(value))
+			continue;
+		printf("%s%s %lld", sep, key, (long long)json_integer_value(value));
+		sep = ", ";
+	}
+	putchar('\n');
+}
+
+static void print_text(const struct status *s)
+{
+	const json_t *stats = json_object_get(s->vm, "stats"), *item;
+	size_t i;
+
+	printf("%s, vCPUs:", vp_client_text(s->status, "status"));
+	json_array_foreach(s->cpus, i, item)
+		printf(" %lld%s", vp_client_int(item, "cpu-index"),
+		       json_is_true(json_object_get(item, "halted")) ? " (halted)" : "");
+	printf("\n%zu poke(s) applied\n", json_array_size(s->pokes));
+	json_array_foreach(s->pokes, i, item) print_poke(item);
+	printf("counted: ");
+	print_counters(stats);
+	printf("#BP exits: ");
+	print_counters(json_object_get(stats, "bp-exits"));
+}
+
+int vp_cmd_status(int argc, char **argv)
+{
+	struct status s = { 0 };
+	struct vp_client c;
+	const char *target;
+	bool json = false;
+	int code = vp_client_options(argc, argv, help, &target, &json);
+
+	if (code >= 0)
+		return code;
+	code = vp_client_open(&c, "status", target, VP_CLIENT_TIMEOUT_MS);
+	if (!code)
+		code = query(&c, &s);
+	if (!code && json)
+		print_json(&s);
+	else if (!code)
+		print_text(&s);
+	json_decref(s.status);
+	json_decref(s.cpus);
+	json_decref(s.pokes);
+	json_decref(s.vm);
+	vp_client_close(&c);
+	return code;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke stop, vmpoke cont: hold every vCPU, and let them go on. */
+#include <stdio.h>
+
+#include "cli/client.h"
+
+static const char stop_help[] =
+	"usage: vmpoke stop TARGET [--json]\n"
+	"\n"
+	"Hold every vCPU of the guest until `vmpoke cont`. It can be patched meanwhile.\n"
+	"\n"
+	"  --json   print the state as one JSON object\n"
+	"\n"
+	"Exit code: 0, also if it was held already; 2 bad options; 4 no such target;\n"
+	"5 a vCPU did not answer, so none is held.\n";
+
+static const char cont_help[] =
+	"usage: vmpoke cont TARGET [--json]\n"
+	"\n"
+	"Let the vCPUs of a guest go on after `vmpoke stop`.\n"
+	"\n"
+	"  --json   print the state as one JSON object\n"
+	"\n"
+	"Exit code: 0, also if it ran already; 2 bad options; 4 no such target.\n";
+
+static int run(int argc, char **argv, const char *help)
+{
+	struct vp_client c;
+	const char *target;
+	json_t *status = NULL;
+	bool json = false;
+	int code = vp_client_options(argc, argv, help, &target, &json);
+
+	if (code >= 0)
+		return code;
+	code = vp_client_open(&c, argv[0], target, VP_CLIENT_TIMEOUT_MS);
+	if (!code)
+		code = vp_client_call(&c, argv[0], NULL, NULL);
+	if (!code)
+		code = vp_client_call(&c, "query-status", NULL, &status);
+	if (!code && json)
+		vp_client_print(status);
+	else if (!code)
+		printf("%s\n", vp_client_text(status, "status"));
+	json_decref(status);
+	vp_client_close(&c);
+	return code;
+}
+
+int vp_cmd_stop(int argc, char **argv)
+{
+	return run(argc, argv, stop_help);
+}
+
+int vp_cmd_cont(int argc, char **argv)
+{
+	return run(argc, argv, cont_help);
+}

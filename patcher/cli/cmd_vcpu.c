@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke vcpu add, vmpoke vcpu remove */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/client.h"
+
+static const char help[] =
+	"usage: vmpoke vcpu add TARGET [--json]\n"
+	"       vmpoke vcpu remove TARGET ID [--force] [--timeout MS] [--json]\n"
+	"\n"
+	"Add a vCPU, which starts at the guest's entry, or ask the guest to give up vCPU ID.\n"
+	"Both wait for a batch of pokes in flight.\n"
+	"\n"
+	"  --force        end the vCPU even if the guest does not give it up\n"
+	"  --timeout MS   how long the guest may take, 1 to 600000 (default 5000)\n"
+	"  --json         print one JSON object\n"
+	"\n"
+	"Exit code: 0; 2 bad options; 3 there is no such vCPU, it is the last one, or no\n"
+	"more can be added; 4 no such target; 5 the guest did not give it up in time, so it "
+	"stays.\n";
+
+struct vcpu_args {
+	uint64_t timeout_ms, id;
+	bool force, json, add;
+	const char *target;
+};
+
+static int parse_options(int argc, char **argv, struct vcpu_args *a)
+{
+	static const struct option options[] = {
+		{ "force", no_argument, NULL, 'f' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'f':
+			a->force = true;
+			break;
+		case 't':
+			if (vp_cmd_number(optarg, 1, 600000, &a->timeout_ms))
+				return vp_cmd_fail("vcpu", VP_EXIT_USAGE,
+						   "--timeout %s is not 1 to 600000", optarg);
+			break;
+		case 'j':
+			a->json = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return VP_EXIT_OK;
+		default:
+			return vp_client_bad_option("vcpu", argv);
+		}
+	}
+	return -1;
+}
+
+static int parse(int argc, char **argv, struct vcpu_args *a)
+{
+	int code = parse_options(argc, argv, a);
+
+	if (code >= 0)
+		return code;
+	code = vp_client_operands(argc, argv, 2, 3);
+	if (code)
+		return code;
+	a->add = !strcmp(argv[optind], "add");
+	if (!a->add && strcmp(argv[optind], "remove"))
+		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "\"%s\" is not add or remove",
+				   argv[optind]);
+	code = vp_client_operands(argc, argv, a->add ? 2 : 3, a->add ? 2 : 3);
+	if (code)
+		return code;
+	a->target = argv[optind + 1];
+	if (a->add && (a->force || a->timeout_ms))
+		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "--force and --timeout go with remove");
+	if (!a->add && vp_cmd_number(argv[optind + 2], 0, VP_VCPU_MAX - 1, &a->id))
+		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "\"%s\" is not the number of a vCPU",
+				   argv[optind + 2]);
+	return -1;
+}
+
+int vp_cmd_vcpu(int argc, char **argv)
+{
+	struct vcpu_args a = { 0 };
+	struct vp_client c;
+	json_t *args = NULL, *ret = NULL;
+	int code = parse(argc, argv, &a);
+
+	if (code >= 0)
+		return code;
+	if (!a.timeout_ms)
+		a.timeout_ms = 5000;
+	if (!a.add)
+		args = json_pack("{s:I, s:I, s:b}", "id", (json_int_t)a.id, "timeout",
+				 (json_int_t)a.timeout_ms, "force", (int)a.force);
+	code = vp_client_open(&c, "vcpu", a.target,
+			      (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS);
+	if (code)
+		json_decref(args);
+	else
+		code = vp_client_call(&c, a.add ? "vcpu-add" : "vcpu-remove", args, &ret);
+	if (!code && !a.add)
+		json_object_set_new(ret, "id", json_integer((json_int_t)a.id));
+	if (!code && a.json)
+		vp_client_print(ret);
+	else if (!code)
+		printf("vCPU %lld %s\n", vp_client_int(ret, "id"), a.add ? "added" : "removed");
+	json_decref(ret);
+	vp_client_close(&c);
+	return code;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke: a table of subcommands. Each owns its options. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cmd.h"
+
+static const struct vp_cmd commands[] = {
+	{ "run", "boot a guest that can be patched", vp_cmd_run },
+	{ "demo", "rewrite a running guest's hot code and check every call", vp_cmd_demo },
+	{ "doctor", "say what this host can do, and what it lacks", vp_cmd_doctor },
+	{ "info", "describe a running guest", vp_cmd_info },
+	{ "read", "show guest memory, as hex and as instructions", vp_cmd_read },
+	{ "poke", "replace instructions of a running guest", vp_cmd_poke },
+	{ "status", "list the applied pokes and the counters", vp_cmd_status },
+	{ "revert", "take back a poke", vp_cmd_revert },
+	{ "stop", "hold every vCPU", vp_cmd_stop },
+	{ "cont", "let the vCPUs go on", vp_cmd_cont },
+	{ "vcpu", "add or remove a vCPU", vp_cmd_vcpu },
+};
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: vmpoke COMMAND [OPTION...]\n\n"
+		    "Patch the code of a running guest kernel from the host.\n\n");
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fprintf(to, "\nvmpoke COMMAND --help tells the options; vmpoke --version the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return VP_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		usage(stdout);
+		return VP_EXIT_OK;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("vmpoke %s\n", VP_VERSION);
+		return VP_EXIT_OK;
+	}
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "vmpoke: no command \"%s\"; vmpoke --help lists them\n", argv[1]);
+	return VP_EXIT_USAGE;
+}

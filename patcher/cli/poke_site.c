@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/poke_site.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "target/hex.h"
+#include "x86/encode.h"
+
+/* An exit code; says what is wrong. */
+static int resolve(struct vp_poke_names *n, const char *where, vp_gva *out)
+{
+	struct vp_err err;
+	int ret;
+
+	if (!n->symbols)
+		return vp_client_resolve(n->client, where, out, NULL);
+	ret = vp_symtab_parse(n->symbols, where, out, &err);
+	return ret ? vp_cmd_fail("poke", vp_cmd_exit_code(ret), "%s", err.text) : VP_EXIT_OK;
+}
+
+/* The length of @name if @text is "name:...", else 0. */
+static size_t prefix(const char *text, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(text, name, n) && text[n] == ':' ? n + 1 : 0;
+}
+
+/* Encode nop, jmp:WHERE or call:WHERE of @len bytes at @at. An exit code. */
+static int encode(struct vp_poke_names *n, const char *text, vp_gva at, size_t len, uint8_t *out)
+{
+	size_t jmp = prefix(text, "jmp"), call = prefix(text, "call");
+	vp_gva to = { 0 };
+	int ret, code;
+
+	code = jmp || call ? resolve(n, text + jmp + call, &to) : VP_EXIT_OK;
+	if (code)
+		return code;
+	if (call && len != 5)
+		return vp_cmd_fail("poke", VP_EXIT_REFUSED,
+				   "a call takes 5 bytes, the old instruction has %zu", len);
+	ret = jmp    ? vp_encode_jmp(out, len, at, to)
+	      : call ? vp_encode_call(out, at, to)
+		     : vp_encode_nop(out, len);
+	if (ret < 0)
+		return vp_cmd_fail("poke", vp_cmd_exit_code(ret),
+				   ret == -ERANGE ? "%s is out of reach of %zu bytes"
+						  : "%s cannot be made of %zu bytes",
+				   text, len);
+	return VP_EXIT_OK;
+}
+
+/* The new bytes as hex, at most 2 * VP_INSN_MAX digits: made here, or as given. An exit code. */
+static int new_hex(struct vp_poke_names *n, const struct vp_poke_text *t, vp_gva at, char *hex)
+{
+	uint8_t old_bytes[VP_INSN_MAX], new_bytes[VP_INSN_MAX];
+	struct vp_err err;
+	size_t len;
+	bool made = !strcmp(t->new_text, "nop") || prefix(t->new_text, "jmp") ||
+		    prefix(t->new_text, "call");
+	int code = VP_EXIT_OK;
+
+	if (vp_hex_parse("old", t->old_hex, old_bytes, VP_INSN_MAX, &len, &err))
+		return vp_cmd_fail("poke", VP_EXIT_REFUSED, "%s: %s", t->where, err.text);
+	if (made)
+		code = encode(n, t->new_text, at, len, new_bytes);
+	else if (vp_hex_parse("new", t->new_text, new_bytes, VP_INSN_MAX, &len, &err))
+		code = vp_cmd_fail("poke", VP_EXIT_REFUSED, "%s: %s", t->where, err.text);
+	if (!code)
+		vp_hex_format(new_bytes, len, hex);
+	return code;
+}
+
+static json_t *address(vp_gva addr)
+{
+	return json_sprintf("0x%llx", (unsigned long long)addr.v);
+}
+
+int vp_poke_site_json(struct vp_poke_names *names, const struct vp_poke_text *t, json_t **out)
+{
+	char hex[2 * VP_INSN_MAX + 1];
+	vp_gva at, fixup = { 0 };
+	int code = resolve(names, t->where, &at);
+
+	if (!code)
+		code = new_hex(names, t, at, hex);
+	if (!code && t->fixup)
+		code = resolve(names, t->fixup, &fixup);
+	if (code)
+		return code;
+	*out = json_pack("{s:o, s:s, s:s, s:s*, s:o*}", "addr", address(at), "old", t->old_hex,
+			 "new", hex, "resume", t->resume, "fixup",
+			 t->fixup ? address(fixup) : NULL);
+	return VP_EXIT_OK;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target/hex.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char digits[] = "0123456789abcdef";
+
+/* The value of a hex digit, or -1. Not strchr(): it finds the NUL, too. */
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, size_t *len,
+		 struct vp_err *err)
+{
+	size_t n = strlen(text), i;
+
+	if (!n || n % 2 || n / 2 > max)
+		return vp_err_set(err, -EINVAL,
+				  "%s: %zu hex digits given: need pairs of them, 1 to %zu bytes",
+				  what, n, max);
+	for (i = 0; i < n / 2; i++) {
+		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return vp_err_set(err, -EINVAL, "%s: byte %zu is not two hex digits", what,
+					  i);
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	*len = n / 2;
+	return 0;
+}
+
+void vp_hex_format(const uint8_t *bytes, size_t n, char *text)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		text[2 * i] = digits[bytes[i] >> 4];
+		text[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	text[2 * n] = 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QMP: JSON objects, one a line, over a unix socket. The client and the server
+ * sides; what the commands mean is up to the caller. docs/control-protocol.md.
+ */
+#ifndef VP_TARGET_QMP_H
+#define VP_TARGET_QMP_H
+
+#include <vmpoke/types.h>
+#include <jansson.h>
+
+/* --- client: one thread at a time --- */
+
+struct vp_qmp;
+
+/*
+ * Connect, read the greeting, negotiate. Every later call is bounded by @timeout_ms, too.
+ *  -ENOENT, -EACCES, -ECONNREFUSED  as connect()
+ *  -EPERM      the server runs as another user (unless that is root, or we are)
+ *  -EPROTO     what answers does not speak QMP
+ *  -ETIMEDOUT
+ */
+int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
+		   struct vp_err *err);
+void vp_qmp_close(struct vp_qmp *q);
+
+/*
+ * Execute @command with @args (stolen; may be NULL). @ret gets the "return" value (owned by the
+ * caller; may be NULL). @fd, if not NULL, gets a passed file descriptor or -1. Events that arrive
+ * meanwhile are dropped. An error reply gives its errno and its text in @err. When the target
+ * could not be asked or did not answer, vp_qmp_is_broken() is true afterwards:
+ *  -ETIMEDOUT, -ECONNRESET, -EPROTO, -ENOTCONN (broken by an earlier call)
+ */
+int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
+		struct vp_err *err);
+
+/* Did a call break off, so that it is unknown whether the target carried it out? */
+bool vp_qmp_is_broken(const struct vp_qmp *q);
+
+/* --- server: one thread runs it --- */
+
+struct vp_qmp_server;
+
+/*
+ * Execute one command; @args is an object, an empty one if the request had none. Returns the
+ * "return" value, or NULL after filling @err and @code (-errno; -ENOSYS means CommandNotFound).
+ * @fd: set to a descriptor to pass along (borrowed), else leave at -1.
+ */
+typedef json_t *(*vp_qmp_handler)(void *arg, const json_t *args, int *fd, int *code,
+				  struct vp_err *err);
+
+struct vp_qmp_command {
+	const char *name;
+	vp_qmp_handler fn;
+};
+
+/*
+ * Listen on @path (mode 0600). A stale socket that nobody listens on is replaced.
+ * @commands ends with a NULL name; "qmp_capabilities" and "query-commands" are built in.
+ *  -EADDRINUSE  somebody listens there
+ *  -EEXIST      it is not a socket
+ *  -ENAMETOOLONG, -EINVAL, -EACCES, -ENOENT ...  as bind()
+ */
+int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, void *arg,
+		      struct vp_qmp_server **out, struct vp_err *err);
+
+/* Serve until vp_qmp_server_stop(). Runs handlers on this thread. */
+int vp_qmp_server_run(struct vp_qmp_server *s);
+void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */
+void vp_qmp_server_free(struct vp_qmp_server *s); /* removes the socket */
+
+/* Send an event to every negotiated client. Any thread. @data is stolen; may be NULL. */
+void vp_qmp_server_event(struct vp_qmp_server *s, const char *event, json_t *data);
+
+#endif /* VP_TARGET_QMP_H */

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The QMP client: one call at a time, each with a deadline; a call that breaks off ends it. */
+#include "target/qmp_wire.h"
+#include "target/qmp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+struct vp_qmp {
+	int sock;
+	unsigned int timeout_ms;
+	bool broken;
+	struct vp_qmp_in in;
+	struct vp_qmp_out out;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int wait_for(struct vp_qmp *q, short events, int64_t deadline, struct vp_err *err)
+{
+	struct pollfd p = { .fd = q->sock, .events = events };
+	int64_t left;
+	int n;
+
+	do {
+		left = deadline - now_ms();
+		n = poll(&p, 1, left > 0 ? (int)left : 0);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return 0;
+	return vp_err_set(err, -ETIMEDOUT, "the target does not answer within %u ms",
+			  q->timeout_ms);
+}
+
+/* Receive the next message, owned by the caller. */
+static int receive(struct vp_qmp *q, json_t **out, int *fd, int64_t deadline, struct vp_err *err)
+{
+	struct vp_err why;
+	ssize_t n;
+	int ret;
+
+	while (!(ret = vp_qmp_in_next(&q->in, out, &why))) {
+		n = vp_qmp_in_recv(&q->in, q->sock, fd);
+		if (n > 0)
+			continue;
+		if (!n)
+			return vp_err_set(err, -ECONNRESET, "the target closed the connection");
+		if (n != -EAGAIN)
+			return vp_err_set(err, (int)n, "control socket: %s", strerror((int)-n));
+		ret = wait_for(q, POLLIN, deadline, err);
+		if (ret)
+			return ret;
+	}
+	if (ret < 0)
+		return vp_err_set(err, -EPROTO, "this is not a vmpoke control socket: %.160s",
+				  why.text);
+	return 0;
+}
+
+/* Send one message (stolen; NULL: no memory). */
+static int transmit(struct vp_qmp *q, json_t *message, int64_t deadline, struct vp_err *err)
+{
+	char *text = vp_qmp_dump(message);
+	int ret = text ? vp_qmp_out_add(&q->out, text, strlen(text), VP_QMP_MESSAGE_MAX, -1)
+		       : -ENOMEM;
+
+	free(text);
+	if (ret)
+		return vp_err_set(err, ret, "the request does not fit: use smaller batches");
+	for (;;) {
+		ret = vp_qmp_out_flush(&q->out, q->sock);
+		if (ret == -EPIPE || ret == -ECONNRESET)
+			return 0; /* it may have said why: read that */
+		if (ret)
+			return vp_err_set(err, ret, "control socket: %s", strerror(-ret));
+		if (vp_qmp_out_empty(&q->out))
+			return 0;
+		ret = wait_for(q, POLLOUT, deadline, err);
+		if (ret)
+			return ret;
+	}
+}
+
+static int call(struct vp_qmp *q, json_t *request, json_t **ret_value, int *fd, struct vp_err *err)
+{
+	int64_t deadline = now_ms() + q->timeout_ms;
+	json_t *reply = NULL, *value;
+	int ret;
+
+	q->broken = true; /* until the whole answer is here */
+	ret = transmit(q, request, deadline, err);
+	if (ret)
+		return ret;
+	do {
+		json_decref(reply);
+		ret = receive(q, &reply, fd, deadline, err);
+		if (ret)
+			return ret;
+	} while (json_object_get(reply, "event"));
+
+	value = json_object_get(reply, "return");
+	if (value) {
+		q->broken = false;
+		if (ret_value)
+			*ret_value = json_incref(value);
+	} else if (json_object_get(reply, "error")) {
+		q->broken = false;
+		ret = vp_qmp_error_code(json_object_get(reply, "error"), err);
+	} else {
+		ret = vp_err_set(err, -EPROTO,
+				 "this is not a vmpoke control socket: "
+				 "a reply has neither 'return' nor 'error'");
+	}
+	json_decref(reply);
+	return ret;
+}
+
+int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
+		struct vp_err *err)
+{
+	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", args);
+	int code;
+
+	if (ret)
+		*ret = NULL;
+	if (fd)
+		*fd = -1;
+	if (q->broken) {
+		json_decref(request);
+		return vp_err_set(err, -ENOTCONN, "the connection broke off earlier");
+	}
+	code = call(q, request, ret, fd, err);
+	if (code && fd && *fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+	return code;
+}
+
+bool vp_qmp_is_broken(const struct vp_qmp *q)
+{
+	return q->broken;
+}
+
+static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_err *err)
+{
+	struct sockaddr_un addr;
+	int ret = vp_qmp_address(path, &addr, err);
+
+	if (ret)
+		return ret;
+	q->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (q->sock < 0)
+		return vp_err_set(err, -errno, "socket: %s", strerror(errno));
+	/* EAGAIN: the backlog is full. No poll() tells when that ends (unix(7)). */
+	while (connect(q->sock, (const struct sockaddr *)&addr, sizeof(addr))) {
+		ret = -errno;
+		if (ret == -EINTR || (ret == -EAGAIN && now_ms() < deadline)) {
+			poll(NULL, 0, 10);
+			continue;
+		}
+		if (ret == -EAGAIN)
+			ret = -ETIMEDOUT;
+		return vp_err_set(err, ret, "%s: %s%s", path, strerror(-ret),
+				  ret == -ENOENT || ret == -ECONNREFUSED
+					  ? ": no VM is running there; see vmpoke run"
+					  : "");
+	}
+	return geteuid() ? vp_qmp_check_peer(q->sock, err) : 0;
+}
+
+static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
+{
+	json_t *hello = NULL;
+	int ret = receive(q, &hello, NULL, deadline, err);
+
+	if (ret)
+		return ret;
+	if (json_object_get(hello, "error"))
+		ret = vp_qmp_error_code(json_object_get(hello, "error"), err);
+	else if (!json_object_get(hello, "QMP"))
+		ret = vp_err_set(err, -EPROTO, "this is not a vmpoke control socket: no greeting");
+	json_decref(hello);
+	return ret ? ret : vp_qmp_call(q, "qmp_capabilities", NULL, NULL, NULL, err);
+}
+
+int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
+		   struct vp_err *err)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	struct vp_qmp *q = calloc(1, sizeof(*q));
+	int ret;
+
+	if (!q)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	*q = (struct vp_qmp){ .sock = -1,
+			      .timeout_ms = timeout_ms,
+			      .in.limit = VP_QMP_REPLY_MAX,
+			      .out = VP_QMP_OUT_INIT };
+	ret = dial(q, path, deadline, err);
+	if (!ret)
+		ret = handshake(q, deadline, err);
+	if (ret) {
+		vp_qmp_close(q);
+		return ret;
+	}
+	*out = q;
+	return 0;
+}
+
+void vp_qmp_close(struct vp_qmp *q)
+{
+	if (!q)
+		return;
+	if (q->sock >= 0)
+		close(q->sock);
+	vp_qmp_in_free(&q->in);
+	vp_qmp_out_free(&q->out);
+	free(q);
+}

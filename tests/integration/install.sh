@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `make install`, and a program that is built from what it installed, by pkg-config alone.
+set -u
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+ok() {
+	if [ "$1" -eq 0 ]; then
+		echo "ok - $2"
+	else
+		echo "not ok - $2"
+		failed=1
+	fi
+}
+
+make --no-print-directory install DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
+ok $? "make install with DESTDIR and PREFIX"
+for f in bin/vmpoke lib/libvmpoke.a lib/pkgconfig/vmpoke.pc include/vmpoke/poke.h \
+	share/man/man1/vmpoke.1; do
+	[ -s "$dir/root/opt/vmpoke/$f" ]
+	ok $? "installs $f"
+done
+
+cat >"$dir/embed.c" <<'C'
+#include <stdio.h>
+#include <vmpoke/guest.h>
+#include <vmpoke/local.h>
+#include <vmpoke/poke.h>
+#include <vmpoke/symbol.h>
+
+static unsigned char ram[2 << 20];
+
+int main(void)
+{
+	struct vp_engine *engine;
+	struct vp_local *local;
+	struct vp_err err;
+	struct vp_site site = { .addr = VP_GVA(0x1000), .len = 1, .old_bytes = { 0x90 },
+				.new_bytes = { 0xf8 } };
+
+	if (vp_local_new(VP_ROUTE_DEBUG, &local, &err) ||
+	    vp_local_add_ram(local, VP_GPA(0), ram, sizeof(ram), 0, &err) ||
+	    vp_engine_new(vp_local_target(local), &engine, &err))
+		return 1;
+	/* No vCPU is there: refused, with a text. */
+	if (!vp_poke(engine, &site, 1, NULL, NULL, &err))
+		return 1;
+	puts(err.text);
+	vp_engine_free(engine);
+	vp_local_free(local);
+	return 0;
+}
+C
+export PKG_CONFIG_PATH="$dir/root/opt/vmpoke/lib/pkgconfig"
+export PKG_CONFIG_SYSROOT_DIR="$dir/root"
+# shellcheck disable=SC2046 # the flags are words
+gcc -Wall -Werror -pedantic -std=gnu11 -o "$dir/embed" "$dir/embed.c" \
+	$(pkg-config --static --cflags --libs vmpoke) 2>"$dir/log" || cat "$dir/log"
+[ -x "$dir/embed" ]
+ok $? "an embedding program builds with pkg-config"
+"$dir/embed" >"$dir/out" && grep -q 'no vCPU' "$dir/out"
+ok $? "it runs, and a poke without vCPUs is refused with a text"
+exit $failed

@@ -1,0 +1,175 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The VMM against small guests that were written from docs/guest-abi.md alone (tests/guests).
+set -u
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+vmpoke=${VMPOKE:-$root/build/vmpoke}
+tmp=$(mktemp -d)
+failed=0
+pid=
+trap '[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null; rm -rf "$tmp"' EXIT
+
+ok() { # TEXT STATUS
+	if [ "$2" -eq 0 ]; then
+		echo "ok - $1"
+	else
+		echo "not ok - $1"
+		failed=1
+	fi
+}
+
+same() { # TEXT GOT WANTED
+	[ "$2" = "$3" ]
+	ok "$1" $?
+	[ "$2" = "$3" ] || printf '#  got:    %q\n#  wanted: %q\n' "$2" "$3"
+}
+
+holds() { # TEXT FILE STRING
+	grep -qF -- "$3" "$2"
+	ok "$1" $?
+	grep -qF -- "$3" "$2" || { echo "# no \"$3\" in:"; sed 's/^/#  /' "$2"; }
+}
+
+# Run a guest to its end: console to $tmp/out, messages to $tmp/err.
+run() { # GUEST ARGS...
+	local guest=$1
+	shift
+	timeout 60 "$vmpoke" run --kernel "$tmp/$guest.elf" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+}
+
+# Wait until the console holds a text.
+wait_for() { # STRING
+	local i
+	for i in $(seq 600); do
+		grep -qF -- "$1" "$tmp/out" && return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+start() { # GUEST ARGS...
+	local guest=$1
+	shift
+	"$vmpoke" run --kernel "$tmp/$guest.elf" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null &
+	pid=$!
+}
+
+# End the guest with a signal; its exit code.
+end_by() { # SIGNAL
+	local i
+	kill -"$1" "$pid"
+	for i in $(seq 300); do
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -9 "$pid" 2>/dev/null
+	wait "$pid"
+	code=$?
+	pid=
+}
+
+for src in "$root"/tests/guests/*.S; do
+	name=$(basename "$src" .S)
+	${CC:-gcc} -nostdlib -static -no-pie -I"$root/include" -Wl,--build-id=none \
+		-Wl,-z,max-page-size=4096 -Wl,-T,"$root/tests/guests/guest.ld" \
+		-o "$tmp/$name.elf" "$src" || { ok "build the guest $name" 1; exit 1; }
+done
+
+run abi
+code=$?
+same "the entry state is as docs/guest-abi.md says" "$(cat "$tmp/out")" "abi checked"
+same "the guest's exit code is ours" "$code" 0
+run smp --vcpus 4
+code=$?
+same "four vCPUs start at once" "$(cat "$tmp/out")" "all here"
+same "an exit from one ends all" "$code" 7
+
+run triple --vcpus 2
+same "a triple fault ends the run with code 8" "$?" 8
+same "what was printed before is there" "$(cat "$tmp/out")" "about to die"
+holds "the report names the vCPU, the address and the symbol" "$tmp/err" "(the_end+0x1)"
+holds "it shows the registers" "$tmp/err" "r15=1122334455667788"
+holds "it shows the code bytes and the instruction" "$tmp/err" "0f 0b  ud2"
+
+run nx
+same "executing a segment without PF_X is a fault" "$?" 8
+holds "there" "$tmp/err" "(not_code+0x0)"
+run readonly
+same "writing a segment without PF_W is a fault" "$?" 8
+holds "there" "$tmp/err" "(wr+0x0)"
+same "the direct map is writable" "$(cat "$tmp/out")" "direct map written"
+
+for signal in INT TERM; do
+	start halt --vcpus 3
+	wait_for "good night"
+	ok "a line without its end is printed" $?
+	kill -0 "$pid"
+	ok "the VM waits while all its vCPUs have halted" $?
+	end_by "$signal"
+	same "SIG$signal ends it cleanly" "$code" 0
+	same "without a word" "$(cat "$tmp/err")" ""
+done
+
+start deaf --vcpus 2
+wait_for deaf
+end_by TERM
+same "SIGTERM ends vCPUs that never exit" "$code" 0
+
+run tick --vcpus 2
+code=$?
+same "PIT and local APIC timer wake vCPUs from hlt" "$(cat "$tmp/out")" \
+	"$(printf 'PIT ticked\nAPIC timer ticked')"
+same "and the guest goes on" "$code" 33
+
+# Someone reads the console no more: the guest ends all the same.
+timeout 60 "$vmpoke" run --kernel "$tmp/abi.elf" 2>"$tmp/err" </dev/null | true
+same "a console reader that is gone does not hurt" "${PIPESTATUS[0]}" 0
+
+# One line, a code of its own, for what cannot be.
+refused() { # TEXT CODE STRING ARGS...
+	local text=$1 want=$2 string=$3
+	shift 3
+	timeout 60 "$vmpoke" run "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	same "$text: exit code" "$?" "$want"
+	same "$text: one line" "$(wc -l <"$tmp/err")" 1
+	holds "$text: says why" "$tmp/err" "$string"
+}
+
+refused "no /dev/kvm" 6 "is missing: load kvm-intel or kvm-amd" --kernel "$tmp/abi.elf" \
+	--kvm "$tmp/no-kvm"
+refused "not KVM" 6 "is not KVM" --kernel "$tmp/abi.elf" --kvm /dev/null
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 "$tmp"
+	cp "$vmpoke" "$tmp/vmpoke"
+	cp "$tmp/abi.elf" "$tmp/abi-readable.elf"
+	chmod 644 "$tmp/abi-readable.elf"
+	: >"$tmp/kvm"
+	chmod 600 "$tmp/kvm"
+	vmpoke_was=$vmpoke
+	vmpoke=$tmp/as-nobody
+	printf '#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups "%s" "$@"\n' \
+		"$tmp/vmpoke" >"$vmpoke"
+	chmod 755 "$vmpoke"
+	refused "no permission on KVM" 6 "join the group kvm" --kernel "$tmp/abi-readable.elf" \
+		--kvm "$tmp/kvm"
+	vmpoke=$vmpoke_was
+else
+	: >"$tmp/kvm"
+	chmod 0 "$tmp/kvm"
+	refused "no permission on KVM" 6 "join the group kvm" --kernel "$tmp/abi.elf" \
+		--kvm "$tmp/kvm"
+fi
+
+head -c 100 "$tmp/abi.elf" >"$tmp/cut.elf"
+refused "a truncated ELF file" 7 "truncated" --kernel "$tmp/cut.elf"
+cp "$tmp/abi.elf" "$tmp/other.elf"
+printf '\xb7\x00' | dd of="$tmp/other.elf" bs=1 seek=18 conv=notrunc status=none # EM_AARCH64
+refused "an ELF file for another machine" 7 "another machine" --kernel "$tmp/other.elf"
+echo hello >"$tmp/text.elf"
+refused "not an ELF file" 7 "not an ELF" --kernel "$tmp/text.elf"
+${CC:-gcc} -nostdlib -static -no-pie -I"$root/include" -Wl,--build-id=none -Wl,-Ttext=0x1000 \
+	-Wl,-e,start -o "$tmp/low.elf" "$root/tests/guests/halt.S"
+refused "an image in low memory" 7 "lie outside" --kernel "$tmp/low.elf"
+
+exit $failed

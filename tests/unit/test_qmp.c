@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The QMP server and client against each other and against peers that misbehave. */
+#include "unit.h"
+
+#include "target/qmp.h"
+#include "target/qmp_wire.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HANG_MS 20000u /* nothing here takes long: only a hang gets this far */
+
+struct fixture {
+	char dir[32], path[48];
+	struct vp_qmp_server *server;
+	pthread_t thread;
+	int memfd, calls;
+};
+
+static json_t *cmd_echo(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct fixture *f = arg;
+
+	(void)fd, (void)code, (void)err;
+	f->calls++;
+	return json_deep_copy(args);
+}
+
+static json_t *cmd_fail(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	(void)arg, (void)args, (void)fd;
+	*code = vp_err_set(err, -ESTALE, "site 3: other bytes\nstand \xff there");
+	return NULL;
+}
+
+static json_t *cmd_give(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct fixture *f = arg;
+
+	(void)args, (void)code, (void)err;
+	*fd = f->memfd;
+	return json_object();
+}
+
+/* Send many events: more than a client that does not read is allowed to leave waiting. */
+static json_t *cmd_burst(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct fixture *f = arg;
+	char *pad = calloc(1, 100001);
+	int i;
+
+	(void)args, (void)fd, (void)code, (void)err;
+	memset(pad, 'x', 100000);
+	for (i = 0; i < 8; i++)
+		vp_qmp_server_event(f->server, "BURST", json_pack("{s:s}", "pad", pad));
+	free(pad);
+	return json_object();
+}
+
+static const struct vp_qmp_command commands[] = {
+	{ "echo", cmd_echo },	{ "fail", cmd_fail }, { "give", cmd_give },
+	{ "burst", cmd_burst }, { NULL, NULL },
+};
+
+static void *serve(void *arg)
+{
+	struct fixture *f = arg;
+
+	assert_int_equal(vp_qmp_server_run(f->server), 0);
+	return NULL;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct vp_err err;
+
+	strcpy(f->dir, "/tmp/vmpoke-qmp-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
+	f->memfd = memfd_create("test", MFD_CLOEXEC);
+	assert_int_equal(write(f->memfd, "guest RAM", 9), 9);
+	assert_int_equal(vp_qmp_server_new(f->path, commands, f, &f->server, &err), 0);
+	assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	vp_qmp_server_stop(f->server);
+	pthread_join(f->thread, NULL);
+	vp_qmp_server_free(f->server);
+	assert_int_equal(access(f->path, F_OK), -1);
+	close(f->memfd);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+/* --- a raw client --- */
+
+static int dial(const char *path)
+{
+	struct sockaddr_un addr;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* Send all of it, however often the peer hangs up in the middle. */
+static void put(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+static void put_text(int fd, const char *text)
+{
+	put(fd, text, strlen(text));
+}
+
+/* The next line as JSON; NULL: the server hung up. */
+static json_t *get(int fd)
+{
+	static char line[1 << 17];
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t n = 0;
+	json_t *json;
+
+	while (n < sizeof(line)) {
+		assert_int_equal(poll(&p, 1, HANG_MS), 1);
+		if (read(fd, line + n, 1) != 1)
+			return NULL;
+		if (line[n++] == '\n')
+			break;
+	}
+	json = json_loadb(line, n, 0, NULL);
+	assert_non_null(json);
+	return json;
+}
+
+static void expect_error(int fd, const char *error_class, const char *errno_name)
+{
+	json_t *j = get(fd), *e = json_object_get(j, "error");
+
+	assert_non_null(j);
+	assert_non_null(e);
+	assert_string_equal(json_string_value(json_object_get(e, "class")), error_class);
+	assert_string_equal(json_string_value(json_object_get(e, "errno")), errno_name);
+	assert_true(json_string_length(json_object_get(e, "desc")) > 0);
+	json_decref(j);
+}
+
+static void expect_return(int fd)
+{
+	json_t *j = get(fd);
+
+	assert_non_null(json_object_get(j, "return"));
+	json_decref(j);
+}
+
+static void expect_closed(int fd)
+{
+	assert_null(get(fd));
+	close(fd);
+}
+
+static int dial_ready(const char *path)
+{
+	int fd = dial(path);
+	json_t *j = get(fd);
+
+	assert_non_null(json_object_get(j, "QMP"));
+	json_decref(j);
+	put_text(fd, "{\"execute\":\"qmp_capabilities\"}");
+	expect_return(fd);
+	return fd;
+}
+
+/* The server still serves others. */
+static void expect_alive(struct fixture *f)
+{
+	struct vp_qmp *q;
+	struct vp_err err = { "" };
+	json_t *ret;
+
+	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_call(q, "echo", json_pack("{s:s}", "a", "b"), &ret, NULL, &err), 0);
+	assert_string_equal(json_string_value(json_object_get(ret, "a")), "b");
+	json_decref(ret);
+	vp_qmp_close(q);
+}
+
+/* --- tests --- */
+
+static void test_dialogue(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_err err = { "" };
+	struct vp_qmp *q;
+	struct stat st;
+	json_t *ret;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_call(q, "echo", NULL, &ret, NULL, &err), 0);
+	assert_int_equal(json_object_size(ret), 0);
+	json_decref(ret);
+	assert_int_equal(vp_qmp_call(q, "query-commands", NULL, &ret, NULL, &err), 0);
+	assert_int_equal(json_array_size(ret), 2 + 4);
+	json_decref(ret);
+
+	assert_int_equal(vp_qmp_call(q, "fail", NULL, &ret, NULL, &err), -ESTALE);
+	assert_string_equal(err.text, "site 3: other bytes?stand ? there");
+	assert_null(ret);
+	assert_int_equal(vp_qmp_call(q, "no-such", NULL, NULL, NULL, &err), -ENOSYS);
+	assert_false(vp_qmp_is_broken(q));
+	vp_qmp_close(q);
+}
+
+static void test_negotiation(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial(f->path);
+	json_t *j = get(fd);
+
+	assert_non_null(
+		json_object_get(json_object_get(json_object_get(j, "QMP"), "version"), "qemu"));
+	json_decref(j);
+	put_text(fd, "{\"execute\":\"echo\"}");
+	expect_error(fd, "CommandNotFound", "ENOSYS");
+	put_text(fd, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}");
+	expect_error(fd, "GenericError", "EINVAL");
+	put_text(fd, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[]}}");
+	expect_return(fd);
+	put_text(fd, "{\"execute\":\"qmp_capabilities\"}");
+	expect_error(fd, "CommandNotFound", "ENOSYS");
+	assert_int_equal(f->calls, 0);
+	close(fd);
+}
+
+static void test_framing(void **state)
+{
+	static const char slow[] = " {\"execute\": \"echo\", \"arguments\": {\"q\": \"}\\\"{\"}}";
+	struct fixture *f = *state;
+	static char many[3000 * 40];
+	int i, fd = dial_ready(f->path);
+	size_t n;
+	json_t *j;
+
+	put_text(fd, "{\"execute\":\"echo\",\"id\":1}{\"execute\":\"echo\",\"id\":{\"n\":[2]}}");
+	j = get(fd);
+	assert_int_equal(json_integer_value(json_object_get(j, "id")), 1);
+	json_decref(j);
+	j = get(fd);
+	assert_true(json_is_object(json_object_get(j, "id")));
+	json_decref(j);
+
+	for (i = 0; slow[i]; i++) {
+		put(fd, slow + i, 1);
+		if (i % 7 == 0)
+			usleep(1000);
+	}
+	j = get(fd);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "return"), "q")),
+			    "}\"{");
+	json_decref(j);
+
+	/* Many in one write, read late: each is answered, in order. */
+	for (i = 0, n = 0; i < 3000; i++)
+		n += (size_t)snprintf(many + n, sizeof(many) - n,
+				      "{\"execute\":\"echo\",\"id\":%d}\n", i);
+	put(fd, many, n);
+	for (i = 0; i < 3000; i++) {
+		j = get(fd);
+		assert_int_equal(json_integer_value(json_object_get(j, "id")), i);
+		json_decref(j);
+	}
+	close(fd);
+}
+
+/* A bad request between matching braces costs one error, not the connection. */
+static void test_bad_requests(void **state)
+{
+	static const char *const bad[] = {
+		"{\"execute\" \"echo\"}",
+		"{]",
+		"{\"execute\":\"echo\",\"execute\":\"echo\"}",
+		"{\"execute\":\"echo\",\"extra\":1}",
+		"{\"execute\":7}",
+		"{}",
+		"{\"execute\":\"echo\",\"arguments\":[]}",
+		"{\"execute\":\"echo\",\"id\":99999999999999999999}",
+		"{\"execute\":\"\xff\"}",
+	};
+	struct fixture *f = *state;
+	int fd = dial_ready(f->path);
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put_text(fd, bad[i]);
+		expect_error(fd, "GenericError", "EINVAL");
+	}
+	assert_int_equal(f->calls, 0);
+	put_text(fd, "{\"execute\":\"echo\"}");
+	expect_return(fd);
+	close(fd);
+}
+
+static void test_garbage(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = 512u << 10, i;
+	char *noise = malloc(n);
+	uint64_t seed = 1;
+	int fd, other = dial_ready(f->path);
+
+	for (i = 0; i < n; i++)
+		noise[i] = (char)unit_random(&seed);
+	noise[0] = 'G';
+	fd = dial_ready(f->path);
+	put(fd, noise, n);
+	expect_error(fd, "GenericError", "EPROTO");
+	expect_closed(fd);
+
+	/* Garbage that looks like an endless string, before and after the negotiation. */
+	memset(noise, 'x', n);
+	memcpy(noise, "{\"a", 3);
+	fd = dial(f->path);
+	json_decref(get(fd));
+	put(fd, noise, n);
+	expect_error(fd, "GenericError", "EMSGSIZE");
+	expect_closed(fd);
+	fd = dial_ready(f->path);
+	for (i = 0; i < 40; i++) /* 20 MiB */
+		put(fd, noise + (i ? 3 : 0), n - (i ? 3 : 0));
+	expect_error(fd, "GenericError", "EMSGSIZE");
+	expect_closed(fd);
+
+	memset(noise, '[', 4096);
+	noise[0] = '{';
+	fd = dial_ready(f->path);
+	put(fd, noise, 4096);
+	expect_error(fd, "GenericError", "EPROTO");
+	expect_closed(fd);
+
+	put_text(other, "{\"execute\":\"echo\"}");
+	expect_return(other);
+	close(other);
+	free(noise);
+}
+
+static void test_large_request(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = 4u << 20;
+	char *pad = calloc(1, n + 1);
+	struct vp_err err = { "" };
+	struct vp_qmp *q;
+	json_t *ret;
+
+	memset(pad, 'y', n);
+	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_call(q, "echo", json_pack("{s:s}", "pad", pad), &ret, NULL, &err),
+			 0);
+	assert_int_equal(json_string_length(json_object_get(ret, "pad")), n);
+	json_decref(ret);
+	vp_qmp_close(q);
+	free(pad);
+}
+
+static void test_slow_reader(void **state)
+{
+	struct fixture *f = *state;
+	int i, deaf = dial_ready(f->path);
+	struct vp_err err = { "" };
+	struct vp_qmp *q;
+	char buf[4096];
+	size_t got = 0;
+	ssize_t n;
+
+	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	for (i = 0; i < 10; i++) /* 8 MB of events; the caller reads them, the other does not */
+		assert_int_equal(vp_qmp_call(q, "burst", NULL, NULL, NULL, &err), 0);
+	while ((n = read(deaf, buf, sizeof(buf))) > 0)
+		got += (size_t)n;
+	assert_true(got < 3u << 20);
+	close(deaf);
+	vp_qmp_close(q);
+	expect_alive(f);
+}
+
+static void test_vanishing(void **state)
+{
+	struct fixture *f = *state;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		int fd = i % 2 ? dial(f->path) : dial_ready(f->path);
+
+		put_text(fd, i % 3 ? "{\"execute\":\"burst\"}{\"execute\":\"give\"}" : "{\"exec");
+		close(fd);
+	}
+	expect_alive(f);
+}
+
+static void test_too_many(void **state)
+{
+	struct fixture *f = *state;
+	int fds[32], extra;
+	size_t i;
+
+	for (i = 0; i < 32; i++)
+		fds[i] = dial_ready(f->path);
+	extra = dial(f->path);
+	expect_error(extra, "GenericError", "EBUSY");
+	expect_closed(extra);
+	for (i = 0; i < 32; i++)
+		close(fds[i]);
+	expect_alive(f);
+}
+
+static void test_fd(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_err err = { "" };
+	struct vp_qmp *q;
+	char buf[10] = "";
+	int fd, i;
+
+	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	for (i = 0; i < 50; i++) {
+		assert_int_equal(vp_qmp_call(q, "give", NULL, NULL, &fd, &err), 0);
+		assert_true(fd >= 0);
+		assert_int_equal(pread(fd, buf, 9, 0), 9);
+		assert_string_equal(buf, "guest RAM");
+		close(fd);
+		/* A descriptor that nobody asks for is not left behind. */
+		assert_int_equal(vp_qmp_call(q, "give", NULL, NULL, NULL, &err), 0);
+		assert_int_equal(vp_qmp_call(q, "echo", NULL, NULL, &fd, &err), 0);
+		assert_int_equal(fd, -1);
+	}
+	fd = dup(0);
+	assert_true(fd < 40);
+	close(fd);
+	vp_qmp_close(q);
+}
+
+static void test_stale_and_live(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qmp_server *s = NULL;
+	struct sockaddr_un addr;
+	struct vp_err err = { "" };
+	char path[64];
+	int fd;
+
+	assert_int_equal(vp_qmp_server_new(f->path, commands, f, &s, &err), -EADDRINUSE);
+	expect_alive(f);
+
+	snprintf(path, sizeof(path), "%s/stale", f->dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	close(fd);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(vp_qmp_server_new(path, commands, f, &s, &err), 0);
+	vp_qmp_server_free(s);
+	assert_int_equal(access(path, F_OK), -1);
+
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	assert_int_equal(vp_qmp_server_new(path, commands, f, &s, &err), -EEXIST);
+	assert_int_equal(access(path, F_OK), 0);
+	unlink(path);
+
+	memset(addr.sun_path, 'p', sizeof(addr.sun_path) - 1);
+	addr.sun_path[sizeof(addr.sun_path) - 1] = 0;
+	assert_int_equal(vp_qmp_server_new("", commands, f, &s, &err), -EINVAL);
+	assert_int_equal(vp_qmp_connect("/nowhere/at/all", 100, &(struct vp_qmp *){ NULL }, &err),
+			 -ENOENT);
+}
+
+static void test_wrong_uid(void **state)
+{
+	struct fixture *f = *state;
+	int st;
+	pid_t pid;
+
+	if (geteuid())
+		skip();
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	assert_int_equal(chmod(f->path, 0666), 0);
+	pid = fork();
+	if (!pid) {
+		struct vp_qmp *q;
+		struct vp_err err;
+
+		if (setuid(65534) || vp_qmp_connect(f->path, HANG_MS, &q, &err) != -EPERM)
+			_exit(1);
+		_exit(strstr(err.text, "65534") ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_int_equal(st, 0);
+	expect_alive(f);
+}
+
+/* A server that is none: the client neither hangs nor grows. */
+static void test_bad_server(void **state)
+{
+	static const struct {
+		const char *say;
+		int want;
+	} tests[] = {
+		{ "HTTP/1.1 200 OK\r\n\r\n", -EPROTO },
+		{ "{}", -EPROTO },
+		{ "{\"QMP\":{}}{\"maybe\":1}", -EPROTO },
+		{ "{\"QMP\":{}}", -ETIMEDOUT },
+		{ "", -ETIMEDOUT },
+		{ "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\",\"errno\":\"EBUSY\"}}",
+		  -EBUSY },
+		{ "{\"error\":7}", -EIO },
+	};
+	struct fixture *f = *state;
+	struct sockaddr_un addr;
+	struct vp_err err;
+	char path[64];
+	size_t i;
+	int s;
+
+	snprintf(path, sizeof(path), "%s/bad", f->dir);
+	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
+	s = vp_qmp_listen(&addr, &err);
+	assert_true(s >= 0);
+	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		struct vp_qmp *q = NULL;
+		pid_t pid = fork();
+		int st;
+
+		if (!pid)
+			_exit(-vp_qmp_connect(path, 300, &q, &err));
+		struct pollfd p = { .fd = s, .events = POLLIN };
+		assert_int_equal(poll(&p, 1, HANG_MS), 1);
+		int c = accept(s, NULL, NULL);
+		put_text(c, tests[i].say);
+		assert_int_equal(waitpid(pid, &st, 0), pid);
+		assert_true(WIFEXITED(st));
+		assert_int_equal(WEXITSTATUS(st), -tests[i].want);
+		close(c);
+	}
+	close(s);
+	unlink(path);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_dialogue),	 TEST(test_negotiation),    TEST(test_framing),
+		TEST(test_bad_requests), TEST(test_garbage),	    TEST(test_large_request),
+		TEST(test_slow_reader),	 TEST(test_vanishing),	    TEST(test_too_many),
+		TEST(test_fd),		 TEST(test_stale_and_live), TEST(test_wrong_uid),
+		TEST(test_bad_server),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VM's control socket: the table of commands, and those that look or pause. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "target/hex.h"
+#include "target/qmp_wire.h"
+#include "vmm/control_internal.h"
+#include "vmm/internal.h"
+
+#define READ_MAX	 (1u << 20)
+#define PAUSE_TIMEOUT_MS 5000u
+#define TIMEOUT_MAX_MS	 600000u
+
+/* Every command without arguments begins so. */
+static bool no_args(const json_t *args, int *code, struct vp_err *err)
+{
+	*code = vp_args_unpack(args, err, "{}");
+	return !*code;
+}
+
+static json_t *query_version(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	(void)arg, (void)fd;
+	return no_args(args, code, err) ? vp_qmp_version() : NULL;
+}
+
+static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_vm_status st;
+	const char *status = "running";
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	if (vp_vm_wait(c->vm, 0, &st))
+		status = st.end == VP_VM_ERROR || st.end == VP_VM_TRIPLE_FAULT ? "internal-error"
+									       : "shutdown";
+	else if (vp_local_paused(vp_vm_local(c->vm)))
+		status = "paused";
+	return json_pack("{s:b, s:s}", "running", !strcmp(status, "running"), "status", status);
+}
+
+static json_t *query_name(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	return json_pack("{s:o}", "name", vp_qmp_text(vp_vm_name(c->vm)));
+}
+
+static json_t *query_cpus_fast(void *arg, const json_t *args, int *fd, int *code,
+			       struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_vm_vcpu_info info[VP_VCPU_MAX];
+	unsigned int i, n;
+	char path[40];
+	json_t *list;
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	list = json_array();
+	n = vp_vm_vcpus(c->vm, info, VP_VCPU_MAX);
+	for (i = 0; i < n && i < VP_VCPU_MAX; i++) {
+		snprintf(path, sizeof(path), "/machine/vcpu[%u]", info[i].id);
+		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:b}", "cpu-index",
+						      (int)info[i].id, "qom-path", path,
+						      "thread-id", info[i].thread_id, "target",
+						      "x86_64", "halted", (int)info[i].halted));
+	}
+	return list;
+}
+
+static json_t *stats_json(struct vp_vm *vm)
+{
+	struct vp_poke_stats s;
+
+	vp_engine_stats(vp_vm_engine(vm), &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "batches",
+			 (json_int_t)s.batches, "sites", (json_int_t)s.sites, "syncs",
+			 (json_int_t)s.syncs, "rollbacks", (json_int_t)s.rollbacks, "bp-exits",
+			 "fixup", (json_int_t)s.bp_exits.fixup, "emulate",
+			 (json_int_t)s.bp_exits.emulate, "park", (json_int_t)s.bp_exits.park,
+			 "late", (json_int_t)s.bp_exits.late, "foreign",
+			 (json_int_t)s.bp_exits.foreign);
+}
+
+static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_local *local = vp_vm_local(c->vm);
+	json_t *strategies;
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	strategies = json_array();
+	if (vp_vm_route(c->vm) != VP_ROUTE_NONE)
+		json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_INT3)));
+	json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_STOP)));
+	return json_pack("{s:o, s:o, s:i, s:I, s:i, s:I, s:s, s:s, s:o, s:o}", "name",
+			 vp_qmp_text(vp_vm_name(c->vm)), "kernel", vp_qmp_text(c->vm->image_what),
+			 "pid", (int)getpid(), "ram", (json_int_t)vp_vm_ram_bytes(c->vm), "vcpus",
+			 (int)vp_local_vcpu_count(local), "symbols",
+			 (json_int_t)vp_symtab_count(vp_vm_symbols(c->vm)), "trap-route",
+			 vp_route_name(vp_vm_route(c->vm)), "serializer",
+			 vp_local_target(local)->ops->serializer, "strategies", strategies, "stats",
+			 stats_json(c->vm));
+}
+
+static json_t *query_memory_map(void *arg, const json_t *args, int *fd, int *code,
+				struct vp_err *err)
+{
+	struct vp_control *c = arg;
+
+	if (!no_args(args, code, err))
+		return NULL;
+	*fd = c->ram_fd;
+	return json_pack("{s:[{s:o, s:I, s:i}]}", "slots", "gpa", vp_json_addr(0), "size",
+			 (json_int_t)vp_vm_ram_bytes(c->vm), "fd-offset", 0);
+}
+
+static json_t *resolve_symbol(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	json_t *where, *ret;
+	vp_gva addr;
+
+	(void)fd;
+	*code = vp_args_unpack(args, err, "{s:o}", "addr", &where);
+	if (!*code)
+		*code = vp_args_addr(c->vm, where, &addr, err);
+	if (*code)
+		return NULL;
+	ret = json_object();
+	vp_json_set_where(c->vm, ret, addr);
+	return ret;
+}
+
+static json_t *memory_json(struct vp_vm *vm, vp_gva addr, size_t len, int *code, struct vp_err *err)
+{
+	uint8_t *bytes = malloc(len);
+	char *text = malloc(2 * len + 1);
+	json_t *ret = NULL;
+
+	*code = bytes && text ? vp_engine_read(vp_vm_engine(vm), -1, addr, bytes, len, err)
+			      : vp_err_set(err, -ENOMEM, "out of memory");
+	if (!*code) {
+		ret = json_object();
+		vp_json_set_where(vm, ret, addr);
+		vp_hex_format(bytes, len, text);
+		json_object_set_new(ret, "hex", json_string(text));
+	}
+	free(bytes);
+	free(text);
+	return ret;
+}
+
+static json_t *read_memory(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	json_t *where, *length;
+	uint64_t len = 0;
+	vp_gva addr;
+
+	(void)fd;
+	*code = vp_args_unpack(args, err, "{s:o, s:o}", "addr", &where, "len", &length);
+	if (!*code)
+		*code = vp_args_number(length, "len", 1, READ_MAX, &len, err);
+	if (!*code)
+		*code = vp_args_addr(c->vm, where, &addr, err);
+	return *code ? NULL : memory_json(c->vm, addr, (size_t)len, code, err);
+}
+
+static json_t *stop(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_local *local = vp_vm_local(c->vm);
+	bool was = vp_local_paused(local);
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	*code = vp_local_pause(local, PAUSE_TIMEOUT_MS, err);
+	if (*code)
+		return NULL;
+	if (!was)
+		vp_qmp_server_event(c->server, "STOP", NULL);
+	return json_object();
+}
+
+static json_t *cont(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_local *local = vp_vm_local(c->vm);
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	if (vp_local_paused(local)) {
+		vp_local_cont(local);
+		vp_qmp_server_event(c->server, "RESUME", NULL);
+	}
+	return json_object();
+}
+
+static json_t *quit(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	vp_vm_quit(c->vm);
+	return json_object();
+}
+
+static json_t *vcpu_add(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	unsigned int id;
+
+	(void)fd;
+	if (!no_args(args, code, err))
+		return NULL;
+	*code = vp_vm_vcpu_add(c->vm, &id, err);
+	return *code ? NULL : json_pack("{s:i}", "id", (int)id);
+}
+
+static json_t *vcpu_remove(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	json_t *which, *timeout = NULL;
+	uint64_t id = 0, timeout_ms = VP_TIMEOUT_MS;
+	int force = 0;
+
+	(void)fd;
+	*code = vp_args_unpack(args, err, "{s:o, s?o, s?b}", "id", &which, "timeout", &timeout,
+			       "force", &force);
+	if (!*code)
+		*code = vp_args_number(which, "id", 0, VP_VCPU_MAX - 1, &id, err);
+	if (!*code)
+		*code = vp_args_number(timeout, "timeout", 1, TIMEOUT_MAX_MS, &timeout_ms, err);
+	if (!*code)
+		*code = vp_vm_vcpu_remove(c->vm, (unsigned int)id, (unsigned int)timeout_ms, force,
+					  err);
+	return *code ? NULL : json_object();
+}
+
+static const struct vp_qmp_command commands[] = {
+	{ "query-version", query_version },
+	{ "query-status", query_status },
+	{ "query-name", query_name },
+	{ "query-cpus-fast", query_cpus_fast },
+	{ "query-vm", query_vm },
+	{ "query-memory-map", query_memory_map },
+	{ "query-pokes", vp_control_query_pokes },
+	{ "resolve-symbol", resolve_symbol },
+	{ "read-memory", read_memory },
+	{ "poke", vp_control_poke },
+	{ "revert", vp_control_revert },
+	{ "vcpu-add", vcpu_add },
+	{ "vcpu-remove", vcpu_remove },
+	{ "stop", stop },
+	{ "cont", cont },
+	{ "quit", quit },
+	{ NULL, NULL },
+};
+
+static void *serve(void *arg)
+{
+	struct vp_control *c = arg;
+
+	vp_qmp_server_run(c->server);
+	return NULL;
+}
+
+/* RAM for clients to read at memory speed. Writing it is the engine's business alone. */
+static int open_ram_read_only(struct vp_vm *vm, struct vp_err *err)
+{
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", vp_vm_ram_fd(vm));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? vp_err_set(err, -errno, "%s: %s", path, strerror(errno)) : fd;
+}
+
+int vp_control_start(struct vp_vm *vm, const char *path, struct vp_control **out,
+		     struct vp_err *err)
+{
+	struct vp_control *c = calloc(1, sizeof(*c));
+	int ret;
+
+	if (!c)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	c->vm = vm;
+	ret = c->ram_fd = open_ram_read_only(vm, err);
+	if (ret >= 0)
+		ret = vp_qmp_server_new(path, commands, c, &c->server, err);
+	if (!ret) {
+		ret = -pthread_create(&c->thread, NULL, serve, c);
+		if (ret)
+			vp_err_set(err, ret, "thread of the control socket: %s", strerror(-ret));
+	}
+	if (ret) {
+		vp_qmp_server_free(c->server);
+		if (c->ram_fd >= 0)
+			close(c->ram_fd);
+		free(c);
+		return ret;
+	}
+	*out = c;
+	return 0;
+}
+
+static const char *shutdown_reason(enum vp_vm_end end)
+{
+	switch (end) {
+	case VP_VM_GUEST_EXIT:
+		return "guest-shutdown";
+	case VP_VM_TRIPLE_FAULT:
+		return "guest-panic";
+	case VP_VM_ERROR:
+		return "host-error";
+	case VP_VM_RUNNING:
+	case VP_VM_HOST_QUIT:
+		break;
+	}
+	return "host-qmp-quit";
+}
+
+void vp_control_stop(struct vp_control *c, const struct vp_vm_status *st)
+{
+	bool guest = st->end == VP_VM_GUEST_EXIT || st->end == VP_VM_TRIPLE_FAULT;
+	json_t *data =
+		json_pack("{s:b, s:s}", "guest", (int)guest, "reason", shutdown_reason(st->end));
+
+	if (st->end == VP_VM_GUEST_EXIT)
+		json_object_set_new(data, "exit-code", json_integer(st->code));
+	vp_qmp_server_event(c->server, "SHUTDOWN", data);
+	vp_qmp_server_stop(c->server);
+	pthread_join(c->thread, NULL);
+	vp_qmp_server_free(c->server);
+	close(c->ram_fd);
+	free(c);
+}

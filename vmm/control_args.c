@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arguments and values of the control socket's commands. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "target/qmp_wire.h"
+#include "vmm/control_internal.h"
+
+int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...)
+{
+	json_error_t why;
+	va_list ap;
+	int ret;
+
+	va_start(ap, fmt);
+	ret = json_vunpack_ex((json_t *)args, &why, JSON_STRICT, fmt, ap);
+	va_end(ap);
+	return ret ? vp_err_set(err, -EINVAL, "bad arguments: %.160s", why.text) : 0;
+}
+
+int vp_args_number(const json_t *value, const char *name, uint64_t min, uint64_t max, uint64_t *out,
+		   struct vp_err *err)
+{
+	json_int_t n;
+
+	if (!value)
+		return 0;
+	n = json_integer_value(value);
+	if (!json_is_integer(value) || n < 0 || (uint64_t)n < min || (uint64_t)n > max)
+		return vp_err_set(err, -EINVAL, "%s must be an integer, %" PRIu64 " to %" PRIu64,
+				  name, min, max);
+	*out = (uint64_t)n;
+	return 0;
+}
+
+int vp_args_addr(struct vp_vm *vm, const json_t *value, vp_gva *out, struct vp_err *err)
+{
+	if (json_is_string(value))
+		return vp_symtab_parse(vp_vm_symbols(vm), json_string_value(value), out, err);
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return vp_err_set(err, -EINVAL,
+				  "an address must be a text (\"0x...\", \"symbol+offset\") or an "
+				  "integer that is not negative");
+	*out = VP_GVA(json_integer_value(value));
+	return 0;
+}
+
+json_t *vp_json_addr(uint64_t addr)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
+	return json_string(text);
+}
+
+void vp_json_set_where(struct vp_vm *vm, json_t *object, vp_gva addr)
+{
+	uint64_t offset;
+	const char *symbol = vp_symtab_nearest(vp_vm_symbols(vm), addr, &offset);
+
+	json_object_set_new(object, "addr", vp_json_addr(addr.v));
+	if (!symbol || offset > INT64_MAX)
+		return;
+	json_object_set_new(object, "symbol", vp_qmp_text(symbol));
+	json_object_set_new(object, "offset", json_integer((json_int_t)offset));
+}
