@@ -56,7 +56,8 @@ objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
 LIB := $(OUT)/libvmpoke.a
 BIN := $(OUT)/vmpoke
-GUEST := build/guest/testguest.elf
+GUEST_OUT := build/guest
+GUEST := $(GUEST_OUT)/testguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 

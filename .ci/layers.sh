@@ -40,7 +40,7 @@ only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
 only '#include <jansson' 'patcher/target/qmp.*|patcher/cli/.*|vmm/control.*' "JSON"
 
 # The engine makes no system call of its own: what it links against, apart from memory and strings.
-allowed='calloc|free|reallocarray|qsort|memcmp|memcpy|memmove|memset|strncpy|vsnprintf|__.*|_GLOBAL_OFFSET_TABLE_|vp_.*'
+allowed='calloc|strlen|free|reallocarray|qsort|memcmp|memcpy|memmove|memset|strncpy|vsnprintf|__.*|_GLOBAL_OFFSET_TABLE_|vp_.*'
 objs=(build/obj/patcher/core/*.o)
 if [ -e "${objs[0]}" ]; then
 	calls=$(nm -u "${objs[@]}" | awk '$1 == "U" {print $2}' | sort -u | grep -vxE "$allowed")

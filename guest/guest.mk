@@ -6,18 +6,18 @@ GUEST_CFLAGS := -std=gnu11 -O2 $(WARN) -Iinclude -I. -ffreestanding -mcmodel=ker
 	-fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing
 GUEST_LDFLAGS := -static -nostdlib -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	-Wl,-z,noexecstack -Wl,-z,norelro
-guest_objs := build/guest/entry.o build/guest/main.o build/guest/sites.o
+guest_objs := $(GUEST_OUT)/entry.o $(GUEST_OUT)/main.o $(GUEST_OUT)/sites.o
 
 $(GUEST): $(guest_objs) guest/testguest.ld
 	$(call say,LD,$@)
 	$(Q)$(CC) $(GUEST_LDFLAGS) -Wl,-T,guest/testguest.ld -o $@ $(guest_objs)
 
-build/guest/%.o: guest/%.c guest/guest.mk
+$(GUEST_OUT)/%.o: guest/%.c guest/guest.mk
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
 
-build/guest/%.o: guest/%.S guest/guest.mk
+$(GUEST_OUT)/%.o: guest/%.S guest/guest.mk
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -Iinclude -I. -MMD -MP -c -o $@ $<

@@ -93,7 +93,7 @@ integration_tier() {
 
 build_tier() { # the whole tree with the other compiler
 	begin
-	if build clang CC=clang OUT=build/clang GUEST=build/clang/testguest.elf all; then
+	if build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all; then
 		passed=$((passed + 1)) tier_ok=1
 	fi
 	finish clang

@@ -21,7 +21,7 @@
 #define TINY_HANDLER  0x10u
 #define PORT_HANDLER  0x80u
 
-#define GATE_INT  0x8e00u /* present, DPL 0, 64-bit interrupt gate */
+#define GATE_INT 0x8e00u /* present, DPL 0, 64-bit interrupt gate */
 
 /* The int3 stands at 0, the #BP handler at TINY_HANDLER. */
 static const uint8_t tiny_code[] = {

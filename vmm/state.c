@@ -40,10 +40,10 @@ struct vp_power_on {
 	struct kvm_vcpu_events events;
 	struct kvm_debugregs debugregs;
 	struct kvm_fpu fpu;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_lapic_state lapic;
 	bool has_debugregs, has_xsave, has_xcrs, has_lapic;
+	struct kvm_xsave xsave; /* last: it ends in a flexible array */
 };
 
 static int failed(struct vp_err *err, unsigned int id, const char *what)
@@ -129,15 +129,16 @@ void vp_state_free(struct vp_power_on *on)
 
 static void msrs_reset(int fd)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = { .head.nmsrs = 1 };
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .room = { 0 } };
 	size_t i;
 
 	/* One by one: KVM stops at the first MSR that it does not have. */
 	for (i = 0; i < sizeof(msrs_zero) / sizeof(msrs_zero[0]); i++) {
-		one.entry.index = msrs_zero[i];
+		one.msrs.nmsrs = 1;
+		one.msrs.entries[0].index = msrs_zero[i];
 		ioctl(fd, KVM_SET_MSRS, &one);
 	}
 }

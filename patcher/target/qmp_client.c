@@ -154,6 +154,15 @@ bool vp_qmp_is_broken(const struct vp_qmp *q)
 	return q->broken;
 }
 
+static const char *advice(int code)
+{
+	if (code == -ENOENT || code == -ECONNREFUSED)
+		return ": no VM is running there; see vmpoke run";
+	if (code == -EACCES)
+		return ": it belongs to another user; be that user or root";
+	return "";
+}
+
 static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_err *err)
 {
 	struct sockaddr_un addr;
@@ -173,10 +182,7 @@ static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_
 		}
 		if (ret == -EAGAIN)
 			ret = -ETIMEDOUT;
-		return vp_err_set(err, ret, "%s: %s%s", path, strerror(-ret),
-				  ret == -ENOENT || ret == -ECONNREFUSED
-					  ? ": no VM is running there; see vmpoke run"
-					  : "");
+		return vp_err_set(err, ret, "%s: %s%s", path, strerror(-ret), advice(ret));
 	}
 	return geteuid() ? vp_qmp_check_peer(q->sock, err) : 0;
 }

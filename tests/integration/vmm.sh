@@ -41,8 +41,9 @@ run() { # GUEST ARGS...
 # Wait until the console holds a text.
 wait_for() { # STRING
 	local i
-	for i in $(seq 600); do
+	for ((i = 0; i < 600; i++)); do
 		grep -qF -- "$1" "$tmp/out" && return 0
+		kill -0 "$pid" 2>/dev/null || return 1
 		sleep 0.1
 	done
 	return 1
@@ -51,6 +52,7 @@ wait_for() { # STRING
 start() { # GUEST ARGS...
 	local guest=$1
 	shift
+	: >"$tmp/out" # now, not when the child comes to it: wait_for must not see old output
 	"$vmpoke" run --kernel "$tmp/$guest.elf" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null &
 	pid=$!
 }
@@ -59,7 +61,7 @@ start() { # GUEST ARGS...
 end_by() { # SIGNAL
 	local i
 	kill -"$1" "$pid"
-	for i in $(seq 300); do
+	for ((i = 0; i < 300; i++)); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
@@ -88,7 +90,8 @@ same "an exit from one ends all" "$code" 7
 run triple --vcpus 2
 same "a triple fault ends the run with code 8" "$?" 8
 same "what was printed before is there" "$(cat "$tmp/out")" "about to die"
-holds "the report names the vCPU, the address and the symbol" "$tmp/err" "(the_end+0x1)"
+holds "the report names the vCPU" "$tmp/err" "vCPU 1: triple fault at rip=ffffffff80"
+holds "and the symbol" "$tmp/err" "(the_end+0x1)"
 holds "it shows the registers" "$tmp/err" "r15=1122334455667788"
 holds "it shows the code bytes and the instruction" "$tmp/err" "0f 0b  ud2"
 
@@ -121,6 +124,50 @@ code=$?
 same "PIT and local APIC timer wake vCPUs from hlt" "$(cat "$tmp/out")" \
 	"$(printf 'PIT ticked\nAPIC timer ticked')"
 same "and the guest goes on" "$code" 33
+
+# vCPUs come and go.
+vcpu() { # ACTION ARGS...
+	local action=$1
+	shift
+	timeout 60 "$vmpoke" vcpu "$action" "$tmp/socket" "$@" >"$tmp/vcpu" 2>&1
+}
+
+start topology --vcpus 2 --socket "$tmp/socket"
+wait_for "all here"
+ok "two vCPUs run" $?
+vcpu add && vcpu add
+ok "two more are added" $?
+vcpu remove 2
+ok "the guest gives one up" $?
+vcpu remove 2
+same "it is gone" "$?" 3
+vcpu add && vcpu remove 3 && vcpu remove 1 && vcpu remove 2
+ok "its number is used again, and all others are given up" $?
+vcpu remove 0
+same "the last one stays" "$?" 3
+vcpu add
+vcpu remove 0 --timeout 60000 & # the guest answers this by its exit
+remover=$!
+wait "$pid"
+same "the guest has seen two vCPUs in the end" "$?" 2
+pid=
+wait "$remover"
+
+start deaf --vcpus 2 --socket "$tmp/socket"
+wait_for deaf
+vcpu remove 1 --timeout 200
+same "a guest that does not look keeps its vCPU" "$?" 5
+vcpu remove 1 --timeout 200 --force
+ok "unless by force" $?
+end_by TERM
+same "and goes on without it" "$code" 0
+
+start deaf --vcpus 2 --socket "$tmp/socket"
+wait_for deaf
+timeout 60 "$vmpoke" stop "$tmp/socket" >"$tmp/vcpu" 2>&1
+ok "the guest is held" $?
+end_by TERM
+same "SIGTERM ends a guest that is held" "$code" 0
 
 # Someone reads the console no more: the guest ends all the same.
 timeout 60 "$vmpoke" run --kernel "$tmp/abi.elf" 2>"$tmp/err" </dev/null | true

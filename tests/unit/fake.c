@@ -259,3 +259,24 @@ struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_by
 	memcpy(s.new_bytes, new_bytes, len);
 	return s;
 }
+
+int fake_world_setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert(w);
+	w->fake = fake_new();
+	*state = w;
+	return vp_engine_new(&w->fake->target, &w->engine, NULL);
+}
+
+int fake_world_teardown(void **state)
+{
+	struct world *w = *state;
+
+	w->fake->hook = NULL;
+	vp_engine_free(w->engine);
+	fake_free(w->fake);
+	free(w);
+	return 0;
+}

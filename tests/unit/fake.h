@@ -43,4 +43,14 @@ enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs);
 struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_bytes, size_t len,
 			 enum vp_resume resume);
 
+/* A fake with an engine on it: what most tests of the core start from. */
+struct world {
+	struct fake *fake;
+	struct vp_engine *engine;
+};
+
+/* For cmocka: *state is a struct world. Non-zero: it could not be made. */
+int fake_world_setup(void **state);
+int fake_world_teardown(void **state);
+
 #endif /* VP_TESTS_FAKE_H */

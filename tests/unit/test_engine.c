@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Records and revert, the stop strategy, reading, one engine a target. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include "fake.h"
+#include "unit.h"
 
 #define NOP5  "\x0f\x1f\x44\x00\x00"
 #define MOV5A "\xb8\x11\x11\x11\x11"
@@ -15,31 +9,14 @@
 #define A     (FAKE_TEXT + 0x100)
 #define B     (FAKE_TEXT + 0x200)
 
-struct world {
-	struct fake *fake;
-	struct vp_engine *engine;
-};
-
 static int setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->fake = fake_new();
-	memcpy(fake_at(w->fake, A), NOP5, 5);
-	memcpy(fake_at(w->fake, B), NOP5, 5);
-	*state = w;
-	return vp_engine_new(&w->fake->target, &w->engine, NULL);
-}
-
-static int teardown(void **state)
-{
+	int rc = fake_world_setup(state);
 	struct world *w = *state;
 
-	w->fake->hook = NULL;
-	vp_engine_free(w->engine);
-	fake_free(w->fake);
-	free(w);
-	return 0;
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	memcpy(fake_at(w->fake, B), NOP5, 5);
+	return rc;
 }
 
 static void poke(struct world *w, uint64_t at, const char *from, const char *to, uint64_t id)
@@ -195,7 +172,7 @@ static void test_one_engine(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_newest_first), T(test_changed_by_somebody_else),
 		T(test_remapped),     T(test_stop),

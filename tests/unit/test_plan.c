@@ -1,43 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Every check that refuses a batch: the right code, the site at fault, and nothing touched. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include "fake.h"
+#include "unit.h"
 
 #define NOP5  "\x0f\x1f\x44\x00\x00"
 #define NOP2  "\x66\x90"
 #define JMP5  "\xe9\x10\x00\x00\x00"
 #define MOV5A "\xb8\x11\x11\x11\x11"
 #define MOV5B "\xb8\x22\x22\x22\x22"
-
-struct world {
-	struct fake *fake;
-	struct vp_engine *engine;
-};
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->fake = fake_new();
-	*state = w;
-	return vp_engine_new(&w->fake->target, &w->engine, NULL);
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	vp_engine_free(w->engine);
-	fake_free(w->fake);
-	free(w);
-	return 0;
-}
 
 /* The batch is refused with @rc, blaming @bad, saying @why, and the guest is as it was. */
 static void refused(struct world *w, const struct vp_site *sites, size_t n, int rc, int bad,
@@ -211,7 +181,7 @@ static void test_dry_run(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_shape),	 T(test_rules), T(test_address),      T(test_bytes),
 		T(test_overlap), T(test_fixup), T(test_not_writable), T(test_dry_run),

@@ -1,44 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The int3 protocol step by step, S1 to S5, and every way it can fail half way. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
 #include "fake.h"
+#include "unit.h"
 
 #define NOP5 "\x0f\x1f\x44\x00\x00"
 #define JMP5 "\xe9\x10\x00\x00\x00"
 #define A    (FAKE_TEXT + 0x100)
 #define B    (FAKE_TEXT + 0x200)
 
-struct world {
-	struct fake *fake;
-	struct vp_engine *engine;
-};
-
 static int setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-
-	w->fake = fake_new();
-	memcpy(fake_at(w->fake, A), NOP5, 5);
-	memcpy(fake_at(w->fake, B), NOP5, 5);
-	*state = w;
-	return vp_engine_new(&w->fake->target, &w->engine, NULL);
-}
-
-static int teardown(void **state)
-{
+	int rc = fake_world_setup(state);
 	struct world *w = *state;
 
-	w->fake->hook = NULL;
-	vp_engine_free(w->engine);
-	fake_free(w->fake);
-	free(w);
-	return 0;
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	memcpy(fake_at(w->fake, B), NOP5, 5);
+	return rc;
 }
 
 static struct vp_site jmp_at(uint64_t at, enum vp_resume resume)
@@ -511,7 +488,7 @@ static void test_phases(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_order),
 		T(test_no_tail),

@@ -466,65 +466,6 @@ static void test_fd(void **state)
 	vp_qmp_close(q);
 }
 
-static void test_stale_and_live(void **state)
-{
-	struct fixture *f = *state;
-	struct vp_qmp_server *s = NULL;
-	struct sockaddr_un addr;
-	struct vp_err err = { "" };
-	char path[64];
-	int fd;
-
-	assert_int_equal(vp_qmp_server_new(f->path, commands, f, &s, &err), -EADDRINUSE);
-	expect_alive(f);
-
-	snprintf(path, sizeof(path), "%s/stale", f->dir);
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	close(fd);
-	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(vp_qmp_server_new(path, commands, f, &s, &err), 0);
-	vp_qmp_server_free(s);
-	assert_int_equal(access(path, F_OK), -1);
-
-	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	close(fd);
-	assert_int_equal(vp_qmp_server_new(path, commands, f, &s, &err), -EEXIST);
-	assert_int_equal(access(path, F_OK), 0);
-	unlink(path);
-
-	memset(addr.sun_path, 'p', sizeof(addr.sun_path) - 1);
-	addr.sun_path[sizeof(addr.sun_path) - 1] = 0;
-	assert_int_equal(vp_qmp_server_new("", commands, f, &s, &err), -EINVAL);
-	assert_int_equal(vp_qmp_connect("/nowhere/at/all", 100, &(struct vp_qmp *){ NULL }, &err),
-			 -ENOENT);
-}
-
-static void test_wrong_uid(void **state)
-{
-	struct fixture *f = *state;
-	int st;
-	pid_t pid;
-
-	if (geteuid())
-		skip();
-	assert_int_equal(chmod(f->dir, 0755), 0);
-	assert_int_equal(chmod(f->path, 0666), 0);
-	pid = fork();
-	if (!pid) {
-		struct vp_qmp *q;
-		struct vp_err err;
-
-		if (setuid(65534) || vp_qmp_connect(f->path, HANG_MS, &q, &err) != -EPERM)
-			_exit(1);
-		_exit(strstr(err.text, "65534") ? 0 : 2);
-	}
-	assert_int_equal(waitpid(pid, &st, 0), pid);
-	assert_int_equal(st, 0);
-	expect_alive(f);
-}
-
 /* A server that is none: the client neither hangs nor grows. */
 static void test_bad_server(void **state)
 {
@@ -576,11 +517,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_dialogue),	 TEST(test_negotiation),    TEST(test_framing),
-		TEST(test_bad_requests), TEST(test_garbage),	    TEST(test_large_request),
-		TEST(test_slow_reader),	 TEST(test_vanishing),	    TEST(test_too_many),
-		TEST(test_fd),		 TEST(test_stale_and_live), TEST(test_wrong_uid),
-		TEST(test_bad_server),
+		TEST(test_dialogue),	 TEST(test_negotiation), TEST(test_framing),
+		TEST(test_bad_requests), TEST(test_garbage),	 TEST(test_large_request),
+		TEST(test_slow_reader),	 TEST(test_vanishing),	 TEST(test_too_many),
+		TEST(test_fd),		 TEST(test_bad_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
