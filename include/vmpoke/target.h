@@ -120,7 +120,7 @@ struct vp_target_ops {
 /* Targets embed this as their first member. */
 struct vp_target {
 	const struct vp_target_ops *ops;
-	struct vp_trap_sink sink; /* set by the engine, under the lock, before the first arm() */
+	struct vp_trap_sink sink; /* set by the engine, `handle` last and atomically */
 };
 
 #ifdef __cplusplus

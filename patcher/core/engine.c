@@ -37,6 +37,13 @@ const char *vp_phase_name(enum vp_phase p)
 
 /* --- life -------------------------------------------------------------------- */
 
+/* Release: pairs with the acquire load of the target, on a vCPU thread. */
+static void sink_set(struct vp_target *target, struct vp_engine *e)
+{
+	target->sink.arg = e;
+	__atomic_store_n(&target->sink.handle, vp_trap_handle, __ATOMIC_RELEASE);
+}
+
 int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_err *err)
 {
 	struct vp_engine *e = calloc(1, sizeof(*e));
@@ -52,7 +59,7 @@ int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_er
 			rc = vp_err_set(err, -EBUSY, "target %s has a poke engine already",
 					target->ops->name);
 		else
-			target->sink = (struct vp_trap_sink){ vp_trap_handle, e };
+			sink_set(target, e);
 		target->ops->unlock(target);
 	}
 	if (rc) {
@@ -71,7 +78,8 @@ void vp_engine_free(struct vp_engine *e)
 		return;
 	t = e->target;
 	if (!t->ops->lock(t, NULL)) {
-		t->sink = (struct vp_trap_sink){ NULL, NULL };
+		/* A handler that was called before quiesce() still finds its engine. */
+		__atomic_store_n(&t->sink.handle, NULL, __ATOMIC_RELEASE);
 		t->ops->quiesce(t, VP_TIMEOUT_MS, NULL);
 		t->ops->unlock(t);
 	}

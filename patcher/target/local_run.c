@@ -61,9 +61,11 @@ static void serve_arming(struct vp_local_vcpu *v)
 	atomic_store(&v->armed, atomic_load(&v->arm_error) == 0);
 }
 
+/* One that could not be armed stays out of the guest as long as there may be an int3 of ours. */
 static bool must_wait(struct vp_local_vcpu *v)
 {
-	return atomic_load(&v->l->holds) || atomic_load(&v->hold);
+	return atomic_load(&v->l->holds) || atomic_load(&v->hold) ||
+	       (atomic_load(&v->arm_error) && atomic_load(&v->l->want_armed));
 }
 
 static void wait_while_held(struct vp_local_vcpu *v)
@@ -91,11 +93,11 @@ static bool enter(struct vp_local_vcpu *v)
 			set_mode(v, VP_MODE_OUT);
 			return false;
 		}
+		serve_arming(v);
 		if (must_wait(v)) {
 			wait_while_held(v);
 			continue;
 		}
-		serve_arming(v);
 		if (atomic_load(&v->ack) != epoch) {
 			vp_serialize();
 			atomic_store(&v->ack, epoch);

@@ -141,7 +141,10 @@ int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err 
 /* Lazy: each vCPU disarms when it next passes through user space. */
 void vp_local_op_disarm(struct vp_target *t)
 {
-	atomic_store(&vp_local_of(t)->want_armed, false);
+	struct vp_local *l = vp_local_of(t);
+
+	atomic_store(&l->want_armed, false);
+	vp_local_wake(l); /* a vCPU that could not be armed waits for this */
 }
 
 /* --- S4 ---------------------------------------------------------------------- */

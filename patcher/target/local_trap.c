@@ -135,6 +135,7 @@ static int carry_out(struct vp_local_vcpu *v)
 	/* Sampled before the sink decides: see park() in core/trap.c. */
 	uint64_t unparks = atomic_load(&v->l->unparks);
 	const struct vp_trap_sink *sink = &v->l->target.sink;
+	enum vp_verdict (*handle)(void *, struct vp_trap *);
 	enum vp_verdict verdict = VP_VERDICT_FOREIGN;
 	struct vp_regs before;
 	struct vp_trap trap;
@@ -143,8 +144,10 @@ static int carry_out(struct vp_local_vcpu *v)
 	if (rc)
 		return rc;
 	before = trap.regs;
-	if (sink->handle)
-		verdict = sink->handle(sink->arg, &trap);
+	/* Acquire: pairs with the engine's release store, so arg is there. */
+	handle = __atomic_load_n(&sink->handle, __ATOMIC_ACQUIRE);
+	if (handle)
+		verdict = handle(sink->arg, &trap);
 	switch (verdict) {
 	case VP_VERDICT_RESUME:
 		/* RIP is at the int3 already: write the registers only if the sink changed them. */
