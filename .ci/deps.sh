@@ -9,7 +9,7 @@ packages=(
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
 )
 # Only the tests need these.
-test_packages=(clang clang-format jq socat util-linux man-db libclang-rt-dev)
+test_packages=(clang clang-format jq util-linux)
 
 [ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
 

@@ -277,8 +277,9 @@ begin=$(date +%s%N)
 vp poke t --batch "$tmp/forward.json" >/dev/null && vp poke t --batch "$tmp/back.json" >/dev/null
 ok "256 sites there and back" $?
 usual=$((($(date +%s%N) - begin) / 2000)) # microseconds a poke takes
+applied=0
 for kind in client words; do
-	capped=0 applied=0
+	capped=0
 	for ((k = 0; k < 100; k++)); do
 		now=$(bytes site_0 1280)
 		file=forward
@@ -293,9 +294,10 @@ for kind in client words; do
 		[ $killed -eq 137 ] && [ "$after" != "$now" ] && applied=$((applied + 1))
 	done
 	same "$kind killed 100 times at random moments: no batch is half done" $capped 0
-	[ $applied -ge 1 ]
-	ok "$applied of them were killed after their batch had begun; it was done all the same" $?
 done
+[ $applied -ge 10 ]
+ok "in mid-batch, too: their batch was done all the same" $?
+echo "# $applied died after their batch had begun and before its answer"
 now=$(bytes site_0 1280)
 if [ "$now" = "$all_new" ]; then
 	vp poke t --batch "$tmp/back.json" >/dev/null

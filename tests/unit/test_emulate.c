@@ -232,7 +232,7 @@ static void others_are_refused(void **state)
 	(void)state;
 	assert_int_equal(RUN("\xcc", &r, NULL), -EOPNOTSUPP);
 	assert_int_equal(RUN("\xf3\x90", &r, NULL), -EOPNOTSUPP);
-	assert_int_equal(RUN("\x66\xe9\x00\x00\x00\x00", &r, NULL), -EOPNOTSUPP);
+	assert_int_equal(RUN("\xf2\xe9\x00\x00\x00\x00", &r, NULL), -EOPNOTSUPP);
 	expect_regs(&r, &want);
 	for (int kind = VP_INSN_OTHER; kind <= VP_INSN_MOV_IMM; kind++)
 		assert_int_equal(vp_can_emulate(&(struct vp_insn){ .kind = (uint8_t)kind }),

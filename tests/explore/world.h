@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The world that the explorer searches: a guest of a few sites and vCPUs, and the real engine on
+ * top of it. docs/exploration.md says what is modelled and why the search is complete.
+ *
+ * All that changes is in `w`, in the engine's heap and on the stacks of the engine and of each vCPU's
+ * trap handler; snapshot.c copies exactly these.
+ */
+#ifndef VP_EXPLORE_WORLD_H
+#define VP_EXPLORE_WORLD_H
+
+#include "core/internal.h"
+
+#define MAX_VCPUS    3
+#define MAX_SITES    2
+#define MAX_LEN	     5
+#define MAX_VARIANTS 4
+#define MAX_ACTIONS  4
+#define ENGINE	     0		 /* the coroutine of the engine; vCPU n has 1 + n */
+#define COROUTINES   (1 + MAX_VCPUS)
+
+/* --- what a scenario says ---------------------------------------------------- */
+
+/* One instruction in up to four versions: [0] stands at first, [3] is what the guest makes of it. */
+struct variants {
+	uint8_t len;
+	uint8_t bytes[MAX_VARIANTS][MAX_LEN];
+};
+
+enum action_kind { ACT_END, ACT_POKE, ACT_REVERT, ACT_SETTLE };
+
+struct action {
+	enum action_kind kind;
+	uint8_t to; /* variant */
+	enum vp_resume rule;
+	bool before; /* done when the search begins: no schedules of it */
+};
+
+struct scenario {
+	const char *name, *what;
+	bool quick;
+	const struct variants *insn;
+	uint8_t vcpus, sites;
+	bool split;	  /* site 0 lies on two pages */
+	uint8_t traps;	  /* how often each vCPU may run into a site's int3 */
+	uint8_t foreign;  /* how often each vCPU may run into the guest's own int3 */
+	uint8_t timeouts; /* how many waits for a vCPU may time out */
+	uint8_t patches;  /* how often the guest changes a site itself */
+	uint8_t joins;	  /* how often a vCPU appears; the last one is absent at first */
+	uint8_t leaves;	  /* how often the last vCPU vanishes */
+	struct action script[MAX_ACTIONS + 1];
+};
+
+extern const struct scenario scenarios[];
+extern const size_t nscenarios;
+extern const struct scenario *sc; /* the one being explored */
+
+/* --- the state --------------------------------------------------------------- */
+
+enum mode {
+	ABSENT,
+	JOINING, /* only with BREAK_TOPOLOGY */
+	GUEST,
+	TRAPPED, /* left the guest by #BP; its handler may start any time later */
+	HANDLER, /* in vp_trap_handle() */
+	VERDICT, /* about to carry out a verdict and enter the guest */
+	PARKED,
+};
+
+#define AT_FOREIGN MAX_SITES /* vcpu.at: the guest's own int3 */
+
+struct vcpu {
+	uint8_t mode;
+	uint8_t at;		      /* where it trapped: a site or AT_FOREIGN */
+	uint8_t traps_left, foreign_left;
+	bool armed;		      /* its int3 leaves the guest */
+	bool behind;		      /* a sync was asked for since it last serialized */
+	bool woken;		      /* there was an unpark() since its trap began to be handled */
+	bool must_leave;	      /* quiesce() waits for it */
+	bool began_undone;	      /* its handler began after the batch was being taken back */
+	uint8_t stage;		      /* of the handler: steps made so far */
+	/* Every value that each byte had since it last serialized: bits of value_id(). */
+	uint8_t may[MAX_SITES][MAX_LEN];
+	const struct vp_batch *table; /* that its handler has loaded */
+};
+
+enum wait { WAIT_NONE, WAIT_SYNC, WAIT_QUIESCE };
+
+struct world {
+	struct vp_target target;
+	struct vp_engine *engine;
+	size_t heap_used;
+	void *sp[COROUTINES];
+	uint8_t text[MAX_SITES][MAX_LEN]; /* the bytes of the sites */
+	struct vcpu vcpu[MAX_VCPUS];
+	/* the target */
+	bool locked, want_armed, timed_out, given_up;
+	uint8_t wait; /* enum wait: what the engine waits for */
+	uint8_t timeouts_left, patches_left, joins_left, leaves_left;
+	/* the script, and what may be run now */
+	bool before, done, in_call;
+	bool patched;	/* by the guest, ever */
+	bool no_patch;	/* the engine is between its look at the bytes and its write: see script.c */
+	bool undone;	/* the engine has begun to take the batch back */
+	bool ran_new;	/* somebody has run the new code of the batch in flight */
+	uint8_t action; /* index into the script */
+	uint8_t stands[MAX_SITES]; /* the variant that stood there before the call */
+	uint8_t legal[MAX_SITES];  /* bits of variants that may be run */
+};
+
+extern struct world w;
+
+/* Obligations of a target that can be broken on purpose (mutants). */
+enum broken {
+	BREAK_TOPOLOGY = 1, /* a vCPU appears while the lock is held */
+	BREAK_ARM = 2,	    /* arm() does not wait */
+	BREAK_ENTRY = 4,    /* a vCPU enters the guest without serializing */
+	BREAK_SAMPLE = 8,   /* the unpark count is sampled after the sink has decided */
+	BREAK_QUIESCE = 16, /* quiesce() does not wait */
+	BREAK_DISARM = 32,  /* disarm() is forgotten by vCPUs that appear */
+};
+extern unsigned int broken;
+
+/* The first violation found, or "". */
+extern char violation[256];
+void violate(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* What the step being made does, for a schedule that is printed; NULL: nobody reads it. */
+extern char *notes;
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- coro.c ------------------------------------------------------------------ */
+
+/* Let coroutine @who run until it yields. */
+void coro_run(unsigned int who);
+void coro_start(unsigned int who, void (*entry)(void));
+void coro_yield(void);
+unsigned int coro_running(void);
+size_t coro_live(unsigned int who); /* bytes of its stack in use, from w.sp[who] up */
+
+/* --- snapshot.c -------------------------------------------------------------- */
+
+bool heap_is_freed(const void *p);
+size_t snapshot_save(uint8_t *to); /* at most SNAPSHOT_MAX bytes */
+size_t snapshot_load(const uint8_t *from);
+#define SNAPSHOT_MAX 0x10000u
+
+/* --- text.c: guest memory ---------------------------------------------------- */
+
+enum { ID_INT3 = MAX_VARIANTS, ID_OTHER };
+
+vp_gva site_gva(unsigned int site);
+vp_gva fixup_gva(unsigned int variant);
+#define FOREIGN_GVA VP_GVA(0xffffffff80000800ull)
+
+extern const struct vp_paging guest_paging;
+void text_init(void);
+bool text_read(vp_gpa gpa, void *buf, size_t len);
+bool text_find(vp_gpa gpa, unsigned int *site, unsigned int *pos);
+void text_store(unsigned int site, unsigned int pos, uint8_t value);
+uint8_t value_id(unsigned int pos, uint8_t value);
+uint8_t variants_with(unsigned int pos, unsigned int id); /* bits of variants */
+int variant_standing(unsigned int site);		  /* a whole one, or -1 */
+
+/* --- target.c, vcpu.c, script.c ---------------------------------------------- */
+
+extern const struct vp_target_ops explore_ops;
+bool wait_is_over(void);
+
+void vcpu_serialize(struct vcpu *v);
+void vcpu_serve(struct vcpu *v);
+bool vcpu_present(const struct vcpu *v);
+bool vcpu_in_trap(const struct vcpu *v);
+
+void script_init(void);
+
+/* One step that could be made now. */
+enum what { GO, TIME_OUT, SERVE, FOREIGN, BEGIN, HANDLE, ENTER, JOIN, LEAVE, PATCH, TRAP };
+struct choice {
+	uint8_t who;  /* coroutine number */
+	uint8_t what; /* enum what; PATCH and TRAP: see arg */
+	uint8_t arg;  /* the site */
+};
+#define MAX_CHOICES 32
+
+unsigned int vcpu_choices(unsigned int i, struct choice *to);
+void vcpu_step(unsigned int i, const struct choice *c);
+
+/* --- check.c ----------------------------------------------------------------- */
+
+void check_state(void);
+void check_return(int rc);
+void check_done(void);
+void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict verdict);
+void check_stuck(void); /* no step is possible */
+
+/* --- search.c ---------------------------------------------------------------- */
+
+struct outcome {
+	long double schedules;
+	size_t states, transitions;
+	unsigned int longest;
+	unsigned int steps; /* of the shortest schedule that goes wrong; 0: none does */
+};
+
+/* Visit every state. On a violation, `violation` says what, and the schedule is printed if @show. */
+struct outcome search(const struct scenario *s, bool show);
+
+#endif /* VP_EXPLORE_WORLD_H */
