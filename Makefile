@@ -113,6 +113,7 @@ $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 # --- the test guest ----------------------------------------------------------
 
 include guest/guest.mk
+include tests/explore/explore.mk
 
 # --- install -----------------------------------------------------------------
 

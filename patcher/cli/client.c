@@ -1,51 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/client.h"
+#include "cli/options.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-int vp_client_bad_option(const char *cmd, char **argv)
-{
-	return vp_cmd_fail(cmd, VP_EXIT_USAGE, "bad option %s; see --help", argv[optind - 1]);
-}
-
-int vp_client_operands(int argc, char **argv, int min, int max)
-{
-	if (argc - optind > max)
-		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "what is \"%s\"? see --help",
-				   argv[optind + max]);
-	if (argc - optind < min)
-		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "an operand is missing; see --help");
-	return VP_EXIT_OK;
-}
-
 int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c, code;
+	const struct vp_option options[] = { VP_FLAG("json", json), VP_OPTIONS_END };
+	int code = vp_options_parse(argc, argv, help, options, 1, 1);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			*json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_client_bad_option(argv[0], argv);
-		}
-	}
-	code = vp_client_operands(argc, argv, 1, 1);
 	*target = argv[optind];
-	return code ? code : -1;
+	return code;
 }
 
 int vp_client_open(struct vp_client *c, const char *cmd, const char *target,

@@ -20,12 +20,6 @@ struct vp_client {
  */
 int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json);
 
-/* Say which option getopt_long() did not like. VP_EXIT_USAGE. */
-int vp_client_bad_option(const char *cmd, char **argv);
-
-/* Are there @min to @max operands after the options? VP_EXIT_OK or VP_EXIT_USAGE. */
-int vp_client_operands(int argc, char **argv, int min, int max);
-
 /* Connect to a target, a name or a socket's path. An exit code. */
 int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
 		   unsigned int timeout_ms);

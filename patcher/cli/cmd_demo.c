@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke demo: the options; demo.c does the work. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cmd.h"
 #include "cli/demo.h"
+#include "cli/options.h"
 
 static const char help[] =
 	"usage: vmpoke demo [OPTION...]\n"
@@ -33,90 +33,28 @@ struct demo_args {
 	bool json;
 };
 
-static int bad(const char *option, const char *value, const char *want)
-{
-	return vp_cmd_fail("demo", VP_EXIT_USAGE, "--%s %s is not %s", option, value, want);
-}
-
-static int parse_strategy(const char *text, enum vp_strategy *out)
-{
-	if (!strcmp(text, "int3"))
-		*out = VP_STRATEGY_INT3;
-	else if (!strcmp(text, "stop"))
-		*out = VP_STRATEGY_STOP;
-	else
-		return -EINVAL;
-	return 0;
-}
-
-/* One option. Returns an exit code, or -1 to go on. */
-static int parse_option(int c, char **argv, struct demo_args *a)
-{
-	uint64_t n;
-
-	switch (c) {
-	case 'v':
-		if (vp_cmd_number(optarg, 1, VP_VCPU_MAX, &n))
-			return bad("vcpus", optarg, "1 to 64");
-		a->cfg.vcpus = (unsigned int)n;
-		return -1;
-	case 'p':
-		if (vp_cmd_number(optarg, 1, 10000000, &a->cfg.pokes))
-			return bad("pokes", optarg, "1 to 10000000");
-		return -1;
-	case 's':
-		if (parse_strategy(optarg, &a->cfg.strategy))
-			return bad("strategy", optarg, "int3 or stop");
-		return -1;
-	case 'S':
-		if (vp_cmd_number(optarg, 1, INT64_MAX, &a->cfg.seed))
-			return bad("seed", optarg, "a number above 0");
-		return -1;
-	case 'n':
-		a->cfg.naive = true;
-		return -1;
-	case 'H':
-		a->cfg.hotplug = true;
-		return -1;
-	case 'j':
-		a->json = true;
-		return -1;
-	case 'K':
-		a->cfg.kvm_path = optarg;
-		return -1;
-	case 'h':
-		fputs(help, stdout);
-		return VP_EXIT_OK;
-	default:
-		return vp_cmd_fail("demo", VP_EXIT_USAGE, "bad option %s; see --help",
-				   argv[optind - 1]);
-	}
-}
-
 static int parse(int argc, char **argv, struct demo_args *a)
 {
-	static const struct option options[] = {
-		{ "vcpus", required_argument, NULL, 'v' },
-		{ "pokes", required_argument, NULL, 'p' },
-		{ "strategy", required_argument, NULL, 's' },
-		{ "seed", required_argument, NULL, 'S' },
-		{ "naive", no_argument, NULL, 'n' },
-		{ "hotplug", no_argument, NULL, 'H' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "kvm", required_argument, NULL, 'K' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const char *strategy = NULL;
+	uint64_t vcpus = a->cfg.vcpus;
+	const struct vp_option options[] = {
+		VP_NUMBER("vcpus", &vcpus, 1, VP_VCPU_MAX),
+		VP_NUMBER("pokes", &a->cfg.pokes, 1, 10000000),
+		VP_CHOICE("strategy", &strategy, vp_strategy_choices),
+		VP_NUMBER("seed", &a->cfg.seed, 1, INT64_MAX),
+		VP_FLAG("naive", &a->cfg.naive),
+		VP_FLAG("hotplug", &a->cfg.hotplug),
+		VP_FLAG("json", &a->json),
+		VP_TEXT("kvm", &a->cfg.kvm_path),
+		VP_OPTIONS_END,
 	};
-	int c, code = -1;
+	int code = vp_options_parse(argc, argv, help, options, 0, 0);
 
-	opterr = 0;
-	while (code < 0 && (c = getopt_long(argc, argv, "h", options, NULL)) != -1)
-		code = parse_option(c, argv, a);
 	if (code >= 0)
 		return code;
-	if (optind < argc)
-		return vp_cmd_fail("demo", VP_EXIT_USAGE, "what is \"%s\"? see --help",
-				   argv[optind]);
+	a->cfg.vcpus = (unsigned int)vcpus;
+	if (strategy && !strcmp(strategy, vp_strategy_name(VP_STRATEGY_STOP)))
+		a->cfg.strategy = VP_STRATEGY_STOP;
 	if (a->cfg.hotplug && a->cfg.vcpus == VP_VCPU_MAX)
 		return vp_cmd_fail("demo", VP_EXIT_USAGE,
 				   "--hotplug needs room: --vcpus 63 at most");

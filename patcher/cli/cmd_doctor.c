@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke doctor: what this host can do, what is missing, and what to do about it. */
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/options.h"
 #include "vmm/probe.h"
 
 static const char help[] =
@@ -134,36 +134,17 @@ static void print_json(const struct diagnosis *d)
 
 int vp_cmd_doctor(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "kvm", required_argument, NULL, 'K' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct diagnosis d = { .kvm_path = "/dev/kvm" };
 	bool json = false;
-	int c;
+	const struct vp_option options[] = {
+		VP_FLAG("json", &json),
+		VP_TEXT("kvm", &d.kvm_path),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 0, 0);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'K':
-			d.kvm_path = optarg;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_cmd_fail("doctor", VP_EXIT_USAGE, "bad option %s; see --help",
-					   argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return vp_cmd_fail("doctor", VP_EXIT_USAGE, "what is \"%s\"? see --help",
-				   argv[optind]);
+	if (code >= 0)
+		return code;
 	diagnose(&d);
 	if (json)
 		print_json(&d);

@@ -8,6 +8,7 @@
 #include <vmpoke/symbol.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 #include "cli/poke_site.h"
 
 #define ELF_MAX	  (256u << 20)
@@ -46,88 +47,38 @@ struct poke_args {
 	bool dry_run, json;
 };
 
-static const struct option options[] = {
-	{ "old", required_argument, NULL, 'o' },   { "new", required_argument, NULL, 'n' },
-	{ "fixup", required_argument, NULL, 'f' }, { "resume", required_argument, NULL, 'r' },
-	{ "elf", required_argument, NULL, 'e' },   { "strategy", required_argument, NULL, 's' },
-	{ "batch", required_argument, NULL, 'b' }, { "timeout", required_argument, NULL, 't' },
-	{ "dry-run", no_argument, NULL, 'd' },	   { "json", no_argument, NULL, 'j' },
-	{ "help", no_argument, NULL, 'h' },	   { NULL, 0, NULL, 0 },
-};
-
-static int parse_options(int argc, char **argv, struct poke_args *a)
-{
-	int c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			a->site.old_hex = optarg;
-			break;
-		case 'n':
-			a->site.new_text = optarg;
-			break;
-		case 'f':
-			a->site.fixup = optarg;
-			break;
-		case 'r':
-			a->site.resume = optarg;
-			break;
-		case 'e':
-			a->elf = optarg;
-			break;
-		case 's':
-			a->strategy = optarg;
-			break;
-		case 'b':
-			a->batch = optarg;
-			break;
-		case 't':
-			if (vp_cmd_number(optarg, 1, 600000, &a->timeout_ms))
-				return vp_cmd_fail("poke", VP_EXIT_USAGE,
-						   "--timeout %s is not 1 to 600000", optarg);
-			break;
-		case 'd':
-			a->dry_run = true;
-			break;
-		case 'j':
-			a->json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_client_bad_option("poke", argv);
-		}
-	}
-	return -1;
-}
-
 static int parse(int argc, char **argv, struct poke_args *a)
 {
-	const struct vp_poke_text *s = &a->site;
-	int code = parse_options(argc, argv, a);
+	static const char *const rules[] = { "park", "emulate", "fixup", NULL };
+	struct vp_poke_text *s = &a->site;
+	const struct vp_option options[] = {
+		VP_TEXT("old", &s->old_hex),
+		VP_TEXT("new", &s->new_text),
+		VP_TEXT("fixup", &s->fixup),
+		VP_CHOICE("resume", &s->resume, rules),
+		VP_TEXT("elf", &a->elf),
+		VP_CHOICE("strategy", &a->strategy, vp_strategy_choices),
+		VP_TEXT("batch", &a->batch),
+		VP_TIMEOUT_OPTION(&a->timeout_ms),
+		VP_FLAG("dry-run", &a->dry_run),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 1, 2);
 
 	if (code >= 0)
 		return code;
-	code = vp_client_operands(argc, argv, a->batch ? 1 : 2, a->batch ? 1 : 2);
-	if (code)
-		return code;
+	if (argc - optind != (a->batch ? 1 : 2))
+		return vp_cmd_fail("poke", VP_EXIT_USAGE, "%s",
+				   a->batch ? "with --batch only a TARGET is wanted"
+					    : "a TARGET and a WHERE are wanted; see --help");
 	a->target = argv[optind];
-	a->site.where = a->batch ? NULL : argv[optind + 1];
+	s->where = a->batch ? NULL : argv[optind + 1];
 	if (a->batch && (s->old_hex || s->new_text || s->fixup || s->resume))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE,
 				   "--old, --new, --resume and --fixup stand in FILE with --batch");
 	if (!a->batch && (!s->old_hex || !s->new_text))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--old and --new are needed; see --help");
-	if (s->resume && strcmp(s->resume, "park") && strcmp(s->resume, "emulate") &&
-	    strcmp(s->resume, "fixup"))
-		return vp_cmd_fail("poke", VP_EXIT_USAGE,
-				   "--resume %s is not park, emulate or fixup", s->resume);
-	if (a->strategy && strcmp(a->strategy, "int3") && strcmp(a->strategy, "stop"))
-		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--strategy %s is not int3 or stop",
-				   a->strategy);
 	return -1;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 #include "target/hex.h"
 #include "x86/decode.h"
 
@@ -34,45 +35,20 @@ struct read_args {
 
 static int parse(int argc, char **argv, struct read_args *a)
 {
-	static const struct option options[] = {
-		{ "len", required_argument, NULL, 'l' },
-		{ "insns", required_argument, NULL, 'i' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const struct vp_option options[] = {
+		VP_NUMBER("len", &a->len, 1, LEN_MAX),
+		VP_NUMBER("insns", &a->insns, 1, INSNS_MAX),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
 	};
-	int c, code;
+	int code = vp_options_parse(argc, argv, help, options, 2, 2);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'l':
-			if (vp_cmd_number(optarg, 1, LEN_MAX, &a->len))
-				return vp_cmd_fail("read", VP_EXIT_USAGE, "--len %s is not 1 to %u",
-						   optarg, LEN_MAX);
-			break;
-		case 'i':
-			if (vp_cmd_number(optarg, 1, INSNS_MAX, &a->insns))
-				return vp_cmd_fail("read", VP_EXIT_USAGE,
-						   "--insns %s is not 1 to %u", optarg, INSNS_MAX);
-			break;
-		case 'j':
-			a->json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_client_bad_option("read", argv);
-		}
-	}
+	if (code >= 0)
+		return code;
 	if (a->len && a->insns)
 		return vp_cmd_fail("read", VP_EXIT_USAGE, "--len and --insns exclude each other");
 	if (!a->len && !a->insns)
 		a->insns = INSNS_DEFAULT;
-	code = vp_client_operands(argc, argv, 2, 2);
-	if (code)
-		return code;
 	a->target = argv[optind];
 	a->where = argv[optind + 1];
 	return -1;

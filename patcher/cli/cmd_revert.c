@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 
 static const char help[] =
 	"usage: vmpoke revert TARGET [ID | --all] [OPTION...]\n"
@@ -28,57 +29,19 @@ struct revert_args {
 	bool all, dry_run, json;
 };
 
-static int parse_options(int argc, char **argv, struct revert_args *a)
-{
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "strategy", required_argument, NULL, 's' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "dry-run", no_argument, NULL, 'd' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'a':
-			a->all = true;
-			break;
-		case 's':
-			a->strategy = optarg;
-			break;
-		case 't':
-			if (vp_cmd_number(optarg, 1, 600000, &a->timeout_ms))
-				return vp_cmd_fail("revert", VP_EXIT_USAGE,
-						   "--timeout %s is not 1 to 600000", optarg);
-			break;
-		case 'd':
-			a->dry_run = true;
-			break;
-		case 'j':
-			a->json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_client_bad_option("revert", argv);
-		}
-	}
-	return -1;
-}
-
 static int parse(int argc, char **argv, struct revert_args *a)
 {
-	int code = parse_options(argc, argv, a);
+	const struct vp_option options[] = {
+		VP_FLAG("all", &a->all),
+		VP_CHOICE("strategy", &a->strategy, vp_strategy_choices),
+		VP_TIMEOUT_OPTION(&a->timeout_ms),
+		VP_FLAG("dry-run", &a->dry_run),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 1, 2);
 
 	if (code >= 0)
-		return code;
-	code = vp_client_operands(argc, argv, 1, 2);
-	if (code)
 		return code;
 	a->target = argv[optind];
 	if (argc - optind == 2 && vp_cmd_number(argv[optind + 1], 1, INT64_MAX, &a->id))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke run: boot a guest and serve its control socket until one of them ends. */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,10 +10,12 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/options.h"
 #include "vmm/control.h"
 #include "vmm/vm.h"
 
-#define KERNEL_MAX (256u << 20)
+#define KERNEL_MAX     (256u << 20)
+#define MEMORY_MAX_MIB 3072
 
 static const char help[] =
 	"usage: vmpoke run --kernel FILE [--name NAME | --socket PATH] [OPTION...]\n"
@@ -29,7 +30,7 @@ static const char help[] =
 	"  --socket PATH   the same, with the socket at PATH\n"
 	"                  With neither there is no control socket: the guest cannot be patched.\n"
 	"  --vcpus N       1 to 64 (default 1)\n"
-	"  --memory MIB    16 or more, even (default 64)\n"
+	"  --memory MIB    16 to 3072, even (default 64)\n"
 	"  --kvm PATH      default /dev/kvm\n"
 	"\n"
 	"Ends with the guest's exit code (its low 8 bits) when the guest exits; 0 after SIGINT,\n"
@@ -45,63 +46,26 @@ struct run_args {
 /* Returns an exit code, or -1 to go on. */
 static int parse(int argc, char **argv, struct run_args *a)
 {
-	static const struct option options[] = {
-		{ "kernel", required_argument, NULL, 'k' },
-		{ "name", required_argument, NULL, 'n' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "vcpus", required_argument, NULL, 'v' },
-		{ "memory", required_argument, NULL, 'm' },
-		{ "kvm", required_argument, NULL, 'K' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const struct vp_option options[] = {
+		VP_TEXT("kernel", &a->kernel),
+		VP_TEXT("name", &a->name),
+		VP_TEXT("socket", &a->socket),
+		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
+		VP_NUMBER("memory", &a->memory_mib, 16, MEMORY_MAX_MIB),
+		VP_TEXT("kvm", &a->kvm),
+		VP_OPTIONS_END,
 	};
-	int c;
+	int code = vp_options_parse(argc, argv, help, options, 0, 0);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'k':
-			a->kernel = optarg;
-			break;
-		case 'n':
-			if (strchr(optarg, '/'))
-				return vp_cmd_fail("run", VP_EXIT_USAGE,
-						   "--name %s has a '/': use --socket", optarg);
-			a->name = optarg;
-			break;
-		case 's':
-			a->socket = optarg;
-			break;
-		case 'v':
-			if (vp_cmd_number(optarg, 1, VP_VCPU_MAX, &a->vcpus))
-				return vp_cmd_fail("run", VP_EXIT_USAGE,
-						   "--vcpus %s is not 1 to %u", optarg,
-						   VP_VCPU_MAX);
-			break;
-		case 'm':
-			if (vp_cmd_number(optarg, 16, 1u << 20, &a->memory_mib) ||
-			    a->memory_mib % 2)
-				return vp_cmd_fail("run", VP_EXIT_USAGE,
-						   "--memory %s is not an even number of MiB, "
-						   "16 to %u",
-						   optarg, 1u << 20);
-			break;
-		case 'K':
-			a->kvm = optarg;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_cmd_fail("run", VP_EXIT_USAGE, "bad option %s; see --help",
-					   argv[optind - 1]);
-		}
-	}
-	if (optind < argc)
-		return vp_cmd_fail("run", VP_EXIT_USAGE, "what is \"%s\"? see --help",
-				   argv[optind]);
+	if (code >= 0)
+		return code;
 	if (!a->kernel)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--kernel FILE is missing; see --help");
+	if (a->memory_mib % 2)
+		return vp_cmd_fail("run", VP_EXIT_USAGE, "--memory must be an even number of MiB");
+	if (a->name && strchr(a->name, '/'))
+		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name %s has a '/': use --socket",
+				   a->name);
 	if (a->name && a->socket)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name and --socket exclude each other");
 	return -1;

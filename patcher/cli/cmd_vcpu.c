@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 
 static const char help[] =
 	"usage: vmpoke vcpu add TARGET [--json]\n"
@@ -27,57 +28,26 @@ struct vcpu_args {
 	const char *target;
 };
 
-static int parse_options(int argc, char **argv, struct vcpu_args *a)
-{
-	static const struct option options[] = {
-		{ "force", no_argument, NULL, 'f' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 'f':
-			a->force = true;
-			break;
-		case 't':
-			if (vp_cmd_number(optarg, 1, 600000, &a->timeout_ms))
-				return vp_cmd_fail("vcpu", VP_EXIT_USAGE,
-						   "--timeout %s is not 1 to 600000", optarg);
-			break;
-		case 'j':
-			a->json = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return VP_EXIT_OK;
-		default:
-			return vp_client_bad_option("vcpu", argv);
-		}
-	}
-	return -1;
-}
-
 static int parse(int argc, char **argv, struct vcpu_args *a)
 {
-	int code = parse_options(argc, argv, a);
+	const struct vp_option options[] = {
+		VP_FLAG("force", &a->force),
+		VP_TIMEOUT_OPTION(&a->timeout_ms),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 2, 3);
 
 	if (code >= 0)
-		return code;
-	code = vp_client_operands(argc, argv, 2, 3);
-	if (code)
 		return code;
 	a->add = !strcmp(argv[optind], "add");
 	if (!a->add && strcmp(argv[optind], "remove"))
 		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "\"%s\" is not add or remove",
 				   argv[optind]);
-	code = vp_client_operands(argc, argv, a->add ? 2 : 3, a->add ? 2 : 3);
-	if (code)
-		return code;
+	if (argc - optind != (a->add ? 2 : 3))
+		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "%s",
+				   a->add ? "add takes a TARGET only"
+					  : "remove takes a TARGET and an ID");
 	a->target = argv[optind + 1];
 	if (a->add && (a->force || a->timeout_ms))
 		return vp_cmd_fail("vcpu", VP_EXIT_USAGE, "--force and --timeout go with remove");

@@ -8,7 +8,8 @@
 #include "world.h"
 
 #define STACK 0x10000u
-/* Frames live at a yield lie within this; what is below is garbage that must not make states differ. */
+/* Frames live at a yield lie within this; what is below is garbage that must not make states
+ * differ. */
 #define SCRUB 0x1000u
 
 static uint8_t stacks[COROUTINES][STACK] __attribute__((aligned(64)));

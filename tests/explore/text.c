@@ -109,14 +109,21 @@ int variant_standing(unsigned int site)
 	return -1;
 }
 
-/* One who is out of the guest and behind serializes on entry: what it may have fetched is forgotten. */
+/* One who is out of the guest and behind will serialize on entry: what it has fetched does not
+ * matter. */
+static bool remembers(const struct vcpu *v)
+{
+	return v->mode == GUEST || v->mode == JOINING ||
+	       (v->mode != ABSENT && (!v->behind || broken & BREAK_ENTRY));
+}
+
 void text_store(unsigned int site, unsigned int pos, uint8_t value)
 {
 	w.text[site][pos] = value;
 	for (unsigned int i = 0; i < sc->vcpus; i++) {
 		struct vcpu *v = &w.vcpu[i];
 
-		if (v->mode == GUEST || v->mode == JOINING || !v->behind)
+		if (remembers(v))
 			v->may[site][pos] |= (uint8_t)(1u << value_id(pos, value));
 	}
 }

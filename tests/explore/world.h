@@ -3,8 +3,8 @@
  * The world that the explorer searches: a guest of a few sites and vCPUs, and the real engine on
  * top of it. docs/exploration.md says what is modelled and why the search is complete.
  *
- * All that changes is in `w`, in the engine's heap and on the stacks of the engine and of each vCPU's
- * trap handler; snapshot.c copies exactly these.
+ * All that changes is in `w`, in the engine's heap and on the stacks of the engine and of each
+ * vCPU's trap handler; snapshot.c copies exactly these.
  */
 #ifndef VP_EXPLORE_WORLD_H
 #define VP_EXPLORE_WORLD_H
@@ -16,12 +16,13 @@
 #define MAX_LEN	     5
 #define MAX_VARIANTS 4
 #define MAX_ACTIONS  4
-#define ENGINE	     0		 /* the coroutine of the engine; vCPU n has 1 + n */
+#define ENGINE	     0 /* the coroutine of the engine; vCPU n has 1 + n */
 #define COROUTINES   (1 + MAX_VCPUS)
 
 /* --- what a scenario says ---------------------------------------------------- */
 
-/* One instruction in up to four versions: [0] stands at first, [3] is what the guest makes of it. */
+/* One instruction in up to four versions: [0] stands at first, [3] is what the guest makes of it.
+ */
 struct variants {
 	uint8_t len;
 	uint8_t bytes[MAX_VARIANTS][MAX_LEN];
@@ -71,14 +72,14 @@ enum mode {
 
 struct vcpu {
 	uint8_t mode;
-	uint8_t at;		      /* where it trapped: a site or AT_FOREIGN */
+	uint8_t at; /* where it trapped: a site or AT_FOREIGN */
 	uint8_t traps_left, foreign_left;
-	bool armed;		      /* its int3 leaves the guest */
-	bool behind;		      /* a sync was asked for since it last serialized */
-	bool woken;		      /* there was an unpark() since its trap began to be handled */
-	bool must_leave;	      /* quiesce() waits for it */
-	bool began_undone;	      /* its handler began after the batch was being taken back */
-	uint8_t stage;		      /* of the handler: steps made so far */
+	bool armed;	   /* its int3 leaves the guest */
+	bool behind;	   /* a sync was asked for since it last serialized */
+	bool woken;	   /* there was an unpark() since its trap began to be handled */
+	bool must_leave;   /* quiesce() waits for it */
+	bool began_undone; /* its handler began after the batch was being taken back */
+	uint8_t stage;	   /* of the handler: steps made so far */
 	/* Every value that each byte had since it last serialized: bits of value_id(). */
 	uint8_t may[MAX_SITES][MAX_LEN];
 	const struct vp_batch *table; /* that its handler has loaded */
@@ -94,16 +95,19 @@ struct world {
 	uint8_t text[MAX_SITES][MAX_LEN]; /* the bytes of the sites */
 	struct vcpu vcpu[MAX_VCPUS];
 	/* the target */
-	bool locked, want_armed, timed_out, given_up;
+	bool locked, want_armed, timed_out;
 	uint8_t wait; /* enum wait: what the engine waits for */
 	uint8_t timeouts_left, patches_left, joins_left, leaves_left;
 	/* the script, and what may be run now */
 	bool before, done, in_call;
-	bool patched;	/* by the guest, ever */
-	bool no_patch;	/* the engine is between its look at the bytes and its write: see script.c */
-	bool undone;	/* the engine has begun to take the batch back */
-	bool ran_new;	/* somebody has run the new code of the batch in flight */
-	uint8_t action; /* index into the script */
+	bool patched;  /* by the guest, ever */
+	bool no_patch; /* the engine is between its look at the bytes and its write: see script.c */
+	bool given_up; /* a wait timed out before a new head stood: it must be taken back */
+	bool undone;   /* the engine has begun to take the batch back */
+	bool reached;  /* a new head was written */
+	bool ran_new;  /* somebody has run the new code of the batch in flight */
+	uint8_t action;		   /* index into the script */
+	uint8_t to;		   /* the variant that the call is to bring */
 	uint8_t stands[MAX_SITES]; /* the variant that stood there before the call */
 	uint8_t legal[MAX_SITES];  /* bits of variants that may be run */
 };
@@ -117,7 +121,6 @@ enum broken {
 	BREAK_ENTRY = 4,    /* a vCPU enters the guest without serializing */
 	BREAK_SAMPLE = 8,   /* the unpark count is sampled after the sink has decided */
 	BREAK_QUIESCE = 16, /* quiesce() does not wait */
-	BREAK_DISARM = 32,  /* disarm() is forgotten by vCPUs that appear */
 };
 extern unsigned int broken;
 
@@ -203,7 +206,8 @@ struct outcome {
 	unsigned int steps; /* of the shortest schedule that goes wrong; 0: none does */
 };
 
-/* Visit every state. On a violation, `violation` says what, and the schedule is printed if @show. */
+/* Visit every state. On a violation, `violation` says what, and the schedule is printed if @show.
+ */
 struct outcome search(const struct scenario *s, bool show);
 
 #endif /* VP_EXPLORE_WORLD_H */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cmd.h"
+#include "cli/options.h"
+
+#define OPTIONS_MAX 16
+
+const char *const vp_strategy_choices[] = { "int3", "stop", NULL };
+
+static int choose(const char *cmd, const struct vp_option *o)
+{
+	char list[128] = "";
+	size_t used = 0;
+
+	for (const char *const *c = o->choices; *c; c++) {
+		const char *glue = c == o->choices ? "" : c[1] ? ", " : " or ";
+
+		if (!strcmp(optarg, *c)) {
+			*(const char **)o->value = optarg;
+			return -1;
+		}
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", glue, *c);
+	}
+	return vp_cmd_fail(cmd, VP_EXIT_USAGE, "--%s %s is not %s", o->name, optarg, list);
+}
+
+/* Store one option that was given. -1, or an exit code. */
+static int store(const char *cmd, const struct vp_option *o)
+{
+	switch (o->kind) {
+	case VP_OPTION_FLAG:
+		*(bool *)o->value = true;
+		return -1;
+	case VP_OPTION_TEXT:
+		*(const char **)o->value = optarg;
+		return -1;
+	case VP_OPTION_NUMBER:
+		if (!vp_cmd_number(optarg, o->min, o->max, o->value))
+			return -1;
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
+				   "--%s %s is not a number from %" PRIu64 " to %" PRIu64, o->name,
+				   optarg, o->min, o->max);
+	case VP_OPTION_CHOICE:
+		break;
+	}
+	return choose(cmd, o);
+}
+
+static int check_operands(int argc, char **argv, int min, int max)
+{
+	if (argc - optind > max)
+		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "what is \"%s\"? see --help",
+				   argv[optind + max]);
+	if (argc - optind < min)
+		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "an operand is missing; see --help");
+	return -1;
+}
+
+int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
+		     int min, int max)
+{
+	struct option longs[OPTIONS_MAX + 2] = { 0 };
+	int n = 0, at, c, code;
+
+	for (; options[n].name && n < OPTIONS_MAX; n++)
+		longs[n] = (struct option){
+			.name = options[n].name,
+			.has_arg =
+				options[n].kind == VP_OPTION_FLAG ? no_argument : required_argument,
+		};
+	longs[n] = (struct option){ .name = "help", .val = 'h' };
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", longs, &at)) != -1) {
+		if (c == 'h') {
+			fputs(help, stdout);
+			return VP_EXIT_OK;
+		}
+		if (c == ':')
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s wants a value; see --help",
+					   argv[optind - 1]);
+		if (c)
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "bad option %s; see --help",
+					   argv[optind - 1]);
+		code = store(argv[0], &options[at]);
+		if (code >= 0)
+			return code;
+	}
+	return check_operands(argc, argv, min, max);
+}

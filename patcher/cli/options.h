@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of a subcommand as a table. */
+#ifndef VP_CLI_OPTIONS_H
+#define VP_CLI_OPTIONS_H
+
+#include <vmpoke/types.h>
+
+enum vp_option_kind {
+	VP_OPTION_FLAG,	  /* bool */
+	VP_OPTION_TEXT,	  /* const char * */
+	VP_OPTION_NUMBER, /* uint64_t, min to max */
+	VP_OPTION_CHOICE, /* const char *, one of choices */
+};
+
+struct vp_option {
+	const char *name; /* without the dashes */
+	enum vp_option_kind kind;
+	void *value; /* left alone if the option is not given */
+	uint64_t min, max;
+	const char *const *choices; /* ends with NULL */
+};
+
+#define VP_FLAG(name, value)                            \
+	{                                               \
+		name, VP_OPTION_FLAG, value, 0, 0, NULL \
+	}
+#define VP_TEXT(name, value)                            \
+	{                                               \
+		name, VP_OPTION_TEXT, value, 0, 0, NULL \
+	}
+#define VP_NUMBER(name, value, min, max)                      \
+	{                                                     \
+		name, VP_OPTION_NUMBER, value, min, max, NULL \
+	}
+#define VP_CHOICE(name, value, choices)                      \
+	{                                                    \
+		name, VP_OPTION_CHOICE, value, 0, 0, choices \
+	}
+#define VP_OPTIONS_END                                 \
+	{                                              \
+		NULL, VP_OPTION_FLAG, NULL, 0, 0, NULL \
+	}
+
+/* What many commands take. */
+#define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, 600000)
+extern const char *const vp_strategy_choices[];
+
+/*
+ * Parse the command line of subcommand argv[0]; --help is known to all. There must be @min to @max
+ * operands, which are argv[optind] and on. Returns an exit code (what is wrong was said), or -1 to
+ * go on.
+ */
+int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
+		     int min, int max);
+
+#endif /* VP_CLI_OPTIONS_H */
