@@ -10,6 +10,7 @@
 #ifndef VP_VMM_INTERNAL_H
 #define VP_VMM_INTERNAL_H
 
+#include "target/wait.h"
 #include "vmm/probe.h"
 #include "vmm/vm.h"
 #include <linux/kvm.h>
@@ -180,9 +181,5 @@ void vp_vcpu_stop(struct vp_vcpu *c);
  * Describe a vCPU that cannot go on, several lines: @why, registers, code bytes. On its own thread.
  */
 void vp_fault_text(struct vp_vcpu *c, const char *why, char *text, size_t size);
-
-/* The deadline for pthread_cond_timedwait() on a condition of the monotonic clock. */
-struct timespec vp_deadline(unsigned int timeout_ms);
-int vp_cond_init(pthread_cond_t *cond);
 
 #endif /* VP_VMM_INTERNAL_H */

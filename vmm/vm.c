@@ -21,32 +21,6 @@
 #define KVM_TSS		 0xfffbd000ul
 #define FLUSH_MS	 500u
 
-struct timespec vp_deadline(unsigned int timeout_ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += timeout_ms / 1000;
-	t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
-int vp_cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-	int rc;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	rc = pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-	return -rc;
-}
-
 static int config_check(const struct vp_vm_config *cfg, uint64_t ram_bytes, struct vp_err *err)
 {
 	if (cfg->vcpus < 1 || cfg->vcpus > VP_VCPU_MAX)

@@ -8,6 +8,7 @@
 
 #include "target/local_internal.h"
 #include "target/serialize.h"
+#include "target/wait.h"
 
 const char *vp_route_name(enum vp_trap_route route)
 {
@@ -192,7 +193,6 @@ int vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err 
 {
 	struct sigaction kick = { .sa_handler = on_kick };
 	struct vp_local *l = calloc(1, sizeof(*l));
-	pthread_condattr_t attr;
 
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "no memory for a target");
@@ -203,11 +203,8 @@ int vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err 
 	atomic_store(&l->epoch, 1);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->wait_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->answered, &attr);
-	pthread_cond_init(&l->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	vp_cond_init(&l->answered);
+	vp_cond_init(&l->changed);
 	*out = l;
 	return 0;
 }

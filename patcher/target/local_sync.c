@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "target/local_internal.h"
 #include "target/serialize.h"
+#include "target/wait.h"
 #include "x86/walk.h"
 
 #define HOLD_TIMEOUT_MS 5000u
@@ -24,20 +24,6 @@ static void kick(struct vp_local_vcpu *v)
 	 */
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_tgkill, getpid(), v->tid, VP_KICK_SIGNAL);
-}
-
-static struct timespec deadline(unsigned int timeout_ms)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += timeout_ms / 1000;
-	ts.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	return ts;
 }
 
 /* Has this vCPU done what is asked? @arg as given to wait_all(). */
@@ -61,7 +47,7 @@ static int wait_all(struct vp_local *l, answer_fn done, uint64_t arg, unsigned i
 
 	if (!silent)
 		return 0;
-	until = deadline(timeout_ms);
+	until = vp_deadline(timeout_ms);
 	pthread_mutex_lock(&l->wait_lock);
 	/* Set before the answers are read again; its partner is in vp_local_notify(). */
 	atomic_store(&l->waiting, true);

@@ -30,6 +30,8 @@ void note(const char *fmt, ...)
 
 	if (!notes)
 		return;
+	if (notes[0] && fmt[0] != ',')
+		strcat(notes, "; ");
 	used = strlen(notes);
 	va_start(ap, fmt);
 	vsnprintf(notes + used, NOTES_MAX - used, fmt, ap);
@@ -73,8 +75,10 @@ static void check_fetch(const struct vcpu *v, unsigned int site, bool *old, bool
 	if (runs & ~(unsigned int)w.legal[site])
 		violate("stale: vCPU %ld may run at site %u what must not be run any more", i,
 			site);
-	*old = *old || (w.in_call && runs & 1u << w.stands[site]);
-	*new = *new || (w.in_call && runs & 1u << w.to);
+	if (!w.in_call || w.stands[site] == w.to)
+		return;
+	*old = *old || runs & 1u << w.stands[site];
+	*new = *new || runs & 1u << w.to;
 }
 
 void check_state(void)

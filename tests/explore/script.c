@@ -64,13 +64,14 @@ static void engine_main(void)
 		int rc;
 
 		w.before = a->before;
-		w.to = a->to;
+		if (a->kind != ACT_SETTLE)
+			w.to = a->to;
 		w.in_call = true;
 		for (unsigned int s = 0; s < sc->sites && a->kind != ACT_SETTLE; s++)
 			w.legal[s] |= (uint8_t)(1u << a->to);
 		rc = perform(a);
 		w.in_call = w.no_patch = false;
-		note("; the call returns %d", rc);
+		note("the call returns %d", rc);
 		check_return(rc);
 	}
 	w.done = true;

@@ -130,9 +130,9 @@ static void note_engine(const struct vp_batch *was, bool undoing, bool open)
 	if (b != was)
 		note("%s", b ? "table published" : "table retired");
 	else if (b && atomic_load(&b->undoing) != undoing)
-		note("; table marked undoing");
+		note("table marked undoing");
 	else if (b && atomic_load(&b->open) != open)
-		note("; table marked open");
+		note("table marked open");
 }
 
 static void step(struct choice c)

@@ -128,7 +128,7 @@ static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len
 			violate("write outside every site");
 			return vp_err_set(err, -EFAULT, "outside");
 		}
-		note("%swrite site %u+%u = %02x", i ? "; " : "", site, pos, from[i]);
+		note("write site %u+%u = %02x", site, pos, from[i]);
 		store(site, pos, from[i]);
 	}
 	op_end();

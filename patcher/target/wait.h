@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting with a limit, on the clock that nobody sets. */
+#ifndef VP_TARGET_WAIT_H
+#define VP_TARGET_WAIT_H
+
+#include <pthread.h>
+#include <time.h>
+
+/* Now + @timeout_ms, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
+struct timespec vp_deadline(unsigned int timeout_ms);
+
+/* A condition whose timed waits use CLOCK_MONOTONIC. */
+void vp_cond_init(pthread_cond_t *cond);
+
+#endif /* VP_TARGET_WAIT_H */
