@@ -251,6 +251,10 @@ static json_t *vcpu_remove(void *arg, const json_t *args, int *fd, int *code, st
 		*code = vp_args_number(which, "id", 0, VP_VCPU_MAX - 1, &id, err);
 	if (!*code)
 		*code = vp_args_number(timeout, "timeout", 1, TIMEOUT_MAX_MS, &timeout_ms, err);
+	if (!*code && !force && vp_local_paused(vp_vm_local(c->vm)))
+		*code = vp_err_set(err, -EBUSY,
+				   "the VM is paused, so the guest cannot give up a vCPU: cont it "
+				   "first, or use --force");
 	if (!*code)
 		*code = vp_vm_vcpu_remove(c->vm, (unsigned int)id, (unsigned int)timeout_ms, force,
 					  err);
@@ -296,8 +300,16 @@ static int open_ram_read_only(struct vp_vm *vm, struct vp_err *err)
 	return fd < 0 ? vp_err_set(err, -errno, "%s: %s", path, strerror(errno)) : fd;
 }
 
-int vp_control_start(struct vp_vm *vm, const char *path, struct vp_control **out,
-		     struct vp_err *err)
+static void control_free(struct vp_control *c)
+{
+	vp_qmp_server_free(c->server);
+	if (c->ram_fd >= 0)
+		close(c->ram_fd);
+	free(c);
+}
+
+int vp_control_listen(struct vp_vm *vm, const char *path, struct vp_control **out,
+		      struct vp_err *err)
 {
 	struct vp_control *c = calloc(1, sizeof(*c));
 	int ret;
@@ -308,19 +320,20 @@ int vp_control_start(struct vp_vm *vm, const char *path, struct vp_control **out
 	ret = c->ram_fd = open_ram_read_only(vm, err);
 	if (ret >= 0)
 		ret = vp_qmp_server_new(path, commands, c, &c->server, err);
-	if (!ret) {
-		ret = -pthread_create(&c->thread, NULL, serve, c);
-		if (ret)
-			vp_err_set(err, ret, "thread of the control socket: %s", strerror(-ret));
-	}
-	if (ret) {
-		vp_qmp_server_free(c->server);
-		if (c->ram_fd >= 0)
-			close(c->ram_fd);
-		free(c);
-		return ret;
-	}
-	*out = c;
+	if (ret)
+		control_free(c);
+	else
+		*out = c;
+	return ret;
+}
+
+int vp_control_serve(struct vp_control *c, struct vp_err *err)
+{
+	int ret = pthread_create(&c->thread, NULL, serve, c);
+
+	if (ret)
+		return vp_err_set(err, -ret, "thread of the control socket: %s", strerror(ret));
+	c->serving = true;
 	return 0;
 }
 
@@ -350,8 +363,7 @@ void vp_control_stop(struct vp_control *c, const struct vp_vm_status *st)
 		json_object_set_new(data, "exit-code", json_integer(st->code));
 	vp_qmp_server_event(c->server, "SHUTDOWN", data);
 	vp_qmp_server_stop(c->server);
-	pthread_join(c->thread, NULL);
-	vp_qmp_server_free(c->server);
-	close(c->ram_fd);
-	free(c);
+	if (c->serving)
+		pthread_join(c->thread, NULL);
+	control_free(c);
 }

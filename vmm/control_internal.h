@@ -10,7 +10,8 @@ struct vp_control {
 	struct vp_vm *vm;
 	struct vp_qmp_server *server;
 	pthread_t thread;
-	int ram_fd; /* the RAM memfd, opened again for reading only: what clients get */
+	bool serving; /* the thread was started */
+	int ram_fd;   /* the RAM memfd, opened again for reading only: what clients get */
 };
 
 /*

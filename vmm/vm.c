@@ -41,7 +41,7 @@ static int make_ram(struct vp_vm *vm, uint64_t bytes, struct vp_err *err)
 	vm->ram_fd = memfd_create("vmpoke-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	/* Clients get this descriptor: none of them may pull the memory away from under us. */
 	if (vm->ram_fd < 0 || ftruncate(vm->ram_fd, (off_t)bytes) ||
-	    fcntl(vm->ram_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	    fcntl(vm->ram_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
 		return vp_err_set(err, -errno, "cannot make %" PRIu64 " bytes of guest RAM: %s",
 				  bytes, strerror(errno));
 	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, vm->ram_fd, 0);
@@ -49,6 +49,8 @@ static int make_ram(struct vp_vm *vm, uint64_t bytes, struct vp_err *err)
 		return vp_err_set(err, -errno, "cannot map %" PRIu64 " bytes of guest RAM: %s",
 				  bytes, strerror(errno));
 	vm->ram = (struct vp_ram){ base, bytes };
+	/* Nor may they write: only mappings made so far can (Linux 5.1; older ones go without). */
+	fcntl(vm->ram_fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
 	return 0;
 }
 

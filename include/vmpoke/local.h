@@ -29,7 +29,12 @@ enum vp_trap_route {
 /* "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR" */
 const char *vp_route_name(enum vp_trap_route route);
 
-/* Make an empty target. -ENOMEM. The kick signal (SIGRTMIN+1) gets an empty handler. */
+/*
+ * Make an empty target. -ENOMEM. The kick signal (SIGRTMIN+1) gets an empty handler.
+ *
+ * @route: VP_ROUTE_DEBUG on every host with VMX or SVM; `vmpoke doctor` probes and tells. From now
+ * on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do both.
+ */
 int vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err *err);
 
 /* Free it: after every vCPU was detached and the engine freed. NULL is fine. */

@@ -68,6 +68,11 @@ static bool can_kick(const struct diagnosis *d)
 	return d->usable && d->probe.immediate_exit;
 }
 
+static unsigned int max_vcpus(const struct vp_probe *p)
+{
+	return p->max_vcpus < VP_VCPU_MAX ? p->max_vcpus : VP_VCPU_MAX;
+}
+
 static void print_text(const struct diagnosis *d)
 {
 	const struct vp_probe *p = &d->probe;
@@ -76,8 +81,7 @@ static void print_text(const struct diagnosis *d)
 	if (d->usable) {
 		printf("  module     %s\n", p->module);
 		printf("  API        version %d\n", p->api_version);
-		printf("  vCPUs      at most %u a guest\n",
-		       p->max_vcpus < VP_VCPU_MAX ? p->max_vcpus : VP_VCPU_MAX);
+		printf("  vCPUs      at most %u a guest\n", max_vcpus(p));
 		printf("trap route   %s\n", vp_route_name(p->route));
 		printf("foreign int3 %s\n", p->inject_ok ? "goes back to the guest" : "is lost");
 		printf("strategies   %sstop\n", p->route != VP_ROUTE_NONE ? "int3 " : "");
@@ -121,7 +125,7 @@ static void print_json(const struct diagnosis *d)
 	if (d->usable) {
 		json_t *more =
 			json_pack("{ss si si ss sb sb sb}", "module", p->module, "api_version",
-				  p->api_version, "max_vcpus", (int)p->max_vcpus, "trap_route",
+				  p->api_version, "max_vcpus", (int)max_vcpus(p), "trap_route",
 				  vp_route_name(p->route), "inject", p->inject_ok, "irqchip",
 				  p->irqchip, "membarrier_sync_core", p->membarrier_sync_core);
 

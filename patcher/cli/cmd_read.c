@@ -163,10 +163,12 @@ static int one_insn(struct vp_client *c, const struct chunk *m, size_t at, size_
 
 static void print_insn(const json_t *insn)
 {
-	const char *to = vp_client_text(insn, "to");
+	const char *to = vp_client_text(insn, "to"), *where = vp_client_text(insn, "where");
 
-	printf("%s <%s>:  %-20s  %s", vp_client_text(insn, "addr"), vp_client_text(insn, "where"),
-	       vp_client_text(insn, "bytes"), vp_client_text(insn, "text"));
+	printf("%s", vp_client_text(insn, "addr"));
+	if (*where)
+		printf(" <%s>", where);
+	printf(":  %-20s  %s", vp_client_text(insn, "bytes"), vp_client_text(insn, "text"));
 	if (*to)
 		printf(" <%s>", to);
 	putchar('\n');

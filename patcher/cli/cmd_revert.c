@@ -73,7 +73,8 @@ static int revert_one(struct vp_client *c, const struct revert_args *a)
 	if (!code && a->json)
 		vp_client_print(ret);
 	else if (!code)
-		printf("%lld site(s) %s, %lld syncs\n", vp_client_int(ret, "sites"),
+		printf("poke %lld: %lld site(s) %s, %lld syncs\n", vp_client_int(ret, "id"),
+		       vp_client_int(ret, "sites"),
 		       a->dry_run ? "could be reverted; nothing written" : "reverted",
 		       vp_client_int(ret, "syncs"));
 	json_decref(ret);

@@ -134,18 +134,22 @@ static int report_end(const struct vp_vm_status *st)
 static int run_vm(struct vp_vm *vm, const char *socket_path, int signal_fd)
 {
 	struct vp_control *control = NULL;
-	struct vp_vm_status st;
+	struct vp_vm_status st = { .end = VP_VM_HOST_QUIT };
 	struct vp_err err = { "" };
+	int code;
 
-	if (vp_vm_start(vm, &err))
-		return vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
-	/* After the start: whoever sees the socket finds a running guest behind it. */
-	if (*socket_path && vp_control_start(vm, socket_path, &control, &err))
+	/* The socket first: a name that is taken must be found out before the guest runs. */
+	if (*socket_path && vp_control_listen(vm, socket_path, &control, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
-	wait_end(vm, signal_fd, &st);
+	if (vp_vm_start(vm, &err) || (control && vp_control_serve(control, &err))) {
+		code = vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
+	} else {
+		wait_end(vm, signal_fd, &st);
+		code = report_end(&st);
+	}
 	if (control)
 		vp_control_stop(control, &st);
-	return report_end(&st);
+	return code;
 }
 
 int vp_cmd_run(int argc, char **argv)

@@ -56,9 +56,10 @@ static void print_poke(const json_t *poke)
 	printf("  %lld  %s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
 	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
 	json_array_foreach(sites, i, site)
-		printf("     %s %s  %s -> %s  %s\n", vp_client_text(site, "addr"),
+		printf("     %s %s  %s -> %s  %s%s%s\n", vp_client_text(site, "addr"),
 		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
-		       vp_client_text(site, "new"), vp_client_text(site, "resume"));
+		       vp_client_text(site, "new"), vp_client_text(site, "resume"),
+		       *vp_client_text(site, "fixup") ? " " : "", vp_client_text(site, "fixup"));
 }
 
 static void print_counters(const json_t *counters)
@@ -89,7 +90,7 @@ static void print_text(const struct status *s)
 	json_array_foreach(s->pokes, i, item) print_poke(item);
 	printf("counted: ");
 	print_counters(stats);
-	printf("#BP exits: ");
+	printf("#BP exits (foreign: the guest's own int3s, given back to it): ");
 	print_counters(json_object_get(stats, "bp-exits"));
 }
 

@@ -19,6 +19,7 @@
 #define ALL_SITES_ONCE 16 /* one batch of so many changes every site */
 #define REVERT_EVERY   50 /* one batch of so many takes back the one before */
 #define REMOVE_WAIT_MS 20000
+#define ANSWER_MS      60000 /* for hosts with far more vCPUs than cores */
 
 struct demo {
 	const struct vp_demo_config *cfg;
@@ -113,6 +114,7 @@ static int revert(struct demo *d, struct vp_poke_result *r, struct vp_err *err)
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
 
 	opts.strategy = d->cfg->strategy;
+	opts.timeout_ms = ANSWER_MS;
 	memcpy(d->installed, d->before, d->guest.nsites);
 	d->res->reverts++;
 	return vp_revert(d->engine, 0, &opts, r, err);
@@ -123,6 +125,7 @@ static int apply(struct demo *d, size_t n, struct vp_poke_result *r, struct vp_e
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
 
 	opts.strategy = d->cfg->strategy;
+	opts.timeout_ms = ANSWER_MS;
 	opts.note = "demo";
 	return vp_poke(d->engine, d->batch, n, &opts, r, err);
 }

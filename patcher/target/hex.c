@@ -2,7 +2,6 @@
 #include "target/hex.h"
 
 #include <errno.h>
-#include <string.h>
 
 static const char digits[] = "0123456789abcdef";
 
@@ -21,21 +20,24 @@ static int digit(char c)
 int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, size_t *len,
 		 struct vp_err *err)
 {
-	size_t n = strlen(text), i;
+	size_t n = 0;
 
-	if (!n || n % 2 || n / 2 > max)
-		return vp_err_set(err, -EINVAL,
-				  "%s: %zu hex digits given: need pairs of them, 1 to %zu bytes",
-				  what, n, max);
-	for (i = 0; i < n / 2; i++) {
-		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+	while (*text) {
+		int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
 
-		if (high < 0 || low < 0)
+		if (low < 0)
 			return vp_err_set(err, -EINVAL, "%s: byte %zu is not two hex digits", what,
-					  i);
-		out[i] = (uint8_t)(high << 4 | low);
+					  n);
+		if (n == max)
+			return vp_err_set(err, -EINVAL, "%s: more than %zu bytes", what, max);
+		out[n++] = (uint8_t)(high << 4 | low);
+		text += 2;
+		if (text[0] == ' ' && text[1])
+			text++;
 	}
-	*len = n / 2;
+	if (!n)
+		return vp_err_set(err, -EINVAL, "%s: no bytes given", what);
+	*len = n;
 	return 0;
 }
 

@@ -118,7 +118,7 @@ refused "nothing left to revert" 3 "revert" revert t
 same "stop" "$(vp stop t)" paused
 same "a stopped guest can be patched" "$(vp poke t site_9 --old $nop --new $mov --json |
 	grep -c '"syncs"')" 1
-refused "a stopped guest does not give up a vCPU" 5 "" vcpu remove t 1 --timeout 200
+refused "a stopped guest cannot give up a vCPU" 3 "paused" vcpu remove t 1 --timeout 200
 same "cont" "$(vp cont t)" running
 vp revert t >/dev/null
 same "add a vCPU" "$(vp vcpu add t)" "vCPU 2 added"
