@@ -114,6 +114,7 @@ $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 
 include guest/guest.mk
 include tests/explore/explore.mk
+include tests/fuzz/fuzz.mk
 
 # --- install -----------------------------------------------------------------
 

@@ -56,10 +56,10 @@ struct vp_target_ops {
 	void (*unlock)(struct vp_target *t);
 
 	/*
-	 * Read and write guest RAM at a guest-physical address. -EFAULT if any byte
-	 * lies outside RAM (then nothing is written). read() may be called at any time, from any
-	 * thread; write() is locked, except that the trap sink writes the stack of the vCPU
-	 * it was called for. Bytes are copied one by one: nothing is promised of their order.
+	 * Read and write guest RAM at a guest-physical address. -EFAULT if any byte lies outside
+	 * RAM (then nothing is written). read() may be called at any time, from any thread, and
+	 * each byte is read with acquire order; write() is locked, except that the trap sink writes
+	 * the stack of the vCPU it was called for. Bytes are copied one by one.
 	 */
 	int (*read)(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 	int (*write)(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
@@ -121,6 +121,7 @@ struct vp_target_ops {
 struct vp_target {
 	const struct vp_target_ops *ops;
 	struct vp_trap_sink sink; /* set by the engine, `handle` last and atomically */
+	bool kernel_traps_only;	  /* set by the target: an int3 at CPL 3 makes no #BP exit here */
 };
 
 #ifdef __cplusplus

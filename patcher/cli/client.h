@@ -26,8 +26,8 @@ int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
 void vp_client_close(struct vp_client *c);
 
 /*
- * Call; @args is stolen. An exit code. vp_client_try() leaves the text to the caller (@rc: -errno)
- * unless the connection broke off; vp_client_call() always says it.
+ * Call; @args is stolen (json_object() for none). An exit code. vp_client_try() leaves the text to
+ * the caller (@rc: -errno) unless the connection broke off; vp_client_call() always says it.
  */
 int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_t **ret);
 int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t **ret, int *rc,

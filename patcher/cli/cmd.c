@@ -15,13 +15,17 @@
 
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 {
+	char line[1024];
 	va_list ap;
 
-	fprintf(stderr, "vmpoke %s: ", cmd);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	/* What came from a command line or a file stays on the one line. */
+	for (char *c = line; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	fprintf(stderr, "vmpoke %s: %s\n", cmd, line);
 	return exit_code;
 }
 

@@ -44,7 +44,7 @@ int vp_cmd_info(int argc, char **argv)
 		return code;
 	code = vp_client_open(&c, "info", target, VP_CLIENT_TIMEOUT_MS);
 	if (!code)
-		code = vp_client_call(&c, "query-vm", NULL, &vm);
+		code = vp_client_call(&c, "query-vm", json_object(), &vm);
 	if (!code && json)
 		vp_client_print(vm);
 	else if (!code)

@@ -95,49 +95,18 @@ static int load_symbols(const char *path, struct vp_symtab **out)
 	return ret ? vp_cmd_fail("poke", VP_EXIT_FILE, "%s", err.text) : VP_EXIT_OK;
 }
 
-static int read_batch(const char *path, json_t **out)
-{
-	struct vp_err err;
-	json_error_t why;
-	void *text = NULL;
-	size_t len;
-
-	if (vp_cmd_read_file(path, BATCH_MAX, &text, &len, &err))
-		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s", err.text);
-	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
-	free(text);
-	if (!*out)
-		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s:%d: %s", path, why.line, why.text);
-	return VP_EXIT_OK;
-}
-
 /* Fill @list with the sites of a batch file. An exit code. */
 static int batch_sites(struct vp_poke_names *names, const char *path, json_t *list)
 {
-	json_t *file = NULL, *sites = NULL, *site;
-	struct vp_poke_text text;
-	json_error_t why;
-	size_t i;
-	int code = read_batch(path, &file);
+	struct vp_err err;
+	void *text = NULL;
+	size_t len;
+	int code;
 
-	if (!code && (json_unpack_ex(file, &why, JSON_STRICT, "{s:o}", "sites", &sites) ||
-		      !json_array_size(sites)))
-		code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: %s", path,
-				   sites ? "sites must be an array that is not empty" : why.text);
-	for (i = 0; !code && i < json_array_size(sites); i++) {
-		text = (struct vp_poke_text){ 0 };
-		if (json_unpack_ex(json_array_get(sites, i), &why, JSON_STRICT,
-				   "{s:s, s:s, s:s, s?s, s?s}", "addr", &text.where, "old",
-				   &text.old_hex, "new", &text.new_text, "resume", &text.resume,
-				   "fixup", &text.fixup))
-			code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: site %zu: %s", path, i,
-					   why.text);
-		else
-			code = vp_poke_site_json(names, &text, &site);
-		if (!code)
-			json_array_append_new(list, site);
-	}
-	json_decref(file);
+	if (vp_cmd_read_file(path, BATCH_MAX, &text, &len, &err))
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s", err.text);
+	code = vp_poke_batch_json(names, path, text, len, list);
+	free(text);
 	return code;
 }
 

@@ -85,7 +85,7 @@ static int revert_one(struct vp_client *c, const struct revert_args *a)
 static int revert_all(struct vp_client *c, const struct revert_args *a)
 {
 	json_t *pokes = NULL, *done = json_array(), *out;
-	int code = vp_client_call(c, "query-pokes", NULL, &pokes);
+	int code = vp_client_call(c, "query-pokes", json_object(), &pokes);
 	size_t i = json_array_size(pokes);
 
 	while (!code && i--) {

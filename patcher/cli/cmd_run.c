@@ -123,7 +123,8 @@ static int report_end(const struct vp_vm_status *st)
 		return (int)(st->code & 0xff);
 	case VP_VM_TRIPLE_FAULT:
 	case VP_VM_ERROR:
-		return vp_cmd_fail("run", VP_EXIT_GUEST, "%s", st->text);
+		fprintf(stderr, "vmpoke run: %s\n", st->text); /* a report of several lines */
+		return VP_EXIT_GUEST;
 	case VP_VM_RUNNING:
 	case VP_VM_HOST_QUIT:
 		break;

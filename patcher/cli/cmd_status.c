@@ -22,14 +22,14 @@ struct status {
 
 static int query(struct vp_client *c, struct status *s)
 {
-	int code = vp_client_call(c, "query-status", NULL, &s->status);
+	int code = vp_client_call(c, "query-status", json_object(), &s->status);
 
 	if (!code)
-		code = vp_client_call(c, "query-cpus-fast", NULL, &s->cpus);
+		code = vp_client_call(c, "query-cpus-fast", json_object(), &s->cpus);
 	if (!code)
-		code = vp_client_call(c, "query-pokes", NULL, &s->pokes);
+		code = vp_client_call(c, "query-pokes", json_object(), &s->pokes);
 	if (!code)
-		code = vp_client_call(c, "query-vm", NULL, &s->vm);
+		code = vp_client_call(c, "query-vm", json_object(), &s->vm);
 	return code;
 }
 

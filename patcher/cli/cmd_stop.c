@@ -35,9 +35,9 @@ static int run(int argc, char **argv, const char *help)
 		return code;
 	code = vp_client_open(&c, argv[0], target, VP_CLIENT_TIMEOUT_MS);
 	if (!code)
-		code = vp_client_call(&c, argv[0], NULL, NULL);
+		code = vp_client_call(&c, argv[0], json_object(), NULL);
 	if (!code)
-		code = vp_client_call(&c, "query-status", NULL, &status);
+		code = vp_client_call(&c, "query-status", json_object(), &status);
 	if (!code && json)
 		vp_client_print(status);
 	else if (!code)

@@ -30,6 +30,15 @@ static void usage(FILE *to)
 	fprintf(to, "\nvmpoke COMMAND --help tells the options; vmpoke --version the version.\n");
 }
 
+/* What was printed must have arrived: a report that is cut short is no report. */
+static int finish(int code)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return code;
+	fprintf(stderr, "vmpoke: standard output cannot be written\n");
+	return code ? code : VP_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -38,15 +47,15 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		usage(stdout);
-		return VP_EXIT_OK;
+		return finish(VP_EXIT_OK);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		printf("vmpoke %s\n", VP_VERSION);
-		return VP_EXIT_OK;
+		return finish(VP_EXIT_OK);
 	}
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "vmpoke: no command \"%s\"; vmpoke --help lists them\n", argv[1]);
-	return VP_EXIT_USAGE;
+			return finish(commands[i].run(argc - 1, argv + 1));
+	return vp_cmd_fail("COMMAND", VP_EXIT_USAGE, "there is no \"%s\"; vmpoke --help lists them",
+			   argv[1]);
 }

@@ -82,6 +82,9 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 		if (c == ':')
 			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s wants a value; see --help",
 					   argv[optind - 1]);
+		if (c && optopt)
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "bad option -%c; see --help",
+					   optopt);
 		if (c)
 			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "bad option %s; see --help",
 					   argv[optind - 1]);

@@ -95,3 +95,41 @@ int vp_poke_site_json(struct vp_poke_names *names, const struct vp_poke_text *t,
 			 t->fixup ? address(fixup) : NULL);
 	return VP_EXIT_OK;
 }
+
+/* One element of "sites" in a batch file. An exit code. */
+static int batch_site(struct vp_poke_names *names, const char *what, size_t i, json_t *given,
+		      json_t *list)
+{
+	struct vp_poke_text text = { 0 };
+	json_error_t why;
+	json_t *site;
+	int code;
+
+	if (json_unpack_ex(given, &why, JSON_STRICT, "{s:s, s:s, s:s, s?s, s?s}", "addr",
+			   &text.where, "old", &text.old_hex, "new", &text.new_text, "resume",
+			   &text.resume, "fixup", &text.fixup))
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s: site %zu: %s", what, i, why.text);
+	code = vp_poke_site_json(names, &text, &site);
+	if (!code)
+		json_array_append_new(list, site);
+	return code;
+}
+
+int vp_poke_batch_json(struct vp_poke_names *names, const char *what, const char *text, size_t len,
+		       json_t *list)
+{
+	json_error_t why;
+	json_t *file = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why), *sites = NULL;
+	int code = VP_EXIT_OK;
+
+	if (!file)
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s:%d: %s", what, why.line, why.text);
+	if (json_unpack_ex(file, &why, JSON_STRICT, "{s:o}", "sites", &sites) ||
+	    !json_array_size(sites))
+		code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: %s", what,
+				   sites ? "sites must be an array that is not empty" : why.text);
+	for (size_t i = 0; !code && i < json_array_size(sites); i++)
+		code = batch_site(names, what, i, json_array_get(sites, i), list);
+	json_decref(file);
+	return code;
+}

@@ -21,4 +21,11 @@ struct vp_poke_names {
 /* The site as an element of the "sites" of command poke. Says what is wrong; an exit code. */
 int vp_poke_site_json(struct vp_poke_names *names, const struct vp_poke_text *text, json_t **out);
 
+/*
+ * Append the sites of a batch file, @len bytes of JSON, to @list; @what names the file. Says what
+ * is wrong; an exit code.
+ */
+int vp_poke_batch_json(struct vp_poke_names *names, const char *what, const char *text, size_t len,
+		       json_t *list);
+
 #endif /* VP_CLI_POKE_SITE_H */

@@ -89,7 +89,7 @@ void vp_engine_free(struct vp_engine *e)
 		vp_batch_free(e->applied[i]);
 	}
 	vp_batch_free(e->unfinished);
-	vp_batch_free(e->retired);
+	vp_retired_free(e);
 	free(e->applied);
 	free(e);
 }
@@ -120,18 +120,9 @@ static void records_add(struct vp_engine *e, struct vp_batch *b)
 
 static void records_remove(struct vp_engine *e, size_t at)
 {
-	vp_batch_free(e->applied[at]);
+	vp_batch_retire(e, e->applied[at]);
 	e->napplied--;
 	memmove(&e->applied[at], &e->applied[at + 1], (e->napplied - at) * sizeof(e->applied[0]));
-}
-
-static bool batches_overlap(const struct vp_batch *a, const struct vp_batch *b)
-{
-	for (size_t i = 0; i < a->n; i++)
-		for (size_t j = 0; j < b->n; j++)
-			if (vp_slots_overlap(&a->slots[i], &b->slots[j]))
-				return true;
-	return false;
 }
 
 /* Which record is to be reverted, and may it be? */
@@ -149,7 +140,7 @@ static int records_find(struct vp_engine *e, uint64_t id, size_t *at, struct vp_
 		return vp_err_set(err, -ENOENT, "no batch %llu is applied; see `status`",
 				  (unsigned long long)id);
 	for (size_t j = e->napplied - 1; j > i; j--)
-		if (batches_overlap(e->applied[i], e->applied[j]))
+		if (vp_runs_meet(e->applied[i], e->applied[j]))
 			return vp_err_set(err, -EBUSY,
 					  "batch %llu touches the same bytes and is newer: revert "
 					  "that one first",
@@ -244,16 +235,23 @@ int vp_poke(struct vp_engine *e, const struct vp_site *sites, size_t nsites,
 	return rc;
 }
 
-/* The batch that puts the old bytes of @rec back. */
-static struct vp_site *inverse(const struct vp_record *rec)
+/* The sites that put the old bytes of @was back, but for those that the guest has taken over. */
+static struct vp_site *inverse(const struct vp_batch *was, size_t *n)
 {
-	struct vp_site *sites = calloc(rec->nsites, sizeof(*sites));
+	struct vp_site *sites = calloc(was->n, sizeof(*sites));
 
-	for (size_t i = 0; sites && i < rec->nsites; i++) {
-		sites[i] = rec->sites[i];
-		memcpy(sites[i].old_bytes, rec->sites[i].new_bytes, VP_INSN_MAX);
-		memcpy(sites[i].new_bytes, rec->sites[i].old_bytes, VP_INSN_MAX);
-		sites[i].resume = VP_RESUME_PARK;
+	*n = 0;
+	for (size_t i = 0; sites && i < was->n; i++) {
+		const struct vp_site *s = &was->slots[i].site;
+		struct vp_site *back = &sites[*n];
+
+		if (was->slots[i].lost)
+			continue;
+		++*n;
+		*back = *s;
+		memcpy(back->old_bytes, s->new_bytes, VP_INSN_MAX);
+		memcpy(back->new_bytes, s->old_bytes, VP_INSN_MAX);
+		back->resume = VP_RESUME_PARK;
 	}
 	return sites;
 }
@@ -262,25 +260,52 @@ static struct vp_site *inverse(const struct vp_record *rec)
 static int check_same_place(const struct vp_batch *was, const struct vp_batch *now,
 			    struct vp_poke_result *res, struct vp_err *err)
 {
+	size_t j = 0;
+
 	for (size_t i = 0; i < was->n; i++) {
-		if (was->slots[i].head.v == now->slots[i].head.v &&
-		    was->slots[i].next.v == now->slots[i].next.v)
+		const struct vp_slot *a = &was->slots[i], *b = &now->slots[j];
+
+		if (a->lost)
 			continue;
-		res->bad_site = (ptrdiff_t)i;
+		j++;
+		if (a->head.v == b->head.v && a->next.v == b->next.v)
+			continue;
+		res->bad_site = (ptrdiff_t)b->index;
 		return vp_err_set(err, -ESTALE,
 				  "site %zu at 0x%llx: the guest maps another page there now; "
 				  "revert through the address space it was applied in",
-				  i, (unsigned long long)now->slots[i].site.addr.v);
+				  b->index, (unsigned long long)b->site.addr.v);
 	}
 	return 0;
+}
+
+/* Plan the revert of @was. 1: none of its sites is ours any more. */
+static int plan_revert(struct vp_engine *e, const struct vp_batch *was,
+		       const struct vp_poke_opts *opts, struct vp_poke_result *res,
+		       struct vp_batch **out, struct vp_err *err)
+{
+	size_t n;
+	struct vp_site *sites = inverse(was, &n);
+	int rc;
+
+	if (!sites)
+		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
+	rc = n ? vp_plan_make(e, sites, n, opts, res, out, err) : 1;
+	free(sites);
+	if (rc)
+		return rc;
+	res->sites = n;
+	rc = check_same_place(was, *out, res, err);
+	if (rc)
+		vp_batch_free(*out);
+	return rc;
 }
 
 static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
 			 struct vp_poke_result *res, struct vp_err *err)
 {
-	struct vp_batch *was, *b;
-	struct vp_site *sites;
-	bool applied;
+	struct vp_batch *b;
+	bool applied = false;
 	size_t at = 0;
 	int rc = may_write(e, opts, res, err);
 
@@ -288,24 +313,18 @@ static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_
 		rc = records_find(e, id, &at, err);
 	if (rc)
 		return rc;
-	was = e->applied[at];
-	sites = inverse(&was->rec);
-	if (!sites)
-		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
 	res->syncs = 0;
-	rc = vp_plan_make(e, sites, was->n, opts, res, &b, err);
-	free(sites);
-	if (rc)
+	res->id = e->applied[at]->rec.id;
+	rc = plan_revert(e, e->applied[at], opts, res, &b, err);
+	if (rc < 0)
 		return rc;
-	res->sites = was->n;
-	res->id = was->rec.id;
-	rc = check_same_place(was, b, res, err);
-	if (rc || opts->dry_run) {
-		vp_batch_free(b);
-		return rc;
+	if (opts->dry_run) {
+		if (!rc)
+			vp_batch_free(b);
+		return 0;
 	}
-	rc = write_batch(e, b, opts, res, &applied, err);
-	if (!rc)
+	rc = rc ? 0 : write_batch(e, b, opts, res, &applied, err);
+	if (!rc || applied)
 		records_remove(e, at);
 	return rc;
 }
@@ -329,8 +348,11 @@ int vp_revert(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
 int vp_engine_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
 {
 	struct vp_poke_result res = { .bad_site = -1 };
-	int rc = e->target->ops->lock(e->target, err);
+	int rc;
 
+	if (!atomic_load(&e->unfinished)) /* the usual case: do not wait for a batch in flight */
+		return 0;
+	rc = e->target->ops->lock(e->target, err);
 	if (rc)
 		return rc;
 	rc = vp_batch_settle(e, timeout_ms, &res, err);

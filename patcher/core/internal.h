@@ -23,11 +23,22 @@ struct vp_slot {
 	bool lost;     /* somebody else changed the bytes while we did: hands off */
 };
 
+/* A run of guest-physical bytes of one slot; a slot on two pages has two. */
+struct vp_run {
+	uint64_t start;
+	const struct vp_slot *slot;
+	uint8_t len;
+	bool head; /* it begins with the slot's first byte */
+};
+
 /*
  * A batch in flight; once published it is the trap table. `undoing` and `open` are
  * the only members that change while handlers may look; handlers change nothing.
  */
 struct vp_batch {
+	struct vp_batch *next_retired;
+	struct vp_run *runs; /* the bytes of all slots, sorted by start; they do not overlap */
+	size_t nruns;
 	_Atomic bool undoing; /* being rolled back: the new code must not be seen any more */
 	_Atomic bool open;    /* every head is final: nobody needs to park any more */
 	struct vp_record rec; /* rec.sites and rec.note are owned by the batch */
@@ -47,9 +58,9 @@ struct vp_engine {
 	_Atomic(struct vp_batch *) table;
 
 	/* The rest is protected by the target's lock. */
-	struct vp_batch *retired;    /* unpublished, freed after the next quiescence */
-	struct vp_batch *unfinished; /* a vCPU did not answer; see vp_batch_settle() */
-	struct vp_batch **applied;   /* oldest first */
+	struct vp_batch *retired; /* a list: unpublished, freed after the next quiescence */
+	_Atomic(struct vp_batch *) unfinished; /* a vCPU did not answer; see vp_batch_settle() */
+	struct vp_batch **applied;	       /* oldest first */
 	size_t napplied, applied_room;
 	uint64_t next_id;
 
@@ -71,7 +82,17 @@ int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, str
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err);
 bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
-bool vp_slots_overlap(const struct vp_slot *a, const struct vp_slot *b);
+
+/* runs.c: where the bytes of a batch are. -ENOMEM. Sort the runs; the first pair that overlaps, or
+ * NULL. */
+int vp_runs_make(struct vp_batch *b, struct vp_err *err);
+const struct vp_run *vp_runs_overlap(const struct vp_batch *b);
+
+/* The slot whose first byte is at @gpa, or NULL. Any thread, once the batch is published. */
+const struct vp_slot *vp_runs_find_head(const struct vp_batch *b, vp_gpa gpa);
+
+/* Have two batches bytes in common? */
+bool vp_runs_meet(const struct vp_batch *a, const struct vp_batch *b);
 
 /*
  * poke.c: the int3 protocol. stop.c: the fallback (S9). They own the batch from here on; if
@@ -82,6 +103,10 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
+
+/* Free a batch that was a trap table once: after the next quiescence. */
+void vp_batch_retire(struct vp_engine *e, struct vp_batch *b);
+void vp_retired_free(struct vp_engine *e); /* call after a quiescence */
 
 /* Finish what an earlier batch had to leave because a vCPU did not answer. */
 int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,

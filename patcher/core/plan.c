@@ -17,6 +17,7 @@ void vp_batch_free(struct vp_batch *b)
 	if (!b)
 		return;
 	free((void *)b->rec.sites);
+	free(b->runs);
 	free(b);
 }
 
@@ -98,20 +99,6 @@ static int by_address(const void *a, const void *b)
 	return (x->site.addr.v > y->site.addr.v) - (x->site.addr.v < y->site.addr.v);
 }
 
-/* A run of physical bytes of one slot; a slot on two pages has two. */
-struct run {
-	uint64_t start;
-	const struct vp_slot *slot;
-	uint8_t len;
-};
-
-static int by_start(const void *a, const void *b)
-{
-	const struct run *x = a, *y = b;
-
-	return (x->start > y->start) - (x->start < y->start);
-}
-
 static int overlap(const struct vp_slot *a, const struct vp_slot *b, struct vp_poke_result *res,
 		   struct vp_err *err)
 {
@@ -125,37 +112,23 @@ static int overlap(const struct vp_slot *a, const struct vp_slot *b, struct vp_p
 			  AT(later), AT(first));
 }
 
-/*
- * By physical address, which also catches one page mapped twice. Every pair that overlaps
- * has two neighbours in start order that do, for runs are never empty.
- */
+/* By physical address, which also catches one page mapped twice. */
 static int check_overlap(struct vp_batch *b, struct vp_poke_result *res, struct vp_err *err)
 {
-	struct run *runs = calloc(b->n, 2 * sizeof(*runs));
-	size_t n = 0;
-	int rc = 0;
+	const struct vp_run *r;
+	int rc = vp_runs_make(b, err);
 
-	if (!runs)
-		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
-	for (size_t i = 0; i < b->n; i++) {
-		const struct vp_slot *s = &b->slots[i];
-
-		runs[n++] = (struct run){ s->head.v, s, s->split };
-		if (s->split < s->site.len)
-			runs[n++] = (struct run){ s->next.v, s, (uint8_t)(s->site.len - s->split) };
-	}
-	qsort(runs, n, sizeof(*runs), by_start);
-	for (size_t i = 1; i < n && !rc; i++)
-		if (runs[i].start < runs[i - 1].start + runs[i - 1].len)
-			rc = overlap(runs[i - 1].slot, runs[i].slot, res, err);
-	free(runs);
-	return rc;
+	if (rc)
+		return rc;
+	r = vp_runs_overlap(b);
+	return r ? overlap(r[0].slot, r[1].slot, res, err) : 0;
 }
 
 /* --- address and bytes ------------------------------------------------------- */
 
 struct space {
 	struct vp_target *target;
+	enum vp_strategy strategy;
 	struct vp_paging paging;
 };
 
@@ -174,6 +147,11 @@ static int text_at(const struct space *sp, const struct vp_slot *s, const char *
 				  (unsigned long long)addr.v, why.text);
 	if (map.nx)
 		return vp_err_set(err, -EFAULT, "%s %zu at 0x%llx: the page is not executable",
+				  what, s->index, (unsigned long long)addr.v);
+	if (map.user && sp->target->kernel_traps_only && sp->strategy == VP_STRATEGY_INT3)
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "%s %zu at 0x%llx: user code may run this page, and this host's "
+				  "KVM reports int3s of kernel code only; use --strategy stop",
 				  what, s->index, (unsigned long long)addr.v);
 	rc = sp->target->ops->read(sp->target, map.gpa, &byte, 1, NULL);
 	if (rc)
@@ -312,7 +290,7 @@ static int copy_record(struct vp_batch *b, struct vp_err *err)
 static int check_in_space(struct vp_engine *e, struct vp_batch *b, int vcpu,
 			  struct vp_poke_result *res, struct vp_err *err)
 {
-	struct space sp = { .target = e->target };
+	struct space sp = { .target = e->target, .strategy = b->rec.strategy };
 	size_t i;
 	int rc = e->target->ops->hold(e->target, vcpu, &sp.paging, err);
 

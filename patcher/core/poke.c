@@ -41,64 +41,114 @@ static void table_publish(struct vp_engine *e, struct vp_batch *b)
 	atomic_store_explicit(&e->table, b, memory_order_release);
 }
 
+/* --- the memory of tables that were published once ----------------------------- */
+
 /*
- * After sync 3 and quiescence: nobody traps at our sites any more. A handler of a foreign int3
- * may still be looking through the table, so the memory itself lives until the next
- * batch is quiescent.
+ * The handler of a foreign int3 may still be looking through a table that was just retired, so
+ * its memory lives until the next quiescence.
  */
+void vp_batch_retire(struct vp_engine *e, struct vp_batch *b)
+{
+	b->next_retired = e->retired;
+	e->retired = b;
+}
+
+/* Every handler that began before the last retirement has finished. */
+void vp_retired_free(struct vp_engine *e)
+{
+	while (e->retired) {
+		struct vp_batch *b = e->retired;
+
+		e->retired = b->next_retired;
+		vp_batch_free(b);
+	}
+}
+
+/* After sync 3 and quiescence: nobody traps at our sites any more (S4). */
 static void table_retire(struct vp_engine *e, struct vp_batch *b)
 {
+	vp_retired_free(e);
 	atomic_store_explicit(&e->table, NULL, memory_order_release);
 	e->target->ops->disarm(e->target);
-	vp_batch_free(e->retired);
-	e->retired = b->recorded ? NULL : b;
+	if (!b->recorded)
+		vp_batch_retire(e, b);
 }
 
 /* --- the steps --------------------------------------------------------------- */
 
+static int changed_meanwhile(const struct vp_slot *s, struct vp_poke_result *res,
+			     struct vp_err *err)
+{
+	res->bad_site = (ptrdiff_t)s->index;
+	return vp_err_set(err, -EAGAIN,
+			  "site %zu at 0x%llx: the guest changed these bytes meanwhile; the batch "
+			  "is rolled back, try again",
+			  s->index, (unsigned long long)s->site.addr.v);
+}
+
+static bool tail_is(const uint8_t *now, const struct vp_slot *s, const uint8_t *bytes)
+{
+	return !memcmp(now + 1, bytes + 1, (size_t)(s->site.len - 1));
+}
+
+/*
+ * Cap one head. The guest may have put another instruction with the same first byte there
+ * since the plan: then its tail differs already, and the cap is taken off at once. A guest that
+ * is in its own text_poke cannot be mistaken for that: its int3 comes before its tail.
+ */
+static int cap_head(struct vp_engine *e, struct vp_slot *s, struct vp_poke_result *res,
+		    struct vp_err *err)
+{
+	const struct vp_target_ops *ops = e->target->ops;
+	uint8_t now[VP_INSN_MAX], head = s->site.old_bytes[0];
+
+	if (ops->swap_head(e->target, s->head, head, VP_INT3, NULL))
+		return changed_meanwhile(s, res, err);
+	s->capped = true;
+	if (!vp_slot_read(e->target, s, now, NULL) && tail_is(now, s, s->site.old_bytes))
+		return 0;
+	s->capped = false;
+	ops->swap_head(e->target, s->head, VP_INT3, head, NULL);
+	return changed_meanwhile(s, res, err);
+}
+
 static int cap_heads(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
 {
-	for (size_t i = 0; i < b->n; i++) {
-		struct vp_slot *s = &b->slots[i];
-		int rc = e->target->ops->swap_head(e->target, s->head, s->site.old_bytes[0],
-						   VP_INT3, err);
+	int rc = 0;
 
-		if (rc) {
-			res->bad_site = (ptrdiff_t)s->index;
-			return vp_err_set(err, rc,
-					  "site %zu at 0x%llx: the guest changed its first byte "
-					  "meanwhile; try again",
-					  s->index, (unsigned long long)s->site.addr.v);
-		}
-		s->capped = true;
-	}
-	return 0;
+	for (size_t i = 0; i < b->n && !rc; i++)
+		rc = cap_head(e, &b->slots[i], res, err);
+	return rc;
 }
 
-/* Does every site still hold int3 and then the tail of @now_new ? new : old bytes? */
+/*
+ * Is what stands at a capped site still all ours: the int3, and one of the tails we know? If not it
+ * is lost to us. An int3 over a tail that somebody changed is the guest's own text_poke at work,
+ * whose handler knows what to do with it: from now on it is left alone.
+ */
+static bool still_ours(struct vp_engine *e, struct vp_slot *s, bool old_tail, bool new_tail)
+{
+	uint8_t now[VP_INSN_MAX];
+
+	if (!vp_slot_read(e->target, s, now, NULL) && now[0] == VP_INT3 &&
+	    ((old_tail && tail_is(now, s, s->site.old_bytes)) ||
+	     (new_tail && tail_is(now, s, s->site.new_bytes))))
+		return true;
+	s->lost = true;
+	return false;
+}
+
+/* Does every site still hold int3 and the old (or the new) tail? Finds all that do not. */
 static int recheck(struct vp_engine *e, struct vp_batch *b, bool now_new,
 		   struct vp_poke_result *res, struct vp_err *err)
 {
-	for (size_t i = 0; i < b->n; i++) {
-		struct vp_slot *s = &b->slots[i];
-		const uint8_t *want = now_new ? s->site.new_bytes : s->site.old_bytes;
-		uint8_t now[VP_INSN_MAX];
-		int rc = vp_slot_read(e->target, s, now, err);
+	int rc = 0;
 
-		if (!rc &&
-		    (now[0] != VP_INT3 || memcmp(now + 1, want + 1, (size_t)(s->site.len - 1))))
-			rc = vp_err_set(err, -EAGAIN,
-					"site %zu at 0x%llx: the guest changed these bytes "
-					"while we did; the batch is rolled back, try again",
-					s->index, (unsigned long long)s->site.addr.v);
-		if (rc) {
-			s->lost = true;
-			res->bad_site = (ptrdiff_t)s->index;
-			return rc;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < b->n; i++)
+		if (!still_ours(e, &b->slots[i], !now_new, now_new))
+			rc = changed_meanwhile(&b->slots[i], res, err);
+	return rc;
 }
 
 static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any, struct vp_err *err)
@@ -119,11 +169,7 @@ static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any, struc
 	return 0;
 }
 
-/*
- * Put the final head on every site that we capped. A head that is not our int3 is the guest's; and
- * so is an int3 whose tail changed under us: the guest's own text_poke is at work there, and its
- * own handler knows what to do.
- */
+/* Put the final head on every site that is still ours. */
 static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
 		       struct vp_poke_result *res, struct vp_err *err)
 {
@@ -138,6 +184,7 @@ static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
 		s->capped = false;
 		if (!e->target->ops->swap_head(e->target, s->head, VP_INT3, head, NULL))
 			continue;
+		s->lost = true;
 		res->bad_site = (ptrdiff_t)s->index;
 		ret = vp_err_set(err, -EIO,
 				 "site %zu at 0x%llx: the guest overwrote it in the last step; the "
@@ -165,6 +212,14 @@ static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 
 /* --- undoing ----------------------------------------------------------------- */
 
+/* Look at every capped site just before it is written; @tails: ours may still stand there. */
+static void find_lost(struct vp_engine *e, struct vp_batch *b, bool tails)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->slots[i].capped && !b->slots[i].lost)
+			still_ours(e, &b->slots[i], true, tails && b->slots[i].tailed);
+}
+
 static void restore_tails(struct vp_engine *e, struct vp_batch *b, bool *any)
 {
 	*any = false;
@@ -191,12 +246,14 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 	/* Release: pairs with the acquire load in vp_trap_handle(). Nobody does the new code now.
 	 */
 	atomic_store_explicit(&b->undoing, true, memory_order_release);
+	find_lost(e, b, true);
 	restore_tails(e, b, &any);
 	if (any) {
 		rc = sync_all(e, timeout_ms, res, NULL);
 		if (rc)
 			return rc;
 	}
+	find_lost(e, b, false);
 	for (size_t i = 0; i < b->n; i++)
 		b->slots[i].tailed = false;
 	uncap_heads(e, b, false, res, NULL);
@@ -206,7 +263,7 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
 		    struct vp_err *err)
 {
-	struct vp_batch *b = e->unfinished;
+	struct vp_batch *b = atomic_load(&e->unfinished);
 	int rc;
 
 	if (!b)
@@ -218,7 +275,7 @@ int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke
 				  "an earlier batch still waits for a vCPU that does not answer; "
 				  "its sites are guarded; try again later");
 	table_retire(e, b);
-	e->unfinished = NULL;
+	atomic_store(&e->unfinished, NULL);
 	return 0;
 }
 
@@ -228,7 +285,7 @@ static int fail(struct vp_engine *e, struct vp_batch *b, int rc, const struct vp
 	atomic_fetch_add_explicit(&e->stats.rollbacks, 1, memory_order_relaxed);
 	b->recorded = false;
 	if (roll_back(e, b, opts->timeout_ms, res))
-		e->unfinished = b;
+		atomic_store(&e->unfinished, b);
 	else
 		table_retire(e, b);
 	phase(opts, VP_PHASE_ROLLED_BACK);
@@ -282,7 +339,7 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	b->reached_heads = true;
 	rc = uncap_heads(e, b, true, res, err);
 	if (finish(e, b, opts->timeout_ms, res, NULL))
-		e->unfinished = b;
+		atomic_store(&e->unfinished, b);
 	else
 		table_retire(e, b);
 	phase(opts, VP_PHASE_APPLIED);

@@ -32,19 +32,3 @@ bool vp_slot_has_tail(const struct vp_slot *s)
 {
 	return memcmp(s->site.old_bytes + 1, s->site.new_bytes + 1, (size_t)(s->site.len - 1)) != 0;
 }
-
-static bool ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return alen && blen && a < b + blen && b < a + alen;
-}
-
-bool vp_slots_overlap(const struct vp_slot *a, const struct vp_slot *b)
-{
-	uint64_t atail = (uint64_t)(a->site.len - a->split);
-	uint64_t btail = (uint64_t)(b->site.len - b->split);
-
-	return ranges_overlap(a->head.v, a->split, b->head.v, b->split) ||
-	       ranges_overlap(a->head.v, a->split, b->next.v, btail) ||
-	       ranges_overlap(a->next.v, atail, b->head.v, b->split) ||
-	       ranges_overlap(a->next.v, atail, b->next.v, btail);
-}

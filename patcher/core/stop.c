@@ -62,6 +62,7 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	int rc = ops->stop(e->target, opts->timeout_ms, err);
 
 	if (!rc) {
+		vp_retired_free(e); /* stopped is quiescent */
 		res->syncs++;
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
 		rc = check_all(e, b, res, err);

@@ -7,21 +7,22 @@
 #include "x86/emulate.h"
 #include "x86/trap.h"
 
-static const struct vp_slot *find_slot(const struct vp_batch *b, vp_gva addr)
+/* By address alone, for the rare trap whose page is not mapped any more. */
+static bool is_site_address(const struct vp_batch *b, vp_gva addr)
 {
-	size_t lo = 0, hi = b->n;
+	size_t lo = 0, hi = b ? b->n : 0;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
 		if (b->slots[mid].site.addr.v == addr.v)
-			return &b->slots[mid];
+			return true;
 		if (b->slots[mid].site.addr.v < addr.v)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return NULL;
+	return false;
 }
 
 /* --- the guest's stack, for an emulated call or ret -------------------------- */
@@ -117,30 +118,69 @@ static enum vp_verdict apply_rule(struct vp_engine *e, const struct vp_batch *b,
 	return park(e, b);
 }
 
+static enum vp_verdict foreign(struct vp_engine *e)
+{
+	atomic_fetch_add_explicit(&e->stats.foreign, 1, memory_order_relaxed);
+	return VP_VERDICT_FOREIGN;
+}
+
+/* The trap is on no site of ours: does an int3 stand there that has prefixes? */
+static bool prefixed_int3(struct vp_engine *e, vp_gpa gpa)
+{
+	size_t n = 0x1000 - (gpa.v & 0xfff);
+	uint8_t bytes[VP_INSN_MAX];
+
+	if (n > sizeof(bytes))
+		n = sizeof(bytes);
+	return !e->target->ops->read(e->target, gpa, bytes, n, NULL) && vp_int3_length(bytes, n);
+}
+
+/* What there is to know of a trap at @gpa, through the table @b (may be NULL). */
+static const struct vp_slot *look_up(struct vp_engine *e, const struct vp_batch *b, vp_gva rip,
+				     vp_gpa gpa, uint8_t byte, struct vp_trap_facts *f)
+{
+	const struct vp_slot *slot = b ? vp_runs_find_head(b, gpa) : NULL;
+
+	f->in_table = slot && slot->site.addr.v == rip.v;
+	f->alias = slot && !f->in_table;
+	f->int3 = byte == VP_INT3 || (!slot && prefixed_int3(e, gpa));
+	if (!slot)
+		return NULL;
+	/* Acquire: pairs with the release stores in roll_back() and finish() (poke.c). */
+	f->undoing = atomic_load_explicit(&b->undoing, memory_order_acquire);
+	f->open = atomic_load_explicit(&b->open, memory_order_acquire);
+	/* The final head may have been written since the byte was read; open says that it was. */
+	if (f->open && f->int3 && !e->target->ops->read(e->target, gpa, &byte, 1, NULL))
+		f->int3 = byte == VP_INT3;
+	return slot;
+}
+
 enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
 {
 	struct vp_engine *e = engine;
 	struct vp_phys_reader mem = vp_target_reader(e->target);
 	struct vp_trap_facts facts = { 0 };
-	const struct vp_slot *slot = NULL;
+	const struct vp_slot *slot;
 	const struct vp_batch *b;
 	struct vp_map map;
+	uint8_t byte;
 
-	/* Acquire: pairs with the release store in table_publish() (poke.c). */
+	if (!vp_paging_is_long(&trap->paging))
+		return foreign(e); /* sites are 64-bit code */
+	if (vp_walk(&trap->paging, &mem, trap->rip, &map, NULL) ||
+	    e->target->ops->read(e->target, map.gpa, &byte, 1, NULL)) {
+		/* Unmapped since it trapped. On a site of ours the guest takes its own page fault.
+		 */
+		b = atomic_load_explicit(&e->table, memory_order_acquire);
+		return is_site_address(b, trap->rip) ? VP_VERDICT_RESUME : foreign(e);
+	}
+	/*
+	 * The byte before the table: an int3 of a batch that was published meanwhile is then found
+	 * in it. That read() and this load are acquires; their partners are the swap of the head
+	 * and the release store in table_publish() (poke.c).
+	 */
 	b = atomic_load_explicit(&e->table, memory_order_acquire);
-
-	/* Unmapped since it trapped: run again, and the guest takes its own page fault. */
-	if (vp_walk(&trap->paging, &mem, trap->rip, &map, NULL))
-		return VP_VERDICT_RESUME;
-
-	if (b)
-		slot = find_slot(b, trap->rip);
-	/* The same address in another address space is not our site. */
-	facts.in_table = slot && slot->head.v == map.gpa.v;
-	/* Acquire: pairs with the release store in roll_back() (poke.c). */
-	facts.undoing = b && atomic_load_explicit(&b->undoing, memory_order_acquire);
-	if (e->target->ops->read(e->target, map.gpa, &facts.byte, 1, NULL))
-		return VP_VERDICT_RESUME;
+	slot = look_up(e, b, trap->rip, map.gpa, byte, &facts);
 
 	switch (vp_trap_decide(&facts)) {
 	case VP_TRAP_RULE:
@@ -153,6 +193,5 @@ enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
 	case VP_TRAP_FOREIGN:
 		break;
 	}
-	atomic_fetch_add_explicit(&e->stats.foreign, 1, memory_order_relaxed);
-	return VP_VERDICT_FOREIGN;
+	return foreign(e);
 }

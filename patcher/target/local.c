@@ -92,8 +92,8 @@ static int not_ram(vp_gpa gpa, size_t len, struct vp_err *err)
 }
 
 /*
- * Bytes are moved one by one with relaxed atomics: the guest and other threads use the same
- * memory, and no byte may ever be seen half.
+ * Bytes are moved one by one with atomics: the guest and other threads use the same memory, and no
+ * byte may ever be seen half. Acquire: pairs with op_swap_head(); who sees our int3 sees the table.
  */
 static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
@@ -103,7 +103,7 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 	if (!from)
 		return not_ram(gpa, len, err);
 	for (size_t i = 0; i < len; i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
 	return 0;
 }
 
@@ -200,6 +200,8 @@ int vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err 
 	sigaction(VP_KICK_SIGNAL, &kick, NULL);
 	l->target.ops = &local_ops;
 	l->route = route;
+	/* A KVM that emulates kernel mode in software runs user mode on the CPU, unwatched. */
+	l->target.kernel_traps_only = route == VP_ROUTE_INTERNAL_ERROR;
 	atomic_store(&l->epoch, 1);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->wait_lock, NULL);

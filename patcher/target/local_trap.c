@@ -6,17 +6,24 @@
 #include <sys/ioctl.h>
 
 #include "target/local_internal.h"
+#include "x86/trap.h"
 
 #define BP_VECTOR 3
 
-/* KVM reports the opcode bytes with an emulation failure (KVM api.rst, 5, KVM_EXIT_INTERNAL_ERROR).
+/*
+ * KVM reports the opcode bytes with an emulation failure (KVM api.rst, 5, KVM_EXIT_INTERNAL_ERROR).
+ * The length of the int3 that it failed on, or 0.
  */
-static bool failed_on_int3(const struct kvm_run *run)
+static size_t failed_int3_length(const struct kvm_run *run)
 {
-	return run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 1 &&
-	       run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES &&
-	       run->emulation_failure.insn_size >= 1 &&
-	       run->emulation_failure.insn_bytes[0] == VP_INT3;
+	size_t n = run->emulation_failure.insn_size;
+
+	if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || run->internal.ndata < 1 ||
+	    !(run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
+		return 0;
+	if (n > sizeof(run->emulation_failure.insn_bytes))
+		n = sizeof(run->emulation_failure.insn_bytes);
+	return vp_int3_length(run->emulation_failure.insn_bytes, n);
 }
 
 static bool is_bp(const struct vp_local_vcpu *v)
@@ -27,7 +34,7 @@ static bool is_bp(const struct vp_local_vcpu *v)
 	case KVM_EXIT_DEBUG:
 		return run->debug.arch.exception == BP_VECTOR;
 	case KVM_EXIT_INTERNAL_ERROR:
-		return v->l->route == VP_ROUTE_INTERNAL_ERROR && failed_on_int3(run);
+		return v->l->route == VP_ROUTE_INTERNAL_ERROR && failed_int3_length(run);
 	default:
 		return false;
 	}
@@ -105,7 +112,7 @@ static int reinject(struct vp_local_vcpu *v, struct vp_regs *regs)
 	int rc;
 
 	if (v->l->route == VP_ROUTE_INTERNAL_ERROR) {
-		regs->rip++;
+		regs->rip += failed_int3_length(v->run);
 		rc = resume_at(v, regs);
 		if (rc)
 			return rc;

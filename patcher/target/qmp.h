@@ -25,11 +25,12 @@ int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **ou
 void vp_qmp_close(struct vp_qmp *q);
 
 /*
- * Execute @command with @args (stolen; may be NULL). @ret gets the "return" value (owned by the
- * caller; may be NULL). @fd, if not NULL, gets a passed file descriptor or -1. Events that arrive
- * meanwhile are dropped. An error reply gives its errno and its text in @err. When the target
- * could not be asked or did not answer, vp_qmp_is_broken() is true afterwards:
- *  -ETIMEDOUT, -ECONNRESET, -EPROTO, -ENOTCONN (broken by an earlier call)
+ * Execute @command with @args (stolen; json_object() for none; NULL, which jansson returns for text
+ * that is not UTF-8: -EINVAL). @ret gets the "return" value (owned by the caller; may be NULL).
+ * @fd, if not NULL, gets a passed file descriptor or -1. Events that arrive meanwhile are dropped.
+ * An error reply gives its errno and its text in @err. When the target could not be asked or did
+ * not answer, vp_qmp_is_broken() is true afterwards: -ETIMEDOUT, -ECONNRESET, -EPROTO, -ENOTCONN
+ * (broken by an earlier call)
  */
 int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
 		struct vp_err *err);

@@ -130,13 +130,18 @@ static int call(struct vp_qmp *q, json_t *request, json_t **ret_value, int *fd, 
 int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
 		struct vp_err *err)
 {
-	json_t *request = json_pack("{s:s, s:o*}", "execute", command, "arguments", args);
+	json_t *request;
 	int code;
 
 	if (ret)
 		*ret = NULL;
 	if (fd)
 		*fd = -1;
+	/* Without its arguments a command would mean something else. */
+	request = args ? json_pack("{s:s, s:o}", "execute", command, "arguments", args) : NULL;
+	if (!request)
+		return vp_err_set(err, -EINVAL, "%s: the arguments are not valid text (UTF-8)",
+				  command);
 	if (q->broken) {
 		json_decref(request);
 		return vp_err_set(err, -ENOTCONN, "the connection broke off earlier");
@@ -199,7 +204,7 @@ static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 	else if (!json_object_get(hello, "QMP"))
 		ret = vp_err_set(err, -EPROTO, "this is not a vmpoke control socket: no greeting");
 	json_decref(hello);
-	return ret ? ret : vp_qmp_call(q, "qmp_capabilities", NULL, NULL, NULL, err);
+	return ret ? ret : vp_qmp_call(q, "qmp_capabilities", json_object(), NULL, NULL, err);
 }
 
 int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,

@@ -6,18 +6,24 @@
 #include <vmpoke/types.h>
 
 enum vp_trap_action {
-	VP_TRAP_RULE,  /* ours: apply the site's resume rule */
-	VP_TRAP_RERUN, /* run again at the same address: late (S5), or the batch is being undone */
-	VP_TRAP_WAIT,  /* park until the head is written, whatever the rule */
+	VP_TRAP_RULE,	 /* ours: apply the site's resume rule */
+	VP_TRAP_RERUN,	 /* run again at the same address: the final instruction stands there */
+	VP_TRAP_WAIT,	 /* park until the head is written, whatever the rule */
 	VP_TRAP_FOREIGN, /* the guest's own (S6) */
 };
 
 struct vp_trap_facts {
-	bool in_table; /* the address is a site of the batch in flight, and translates to its gpa */
+	bool in_table; /* a site of the batch in flight, at its address and physical address */
+	bool alias;    /* not that, but a site's physical address through another mapping */
 	bool undoing;  /* that batch is being rolled back: its new code must not be seen any more */
-	uint8_t byte;  /* what stands at the address now */
+	bool open;     /* that batch has written every final head */
+	bool int3;     /* an int3 stands at the address now, with prefixes or without */
 };
 
 enum vp_trap_action vp_trap_decide(const struct vp_trap_facts *f);
+
+/* The length of the int3 at the start of @bytes, legacy and REX prefixes included; 0: it is none.
+ */
+size_t vp_int3_length(const uint8_t *bytes, size_t n);
 
 #endif /* VP_X86_TRAP_H */

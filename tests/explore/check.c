@@ -118,6 +118,13 @@ static int effect(const struct vp_trap *trap)
 	return -1;
 }
 
+/* A batch that is taken back, but not to the end: a handler from before may still be at its rule.
+ */
+static bool may_finish(const struct vcpu *v, int ran)
+{
+	return w.engine->unfinished && ran == w.pending && !v->began_undone;
+}
+
 static void check_resume(unsigned int i, const struct vp_trap *trap)
 {
 	const struct vcpu *v = &w.vcpu[i];
@@ -128,7 +135,7 @@ static void check_resume(unsigned int i, const struct vp_trap *trap)
 	ran = effect(trap);
 	if (ran < 0)
 		violate("the trap of vCPU %u was resumed at a wrong place", i);
-	else if (!(w.legal[v->at] & 1u << ran))
+	else if (!(w.legal[v->at] & 1u << ran) && !may_finish(v, ran))
 		violate("stale: the handler of vCPU %u did code that must not be run any more", i);
 	else if (v->began_undone)
 		violate("the handler of vCPU %u did new code that is being taken back", i);
@@ -199,11 +206,14 @@ void check_return(int rc)
 {
 	if (!allowed(rc))
 		violate("the call returned %d", rc);
-	if (rc && rc != -EIO && w.ran_new)
+	if ((rc == -ETIMEDOUT || rc == -EAGAIN) && w.ran_new)
 		violate("the call failed, but somebody has run its new code");
 	for (unsigned int s = 0; s < sc->sites; s++)
 		settle_site(s, rc, sc->script[w.action].kind == ACT_SETTLE ? w.stands[s] : w.to);
-	w.given_up = w.undone = w.reached = w.ran_new = false;
+	if (w.engine->unfinished)
+		w.pending = w.to;
+	else
+		w.given_up = w.undone = w.reached = w.ran_new = false;
 }
 
 void check_done(void)
@@ -220,9 +230,11 @@ void check_done(void)
 
 void check_stuck(void)
 {
+	const char *engine = w.done ? "" : ", and the engine waits for it";
+
+	for (unsigned int i = 0; i < sc->vcpus; i++)
+		if (w.vcpu[i].mode == PARKED && (!w.done || !w.engine->unfinished))
+			violate("stuck: vCPU %u is parked for ever%s", i, engine);
 	if (!w.done)
 		violate("stuck: the engine waits for ever");
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		if (w.vcpu[i].mode == PARKED && !w.engine->unfinished)
-			violate("stuck: vCPU %u is parked for ever", i);
 }

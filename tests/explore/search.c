@@ -4,6 +4,8 @@
  * state is known by a 128-bit hash of its bytes (snapshot.c). Every step uses something up, so the
  * graph has no cycle and the schedules through it can be counted.
  */
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,11 +137,34 @@ static void note_engine(const struct vp_batch *was, bool undoing, bool open)
 		note("table marked open");
 }
 
+static sigjmp_buf crashed;
+
+static void on_crash(int sig)
+{
+	siglongjmp(crashed, sig);
+}
+
+/* The engine, or a handler, that uses what was freed is a finding like any other. */
+static void catch_crashes(void)
+{
+	static uint8_t stack[0x10000];
+	const stack_t own = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct sigaction sa = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER };
+
+	sigaltstack(&own, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+}
+
 static void step(struct choice c)
 {
 	const struct vp_batch *b = atomic_load(&w.engine->table);
 	bool undoing = b && atomic_load(&b->undoing), open = b && atomic_load(&b->open);
 
+	if (sigsetjmp(crashed, 0)) {
+		violate("crash: memory was used that was freed");
+		return;
+	}
 	if (c.who != ENGINE) {
 		vcpu_step(c.who - 1u, &c);
 	} else {
@@ -270,6 +295,7 @@ struct outcome search(const struct scenario *s, bool show)
 	uint32_t i = 0;
 	bool ok = true;
 
+	catch_crashes();
 	sc = s;
 	violation[0] = '\0';
 	nnodes = nedges = table_size = current.used = next.used = 0;

@@ -57,8 +57,10 @@ static void op_unlock(struct vp_target *t)
 /* --- memory ------------------------------------------------------------------ */
 
 /*
- * In a handler: the loads before the page walk, the walk with the loads after it, the byte at the
- * trap's address, the loads after that are four steps. Page tables never change here.
+ * In a handler, these are steps: what comes before the page walk, the walk (page tables never
+ * change here), the byte at the trap's address, what comes after it. That last one is not split:
+ * the table, once loaded, is kept in memory (snapshot.c checks that), and its marks only go one
+ * way.
  */
 static bool handler_read(vp_gpa gpa, void *buf, size_t len)
 {
@@ -70,8 +72,10 @@ static bool handler_read(vp_gpa gpa, void *buf, size_t len)
 		coro_yield();
 	ok = text_read(gpa, buf, len);
 	if (is_byte) {
-		note("handler reads byte %02x", *(uint8_t *)buf);
+		note("reads byte %02x", *(uint8_t *)buf);
 		coro_yield();
+	} else if (v->stage == 1) {
+		note("walks the page tables");
 	}
 	return ok;
 }

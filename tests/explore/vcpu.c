@@ -48,20 +48,13 @@ static void handler_main(void)
 	enum vp_verdict verdict = w.target.sink.handle(w.target.sink.arg, &trap);
 
 	check_verdict(i, &trap, verdict);
-	if (broken & BREAK_SAMPLE)
+	if (broken & BREAK_SAMPLE) {
+		coro_yield();
 		v->woken = false;
+	}
 	v->mode = verdict == VP_VERDICT_PARK ? PARKED : VERDICT;
 	for (;;)
 		coro_yield();
-}
-
-/* A handler that still looks at a table must find it in memory. */
-static void check_table_alive(const struct vcpu *v)
-{
-	bool looks = v->stage == 1 || v->at != AT_FOREIGN;
-
-	if (v->table && looks && heap_is_freed(v->table))
-		violate("a handler looks into a trap table that was freed");
 }
 
 static void handler_step(unsigned int i)
@@ -70,22 +63,15 @@ static void handler_step(unsigned int i)
 	unsigned int who = 1 + i;
 
 	if (!w.sp[who]) {
-		v->table = atomic_load(&w.engine->table);
 		v->began_undone = w.undone;
 		coro_start(who, handler_main);
-		note("handler loads the table%s", v->table ? "" : ": none");
-	} else {
-		check_table_alive(v);
 	}
-	if (violation[0])
-		return;
 	coro_run(who);
 	if (v->mode == HANDLER)
 		return;
 	w.sp[who] = NULL;
-	v->table = NULL;
 	v->stage = 0;
-	v->began_undone = false;
+	v->table = atomic_load(&w.engine->table);
 }
 
 /* --- steps ------------------------------------------------------------------- */
@@ -172,7 +158,8 @@ static void enter(struct vcpu *v)
 {
 	v->mode = GUEST;
 	v->at = 0;
-	v->woken = v->must_leave = false;
+	v->table = NULL;
+	v->woken = v->must_leave = v->began_undone = false;
 	if (broken & BREAK_ENTRY)
 		v->behind = false;
 	vcpu_serve(v);

@@ -82,7 +82,7 @@ struct vcpu {
 	uint8_t stage;	   /* of the handler: steps made so far */
 	/* Every value that each byte had since it last serialized: bits of value_id(). */
 	uint8_t may[MAX_SITES][MAX_LEN];
-	const struct vp_batch *table; /* that its handler has loaded */
+	const struct vp_batch *table; /* that its handler decided by */
 };
 
 enum wait { WAIT_NONE, WAIT_SYNC, WAIT_QUIESCE };
@@ -108,6 +108,7 @@ struct world {
 	bool ran_new;  /* somebody has run the new code of the batch in flight */
 	uint8_t action;		   /* index into the script */
 	uint8_t to;		   /* the variant that the call is to bring */
+	uint8_t pending;	   /* the variant that an unfinished batch was to bring */
 	uint8_t stands[MAX_SITES]; /* the variant that stood there before the call */
 	uint8_t legal[MAX_SITES];  /* bits of variants that may be run */
 };
@@ -143,7 +144,6 @@ size_t coro_live(unsigned int who); /* bytes of its stack in use, from w.sp[who]
 
 /* --- snapshot.c -------------------------------------------------------------- */
 
-bool heap_is_freed(const void *p);
 size_t snapshot_save(uint8_t *to); /* at most SNAPSHOT_MAX bytes */
 size_t snapshot_load(const uint8_t *from);
 #define SNAPSHOT_MAX 0x10000u

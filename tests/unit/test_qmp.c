@@ -223,17 +223,17 @@ static void test_dialogue(void **state)
 	assert_int_equal(stat(f->path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
-	assert_int_equal(vp_qmp_call(q, "echo", NULL, &ret, NULL, &err), 0);
+	assert_int_equal(vp_qmp_call(q, "echo", json_object(), &ret, NULL, &err), 0);
 	assert_int_equal(json_object_size(ret), 0);
 	json_decref(ret);
-	assert_int_equal(vp_qmp_call(q, "query-commands", NULL, &ret, NULL, &err), 0);
+	assert_int_equal(vp_qmp_call(q, "query-commands", json_object(), &ret, NULL, &err), 0);
 	assert_int_equal(json_array_size(ret), 2 + 4);
 	json_decref(ret);
 
-	assert_int_equal(vp_qmp_call(q, "fail", NULL, &ret, NULL, &err), -ESTALE);
+	assert_int_equal(vp_qmp_call(q, "fail", json_object(), &ret, NULL, &err), -ESTALE);
 	assert_string_equal(err.text, "site 3: other bytes?stand ? there");
 	assert_null(ret);
-	assert_int_equal(vp_qmp_call(q, "no-such", NULL, NULL, NULL, &err), -ENOSYS);
+	assert_int_equal(vp_qmp_call(q, "no-such", json_object(), NULL, NULL, &err), -ENOSYS);
 	assert_false(vp_qmp_is_broken(q));
 	vp_qmp_close(q);
 }
@@ -401,7 +401,7 @@ static void test_slow_reader(void **state)
 
 	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
 	for (i = 0; i < 10; i++) /* 8 MB of events; the caller reads them, the other does not */
-		assert_int_equal(vp_qmp_call(q, "burst", NULL, NULL, NULL, &err), 0);
+		assert_int_equal(vp_qmp_call(q, "burst", json_object(), NULL, NULL, &err), 0);
 	while ((n = read(deaf, buf, sizeof(buf))) > 0)
 		got += (size_t)n;
 	assert_true(got < 3u << 20);
@@ -450,14 +450,14 @@ static void test_fd(void **state)
 
 	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
 	for (i = 0; i < 50; i++) {
-		assert_int_equal(vp_qmp_call(q, "give", NULL, NULL, &fd, &err), 0);
+		assert_int_equal(vp_qmp_call(q, "give", json_object(), NULL, &fd, &err), 0);
 		assert_true(fd >= 0);
 		assert_int_equal(pread(fd, buf, 9, 0), 9);
 		assert_string_equal(buf, "guest RAM");
 		close(fd);
 		/* A descriptor that nobody asks for is not left behind. */
-		assert_int_equal(vp_qmp_call(q, "give", NULL, NULL, NULL, &err), 0);
-		assert_int_equal(vp_qmp_call(q, "echo", NULL, NULL, &fd, &err), 0);
+		assert_int_equal(vp_qmp_call(q, "give", json_object(), NULL, NULL, &err), 0);
+		assert_int_equal(vp_qmp_call(q, "echo", json_object(), NULL, &fd, &err), 0);
 		assert_int_equal(fd, -1);
 	}
 	fd = dup(0);

@@ -64,7 +64,7 @@ static int ask(const char *path, struct vp_err *err)
 
 	if (ret)
 		return ret;
-	ret = vp_qmp_call(q, "query-commands", NULL, NULL, NULL, err);
+	ret = vp_qmp_call(q, "query-commands", json_object(), NULL, NULL, err);
 	vp_qmp_close(q);
 	return ret;
 }

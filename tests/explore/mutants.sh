@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Seeded faults of the protocol: each must be found by the explorer. See docs/exploration.md.
+#
+# A mutant is a sed script in mutants/ with a head of comments: `file:` is what it changes, in a copy;
+# or `break:` names an obligation of the explorer's own target. `what:` says it in words.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+: "${CC:=gcc}" "${OUT:=build}"
+export CC OUT
+seeds=tests/explore/mutants
+dir=$OUT/explore/mutants
+
+head_of() { # SEED KEY
+	sed -n "s/^# $2: //p" "$1"
+}
+
+build_mutant() { # SEED FILE FOLDER
+	local seed=$1 file=$2 to=$3
+	local obj=$OUT/obj/${file%.c}.o o others=()
+	for o in "$OUT"/obj/patcher/{core,x86}/*.o "$OUT"/obj/tests/explore/*.o; do
+		[ "$o" = "$obj" ] || others+=("$o")
+	done
+	sed -f "$seed" "$file" >"$to/mutant.c" || return 1
+	if cmp -s "$file" "$to/mutant.c"; then
+		echo "the seed no longer applies to $file"
+		return 1
+	fi
+	"$CC" -std=gnu11 -O1 -w -D_GNU_SOURCE -Iinclude -Ipatcher -c -o "$to/mutant.o" "$to/mutant.c" &&
+		"$CC" -Wl,--wrap=calloc,--wrap=reallocarray,--wrap=free -o "$to/explore" "$to/mutant.o" \
+			"${others[@]}" -lZydis
+}
+
+# One line, and in $dir/NAME/log the schedule.
+run_mutant() { # SEED
+	local seed=$1 name file broken to bin=$OUT/tests/explore args=() killed
+	name=$(basename "$seed" .sed)
+	to=$dir/$name
+	file=$(head_of "$seed" file)
+	broken=$(head_of "$seed" break)
+	rm -rf "$to"
+	mkdir -p "$to"
+	if [ -n "$file" ]; then
+		bin=$to/explore
+		if ! build_mutant "$seed" "$file" "$to" >"$to/log" 2>&1; then
+			echo "not ok - $name: does not build: $(tail -n 1 "$to/log")"
+			return
+		fi
+	else
+		args=(--break "$broken")
+	fi
+	timeout 300 "$bin" --first "${args[@]}" >"$to/log" 2>&1
+	killed=$(sed -nE 's/^not ok - ([^ ]+) .*\): (.*); after ([0-9]+) steps.*/\1, step \3: \2/p' "$to/log" | head -n 1)
+	if [ -n "$killed" ]; then
+		echo "ok - $name ($(head_of "$seed" what)): killed by $killed"
+	else
+		echo "not ok - $name ($(head_of "$seed" what)): survives, see $to/log"
+	fi
+}
+export -f head_of build_mutant run_mutant
+export seeds dir
+
+mkdir -p "$dir"
+# What is found in the engine as it is would be found in every mutant.
+if ! "$OUT/tests/explore" --quick >"$dir/unchanged" 2>&1; then
+	echo "not ok - the engine itself fails: $(grep -m 1 '^not ok' "$dir/unchanged")"
+	exit 1
+fi
+printf '%s\n' "$seeds"/*.sed | xargs -P "$(nproc)" -I{} bash -c 'run_mutant {}' | tee "$dir/summary"
+n=$(find "$seeds" -name '*.sed' | wc -l)
+k=$(grep -c '^ok' "$dir/summary")
+echo "mutants: $k of $n killed"
+[ "$k" -eq "$n" ]
