@@ -91,6 +91,15 @@ integration_tier() {
 	finish integration
 }
 
+explore_tier() { # every interleaving within bounds, and the seeded faults it must find
+	begin
+	if build explore explore-bin; then
+		run_test explore engine 900 build/tests/explore
+		run_test explore mutants 900 make --no-print-directory -s mutants
+	fi
+	finish explore
+}
+
 build_tier() { # the whole tree with the other compiler
 	begin
 	if build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all; then
@@ -106,6 +115,7 @@ unit)
 all)
 	unit_tier unit build
 	unit_tier unit-asan build/san-address-undefined SAN=address,undefined
+	explore_tier
 	build_tier
 	style_tier
 	integration_tier

@@ -61,15 +61,15 @@ int vp_cmd_vcpu(int argc, char **argv)
 {
 	struct vcpu_args a = { 0 };
 	struct vp_client c;
-	json_t *args = NULL, *ret = NULL;
+	json_t *args, *ret = NULL;
 	int code = parse(argc, argv, &a);
 
 	if (code >= 0)
 		return code;
 	if (!a.timeout_ms)
 		a.timeout_ms = 5000;
-	if (!a.add)
-		args = json_pack("{s:I, s:I, s:b}", "id", (json_int_t)a.id, "timeout",
+	args = a.add ? json_object()
+		     : json_pack("{s:I, s:I, s:b}", "id", (json_int_t)a.id, "timeout",
 				 (json_int_t)a.timeout_ms, "force", (int)a.force);
 	code = vp_client_open(&c, "vcpu", a.target,
 			      (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS);

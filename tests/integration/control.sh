@@ -159,6 +159,9 @@ refused "old and new of different length" 3 "length" poke t site_3 --old $nop --
 refused "reading what is not mapped" 3 "0x10" read t 0x10
 refused "no such target" 4 "nothere" info nothere
 refused "bad options" 2 "--frob" poke t --frob
+refused "an address that is not text" 3 "UTF-8" read t $'\xff'
+refused "a line end in an argument" 2 "a?b" poke t site_0 --old 90 --new 90 --resume $'a\nb'
+refused "a strategy that is not text" 2 "int3 or stop" revert t --dry-run --strategy $'\xff'
 refused "a bad number" 2 "--len" read t site_0 --len 0x
 refused "a bad strategy" 2 "swap" poke t site_3 --old $nop --new $mov --strategy swap
 
