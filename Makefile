@@ -5,6 +5,9 @@
 #   make demo        boot the test guest and rewrite its hot code while it runs
 #   make test        unit tests only (no KVM)
 #   make check       everything: unit, sanitizers, integration, style, layers
+#   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
+#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke, without end
+#   make lint        clang-tidy and cppcheck
 #   make bench       ratios measured side by side
 #   make install     DESTDIR=, PREFIX=/usr/local
 #   V=1              show the commands
@@ -61,7 +64,7 @@ GUEST := $(GUEST_OUT)/testguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
-.PHONY: all demo test check bench install clean deps test-bins tests-all format format-check \
+.PHONY: all demo test check soak bench install clean deps test-bins tests-all format format-check \
 	lint layers
 all: $(BIN) $(LIB) $(GUEST)
 
@@ -79,6 +82,12 @@ test: deps
 check:
 	@.ci/deps.sh --tests
 	@tests/run.sh all
+
+TIME ?= 600
+soak:
+	@.ci/deps.sh --tests
+	@$(MAKE) --no-print-directory all
+	@tests/soak.sh $(TIME) $(SEED)
 
 bench: deps
 	@$(MAKE) --no-print-directory all
@@ -138,6 +147,8 @@ format-check:
 	clang-format --dry-run --Werror $(all_c)
 layers:
 	.ci/layers.sh
+lint:
+	.ci/lint.sh
 
 clean:
 	rm -rf build

@@ -9,7 +9,7 @@ packages=(
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
 )
 # Only the tests need these.
-test_packages=(clang clang-format jq util-linux)
+test_packages=(clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev)
 
 [ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
 

@@ -79,6 +79,18 @@ style_tier() {
 	finish style
 }
 
+lint_tier() {
+	begin
+	run_test lint lint 1200 .ci/lint.sh
+	finish lint
+}
+
+fuzz_tier() { # a fixed number of inputs; `make fuzz` goes on
+	begin
+	run_test fuzz fuzz 1200 make --no-print-directory -j"$(nproc)" fuzz-check
+	finish fuzz
+}
+
 integration_tier() {
 	local t name
 	begin
@@ -118,6 +130,8 @@ all)
 	explore_tier
 	build_tier
 	style_tier
+	lint_tier
+	fuzz_tier
 	integration_tier
 	;;
 *)

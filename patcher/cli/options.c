@@ -66,7 +66,7 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 	struct option longs[OPTIONS_MAX + 2] = { 0 };
 	int n = 0, at, c, code;
 
-	for (; options[n].name && n < OPTIONS_MAX; n++)
+	for (; n < OPTIONS_MAX && options[n].name; n++)
 		longs[n] = (struct option){
 			.name = options[n].name,
 			.has_arg =

@@ -227,6 +227,7 @@ static json_t *execute(struct vp_qmp_server *s, struct client *c, const struct r
 	const struct vp_qmp_command *cmd;
 	json_t *none, *ret;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): request_check() saw it */
 	if (!strcmp(r->command, "qmp_capabilities") && !c->ready)
 		return negotiate(c, r, code, err);
 	if (!c->ready || !strcmp(r->command, "qmp_capabilities")) {

@@ -87,12 +87,35 @@ static json_t *call(vp_qmp_handler fn, const json_t *args)
 	return ret;
 }
 
+static size_t digits(const json_t *site, const char *key)
+{
+	const char *text = json_string_value(json_object_get(site, key));
+	size_t n = 0;
+
+	FUZZ_CHECK(text);
+	for (; *text; text++)
+		n += *text != ' ';
+	return n;
+}
+
+/* What was accepted says the same number of bytes twice. */
+static void check_lengths(const json_t *args)
+{
+	const json_t *site;
+	size_t i;
+
+	json_array_foreach(json_object_get(args, "sites"), i, site)
+		FUZZ_CHECK(digits(site, "old") == digits(site, "new"));
+}
+
 static void poke(const json_t *args)
 {
 	json_t *ret, *list;
 
 	fuzz_world()->trace[0] = '\0';
 	ret = call(vp_control_poke, args);
+	if (ret)
+		check_lengths(args);
 	list = call(vp_control_query_pokes, args);
 	json_decref(list);
 	check_ram(ret && json_integer_value(json_object_get(ret, "id")) != 0);

@@ -23,6 +23,29 @@ static void check_shorter(const uint8_t *bytes, const struct vp_insn *insn, vp_g
 		   other.target.v == insn->target.v && other.imm == insn->imm);
 }
 
+/* The immediate of a mov, read once more by hand: 8 bytes, or 4 that REX.W extends by their sign.
+ */
+static void check_mov(const uint8_t *bytes, const struct vp_insn *insn)
+{
+	const uint8_t *end = bytes + insn->len;
+	bool b8 = (end[-5] & 0xf8) == 0xb8;
+	size_t opcode = insn->len - (b8 ? 5u : 6u);
+	uint64_t imm64;
+	int32_t imm;
+
+	if (insn->len >= 10 && (end[-9] & 0xf8) == 0xb8 && (end[-10] & 0xf8) == 0x48) {
+		memcpy(&imm64, end - 8, sizeof(imm64));
+		FUZZ_CHECK(insn->imm == imm64);
+		return;
+	}
+	FUZZ_CHECK(b8 || (end[-6] == 0xc7 && (end[-5] & 0xf8) == 0xc0));
+	memcpy(&imm, end - 4, sizeof(imm));
+	if (opcode && (bytes[opcode - 1] & 0xf8) == 0x48)
+		FUZZ_CHECK(insn->imm == (uint64_t)(int64_t)imm);
+	else
+		FUZZ_CHECK(insn->imm == (uint32_t)imm);
+}
+
 /* What it is does not depend on where it stands, but for the target of a branch. */
 static void check_elsewhere(const uint8_t *bytes, const struct vp_insn *insn, vp_gva at)
 {
@@ -94,6 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(insn.len >= 1 && insn.len <= VP_INSN_MAX && insn.len <= in.left);
 		check_shorter(in.at, &insn, at);
 		check_elsewhere(in.at, &insn, at);
+		if (insn.kind == VP_INSN_MOV_IMM)
+			check_mov(in.at, &insn);
 	}
 	check_text(in.at, in.left, at, rc ? NULL : &insn);
 	check_encode(at, to);

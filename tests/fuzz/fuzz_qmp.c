@@ -230,7 +230,7 @@ static void check_server(const uint8_t *data, size_t size)
 	bool ready = false;
 
 	/* The greeting and one reply each. */
-	FUZZ_CHECK(replies.n == asked.n + 1);
+	FUZZ_CHECK(replies.items && replies.n == asked.n + 1);
 	FUZZ_CHECK(json_object_get(replies.items[0].message, "QMP"));
 	for (size_t i = 0; i < asked.n; i++) {
 		FUZZ_CHECK(replies.items[i + 1].code == 1);
