@@ -260,12 +260,22 @@ struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_by
 	return s;
 }
 
+struct vp_site fake_jmp_at(uint64_t gva, enum vp_resume resume)
+{
+	struct vp_site s = fake_site(gva, NOP5, JMP5, 5, resume);
+
+	s.fixup = VP_GVA(gva + 5);
+	return s;
+}
+
 int fake_world_setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert(w);
 	w->fake = fake_new();
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	memcpy(fake_at(w->fake, B), NOP5, 5);
 	*state = w;
 	return vp_engine_new(&w->fake->target, &w->engine, NULL);
 }

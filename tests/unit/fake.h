@@ -43,6 +43,16 @@ enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs);
 struct vp_site fake_site(uint64_t gva, const char *old_bytes, const char *new_bytes, size_t len,
 			 enum vp_resume resume);
 
+#define NOP5 "\x0f\x1f\x44\x00\x00"
+#define JMP5 "\xe9\x10\x00\x00\x00"
+
+/* Two places where a new world has a 5-byte nop. */
+#define A (FAKE_TEXT + 0x100)
+#define B (FAKE_TEXT + 0x200)
+
+/* The site that makes a JMP5 of a NOP5; its fixup is what comes behind. */
+struct vp_site fake_jmp_at(uint64_t gva, enum vp_resume resume);
+
 /* A fake with an engine on it: what most tests of the core start from. */
 struct world {
 	struct fake *fake;

@@ -3,21 +3,8 @@
 #include "fake.h"
 #include "unit.h"
 
-#define NOP5  "\x0f\x1f\x44\x00\x00"
 #define MOV5A "\xb8\x11\x11\x11\x11"
 #define MOV5B "\xb8\x22\x22\x22\x22"
-#define A     (FAKE_TEXT + 0x100)
-#define B     (FAKE_TEXT + 0x200)
-
-static int setup(void **state)
-{
-	int rc = fake_world_setup(state);
-	struct world *w = *state;
-
-	memcpy(fake_at(w->fake, A), NOP5, 5);
-	memcpy(fake_at(w->fake, B), NOP5, 5);
-	return rc;
-}
 
 static void poke(struct world *w, uint64_t at, const char *from, const char *to, uint64_t id)
 {
@@ -172,7 +159,7 @@ static void test_one_engine(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fake_world_teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_newest_first), T(test_changed_by_somebody_else),
 		T(test_remapped),     T(test_stop),

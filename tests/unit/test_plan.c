@@ -3,9 +3,7 @@
 #include "fake.h"
 #include "unit.h"
 
-#define NOP5  "\x0f\x1f\x44\x00\x00"
 #define NOP2  "\x66\x90"
-#define JMP5  "\xe9\x10\x00\x00\x00"
 #define MOV5A "\xb8\x11\x11\x11\x11"
 #define MOV5B "\xb8\x22\x22\x22\x22"
 

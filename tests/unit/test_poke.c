@@ -3,29 +3,6 @@
 #include "fake.h"
 #include "unit.h"
 
-#define NOP5 "\x0f\x1f\x44\x00\x00"
-#define JMP5 "\xe9\x10\x00\x00\x00"
-#define A    (FAKE_TEXT + 0x100)
-#define B    (FAKE_TEXT + 0x200)
-
-static int setup(void **state)
-{
-	int rc = fake_world_setup(state);
-	struct world *w = *state;
-
-	memcpy(fake_at(w->fake, A), NOP5, 5);
-	memcpy(fake_at(w->fake, B), NOP5, 5);
-	return rc;
-}
-
-static struct vp_site jmp_at(uint64_t at, enum vp_resume resume)
-{
-	struct vp_site s = fake_site(at, NOP5, JMP5, 5, resume);
-
-	s.fixup = VP_GVA(at + 5);
-	return s;
-}
-
 static void expect_bytes(struct world *w, uint64_t at, const char *bytes, size_t n)
 {
 	assert_memory_equal(fake_at(w->fake, at), bytes, n);
@@ -58,7 +35,7 @@ static void watch_order(struct fake *f, const char *op)
 static void test_order(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
 	struct vp_poke_result res;
 	unsigned int seen = 0;
 
@@ -86,7 +63,7 @@ static void test_no_tail(void **state)
 static void test_split_pages(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(FAKE_SPLIT + 0xffe, VP_RESUME_PARK);
+	struct vp_site s = fake_jmp_at(FAKE_SPLIT + 0xffe, VP_RESUME_PARK);
 
 	memcpy(fake_at(w->fake, FAKE_SPLIT + 0xffe), "\x0f\x1f", 2);
 	memcpy(fake_at(w->fake, FAKE_SPLIT + 0x1000), "\x44\x00\x00", 3);
@@ -109,7 +86,7 @@ static void test_thousand_sites_three_syncs(void **state)
 		uint64_t at = FAKE_TEXT + 0x400 + 16ull * (999 - i); /* not in address order */
 
 		memcpy(fake_at(w->fake, at), NOP5, 5);
-		s[i] = jmp_at(at, VP_RESUME_PARK);
+		s[i] = fake_jmp_at(at, VP_RESUME_PARK);
 	}
 	assert_int_equal(vp_poke(w->engine, s, 1000, NULL, &res, NULL), 0);
 	assert_int_equal(res.syncs, 3);
@@ -140,7 +117,7 @@ static void trap_always(struct fake *f, const char *op)
 static void run_with_traps(struct world *w, enum vp_resume resume, struct vp_poke_stats *st)
 {
 	enum vp_verdict verdicts[5] = { 9, 9, 9, 9, 9 };
-	struct vp_site s = jmp_at(A, resume);
+	struct vp_site s = fake_jmp_at(A, resume);
 
 	w->fake->hook = trap_always;
 	w->fake->hook_arg = verdicts;
@@ -198,7 +175,7 @@ static void trap_at_first_cap(struct fake *f, const char *op)
 static void test_published_before_cap(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 
 	w->fake->hook = trap_at_first_cap;
 	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
@@ -220,7 +197,7 @@ static void trap_at_quiesce(struct fake *f, const char *op)
 static void test_retired_after_quiescence(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 	struct vp_poke_stats st;
 	struct vp_regs regs = { 0 };
 
@@ -256,7 +233,7 @@ static void trap_in_other_space(struct fake *f, const char *op)
 static void test_other_address_space(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 
 	w->fake->hook = trap_in_other_space;
 	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
@@ -306,7 +283,7 @@ static void trap_through_alias(struct fake *f, const char *op)
 static void test_alias(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 
 	w->fake->hook = trap_through_alias;
 	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
@@ -330,7 +307,7 @@ static void test_foreign_forms(void **state)
 static void test_user_page(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
 	struct vp_poke_opts stop = VP_POKE_OPTS_INIT;
 	static const unsigned int entries[] = { 0x1ff8, 0x2ff0, 0x3000, 0x4000 };
 
@@ -354,7 +331,7 @@ static void test_phases(void **state)
 {
 	struct world *w = *state;
 	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
-	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
 	char text[100] = "";
 
 	o.phase = count_phase;
@@ -370,7 +347,7 @@ static void test_phases(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fake_world_teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_order),
 		T(test_no_tail),

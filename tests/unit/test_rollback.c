@@ -3,29 +3,6 @@
 #include "fake.h"
 #include "unit.h"
 
-#define NOP5 "\x0f\x1f\x44\x00\x00"
-#define JMP5 "\xe9\x10\x00\x00\x00"
-#define A    (FAKE_TEXT + 0x100)
-#define B    (FAKE_TEXT + 0x200)
-
-static int setup(void **state)
-{
-	int rc = fake_world_setup(state);
-	struct world *w = *state;
-
-	memcpy(fake_at(w->fake, A), NOP5, 5);
-	memcpy(fake_at(w->fake, B), NOP5, 5);
-	return rc;
-}
-
-static struct vp_site jmp_at(uint64_t at, enum vp_resume resume)
-{
-	struct vp_site s = fake_site(at, NOP5, JMP5, 5, resume);
-
-	s.fixup = VP_GVA(at + 5);
-	return s;
-}
-
 static void expect_bytes(struct world *w, uint64_t at, const char *bytes, size_t n)
 {
 	assert_memory_equal(fake_at(w->fake, at), bytes, n);
@@ -35,7 +12,7 @@ static void expect_bytes(struct world *w, uint64_t at, const char *bytes, size_t
 
 static void poke_fails(struct world *w, int rc, const char *trace)
 {
-	struct vp_site s[2] = { jmp_at(A, VP_RESUME_PARK), jmp_at(B, VP_RESUME_EMULATE) };
+	struct vp_site s[2] = { fake_jmp_at(A, VP_RESUME_PARK), fake_jmp_at(B, VP_RESUME_EMULATE) };
 	struct vp_poke_stats st;
 	struct vp_err err = { "" };
 
@@ -83,7 +60,7 @@ static void test_sync2_fails(void **state)
 static void test_sync3_fails(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 	struct vp_regs regs = { 0 };
 
 	w->fake->fail_sync = 3;
@@ -105,7 +82,7 @@ static void test_sync3_fails(void **state)
 static void test_never_answers(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 	struct vp_err err = { "" };
 
 	w->fake->fail_sync = 2;
@@ -186,7 +163,7 @@ static void test_tail_changed_after_tail(void **state)
 static void test_head_changed_at_the_end(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s[2] = { jmp_at(A, VP_RESUME_PARK), jmp_at(B, VP_RESUME_PARK) };
+	struct vp_site s[2] = { fake_jmp_at(A, VP_RESUME_PARK), fake_jmp_at(B, VP_RESUME_PARK) };
 	struct meddle m = { "head", 2, B, 0x55 };
 	struct vp_poke_result res;
 
@@ -239,7 +216,7 @@ static void test_all_tails_changed(void **state)
 static void test_tail_changed_while_unfinished(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_PARK);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
 
 	w->fake->fail_sync = 2;
 	w->fake->never_answers = true;
@@ -271,7 +248,7 @@ static void test_same_head_before_cap(void **state)
 static void test_own_int3_while_unfinished(void **state)
 {
 	struct world *w = *state;
-	struct vp_site s = jmp_at(A, VP_RESUME_FIXUP);
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_FIXUP);
 
 	w->fake->fail_sync = 3;
 	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
@@ -281,7 +258,7 @@ static void test_own_int3_while_unfinished(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fake_world_teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_cannot_arm),
 		T(test_sync1_fails),
