@@ -122,6 +122,7 @@ $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 # --- the test guest ----------------------------------------------------------
 
 include guest/guest.mk
+include tests/cores/cores.mk
 include tests/explore/explore.mk
 include tests/fuzz/fuzz.mk
 

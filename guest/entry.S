@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The test guest's exception entries. The guest's entry itself is C: tg_main(). */
 
+#include "guest/user.h"
+
 	.text
 
 /* The CPU pushes an error code for vectors 8, 10-14, 17 and 21 (SDM vol. 3, section 6.13). */
@@ -27,6 +29,13 @@ tg_trap_entries:
 #define F_RSP    0xa0
 
 trap_common:
+#if TG_USER
+	/* The trap route of tests/cores. Going on here, the int3 is the guest's own. */
+	cmpq	$3, (%rsp)
+	jne	1f
+	out	%al, $TG_PORT_BP
+1:
+#endif
 	push	%rax
 	push	%rcx
 	push	%rdx
@@ -46,6 +55,25 @@ trap_common:
 	mov	%rsp, %rdi
 	call	tg_trap
 
+#if TG_USER
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%r11
+	pop	%r10
+	pop	%r9
+	pop	%r8
+	pop	%rdi
+	pop	%rsi
+	pop	%rbp
+	pop	%rbx
+	pop	%rdx
+	pop	%rcx
+	pop	%rax
+	add	$16, %rsp /* vector, error code */
+	out	%al, $TG_PORT_IRET
+#else
 	/*
 	 * Return without iretq, which a KVM that emulates kernel mode in software
 	 * may lack. RIP, RFLAGS and RAX go below the stack pointer to return to; at
@@ -76,5 +104,6 @@ trap_common:
 	pop	%rax
 	popfq
 	ret
+#endif
 
 	.section .note.GNU-stack, "", @progbits

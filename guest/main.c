@@ -10,6 +10,7 @@
 #include <vmpoke/guest.h>
 
 #include "guest/testguest.h"
+#include "guest/user.h"
 
 #define IDT_VECTORS 32
 #define VECTOR_BP   3
@@ -59,6 +60,14 @@ static void print_hex(uint64_t value)
 	print("0x");
 	for (int shift = 60; shift >= 0; shift -= 4)
 		out8(VP_PORT_CONSOLE, (uint8_t) "0123456789abcdef"[(value >> shift) & 15]);
+}
+
+/* Where the stack of worker @id is empty. */
+static uint64_t worker_stack(uint64_t id)
+{
+	if (TG_USER)
+		return tg_user_stack(id);
+	return VP_GUEST_DIRECT_MAP + VP_GUEST_STACKS + (id + 1) * VP_GUEST_STACK_SIZE - 8;
 }
 
 /* An exception outside any site: the guest itself is broken, or badly damaged. */
@@ -118,7 +127,7 @@ void tg_trap(struct trap_frame *f)
 	v->calls++;
 	f->rip = (uint64_t)tg_worker;
 	f->rdi = (uint64_t)v;
-	f->rsp = stacks + (id + 1) * VP_GUEST_STACK_SIZE - 8;
+	f->rsp = worker_stack(id);
 }
 
 static void run_own_int3(volatile struct tg_vcpu *v)
@@ -190,9 +199,15 @@ static void load_idt(void)
 		idt[i].offset_mid = (uint16_t)(entry >> 16);
 		idt[i].offset_high = (uint32_t)(entry >> 32);
 		idt[i].selector = VP_GUEST_CS;
-		idt[i].type = 0x8e00; /* present, DPL 0, 64-bit interrupt gate, no IST */
+		/* Present, 64-bit interrupt gate, no IST; DPL 0, or 3 for an int3 at CPL 3. */
+		idt[i].type = TG_USER && i == VECTOR_BP ? 0xee00 : 0x8e00;
 	}
-	asm volatile("lidt %0" ::"m"(idtr));
+	/*
+	 * Interrupts on, although none can arrive: there is no interrupt controller. A host that
+	 * is itself emulated may leave the guest for its own interrupts, and so for our kicks,
+	 * only while the guest has them on (Bochs 2.7's VMX; tests/rigs).
+	 */
+	asm volatile("lidt %0\n\tsti" ::"m"(idtr));
 }
 
 void tg_main(uint64_t id, volatile const struct vp_boot_info *info)
@@ -207,5 +222,7 @@ void tg_main(uint64_t id, volatile const struct vp_boot_info *info)
 	v->quiet = 0;
 	if (id == 0 && v->calls == 0)
 		print("testguest: up\n");
+	if (TG_USER)
+		tg_user_enter(id, info, tg_worker, v);
 	tg_worker(v);
 }

@@ -9,7 +9,9 @@
 
 #define TG_VERSIONS_MAX 3
 #define TG_WRONGS_MAX	16
-#define TG_INT3_EVERY	64 /* calls between two int3s of a worker's own */
+#ifndef TG_INT3_EVERY
+#define TG_INT3_EVERY 64 /* calls between two int3s of a worker's own */
+#endif
 /* Written to the exit port, plus the vector: an unexpected exception. */
 #define TG_EXIT_FATAL 0x60
 
