@@ -11,7 +11,13 @@ packages=(
 # Only the tests need these.
 test_packages=(clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev)
 
-[ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
+# Only tests/rigs needs these.
+rig_packages=(bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio jq)
+
+case ${1-} in
+--tests) packages+=("${test_packages[@]}") ;;
+--rigs) packages+=("${rig_packages[@]}") ;;
+esac
 
 installed() {
 	dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
