@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.." || exit 1
 cache=build/rigs
 vmpoke=${VMPOKE:-build/vmpoke}
 limit=${VMX_LIMIT:-780} # seconds until a host counts as hung
-read -ra tests <<<"${VMX_TESTS:-tests/rigs/inside.sh tests/integration/vmm.sh}"
+tests=(tests/rigs/inside.sh tests/integration/vmm.sh)
 tmp=$(mktemp -d)
 children=()
 trap 'kill "${children[@]}" 2>/dev/null; rm -rf "$tmp"' EXIT
@@ -75,7 +75,7 @@ build_root() {
 	install -m 755 tests/rigs/init "$root/init"
 	install -m 755 tests/rigs/cc "$root/rig/cc"
 	install -m 755 /bin/busybox "$root/bin/busybox"
-	for program in bash jq setpriv; do
+	for program in bash setpriv; do
 		copy_program "$(command -v $program)" || return
 	done
 	copy_program "$vmpoke" /vmpoke/build/vmpoke && strip "$root/vmpoke/build/vmpoke"
@@ -118,8 +118,10 @@ start_host() { # CPUS
 report() { # CPUS
 	local console=build/log/rig-vmx-$1.console text="$tmp/text"
 	tr -d '\r' <"$console" >"$text"
-	grep -E '^(ok|not ok|SKIP|#)' "$text" |
-		sed -E "s/^(ok - |not ok - |SKIP: |# )/\1CPUs $1: /"
+	{
+		tests/rigs/judge.sh "$1" "$text" 2>&1
+		grep -E '^(ok|not ok|SKIP|#)' "$text"
+	} | sed -E "s/^(ok - |not ok - |SKIP: |# )/\1CPUs $1: /"
 	if grep -q '^RIG DONE' "$text"; then
 		echo "ok - CPUs $1: the host came to its end"
 	else
