@@ -3,10 +3,12 @@
  * A guest whose vCPU 0 sets and removes an int3 of the guest's own, as kprobes do, while all others run
  * through it. Of their #BP exits some come late: by the time the host looks, the int3 is gone.
  *
- * Asked to give up vCPU 0, it exits with 33; with 1 if no #BP reached the guest's handler; with
- * 2 as soon as one comes with another RIP than the one after the int3.
+ * At times they also run an int3 with a prefix, which stays.
+ *
+ * Asked to give up vCPU 0, it exits with 33; with 1 if no #BP of either kind reached the guest's
+ * handler; with 2 as soon as one comes with another RIP than the one after the int3.
  */
-#include "../guests/guest.inc"
+#include "../../guests/guest.inc"
 
 #define BP_VECTOR  3
 #define DIRECT_MAP 24 /* offsets in struct vp_boot_info */
@@ -42,6 +44,8 @@ writer:
 	je	writer
 	cmpl	$0, seen(%rip)
 	je	1f
+	cmpl	$0, seen_prefixed(%rip)
+	je	1f
 	exit	33
 1:	exit	1
 
@@ -52,6 +56,11 @@ rest:
 	ret
 
 runner:
+	inc	%r14b
+	jnz	site
+	.byte	0xf3, 0xcc
+after_prefixed:
+	nop
 site:
 	nop
 after:
@@ -61,14 +70,21 @@ patched:
 	jmp	runner
 
 on_bp:
-	lea	after(%rip), %rax
+	lea	after_prefixed(%rip), %rax
 	cmp	%rax, (%rsp)
 	jne	1f
+	lock incl seen_prefixed(%rip)
+	mov	%r15, %rsp
+	sti
+	jmp	after_prefixed
+1:	lea	after(%rip), %rax
+	cmp	%rax, (%rsp)
+	jne	2f
 	lock incl seen(%rip)
 	mov	%r15, %rsp
 	sti
 	jmp	after
-1:	exit	2
+2:	exit	2
 
 	.section .data
 	.balign	16
@@ -76,3 +92,4 @@ idt:	.fill	32 * 16, 1, 0
 idtr:	.word	32 * 16 - 1
 	.quad	idt
 seen:	.long	0
+seen_prefixed: .long 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What vmx.sh runs on the emulated host: everything that depends on how int3s come out of KVM. It only
+# What ../vmx.sh runs on the emulated host: everything that depends on how int3s come out of KVM. It only
 # shows what came of it; judge.sh looks at that outside, where a jq does not take two seconds.
 set -u
 vmpoke=/vmpoke/build/vmpoke
@@ -24,6 +24,7 @@ for vcpus in 2 4; do
 	show stop-$vcpus "$vmpoke" demo --json --vcpus $vcpus --pokes 100 --strategy stop
 done
 show hotplug "$vmpoke" demo --json --vcpus 3 --pokes 100 --hotplug
+show naive "$vmpoke" demo --json --vcpus 4 --pokes 100 --naive
 
 # Late traps (S5): late.S removes its own int3 while others trap on it.
 "$vmpoke" run --kernel /rig/guests/late.elf --vcpus 4 --socket "$sock" >"$dir/console" 2>&1 &
