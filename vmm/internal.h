@@ -114,7 +114,7 @@ int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on, const 
 
 /* --- the VM --- */
 
-enum vp_vcpu_state {
+enum vp_vcpu_life {
 	VP_VCPU_FREE,
 	VP_VCPU_STARTING, /* its thread waits to be let into the target */
 	VP_VCPU_RUNNING,
@@ -130,7 +130,7 @@ struct vp_vcpu {
 	atomic_bool stop; /* the thread must end; set with vm->lock held */
 
 	/* Under vm->lock. */
-	enum vp_vcpu_state state;
+	enum vp_vcpu_life state;
 	unsigned int generation; /* counts the starts, so that a waiter sees its vCPU gone */
 	bool halted, removing, joinable;
 	pthread_t thread;

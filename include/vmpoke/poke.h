@@ -36,6 +36,15 @@ struct vp_site {
 	vp_gva fixup; /* for VP_RESUME_FIXUP: executable guest text, outside every site */
 };
 
+/*
+ * One naturally aligned 32-bit integer of the guest's data that changes with a batch: the count of
+ * a static key (S7). Stored atomically, when every head is capped (int3) or every vCPU held (stop).
+ */
+struct vp_word {
+	vp_gva addr; /* 0: none */
+	uint32_t old_value, new_value;
+};
+
 enum vp_strategy {
 	VP_STRATEGY_INT3, /* int3 / tail / head; the guest keeps running */
 	VP_STRATEGY_STOP, /* stop every vCPU, write, resume (S9) */
@@ -52,11 +61,13 @@ enum vp_phase {
 
 struct vp_poke_opts {
 	enum vp_strategy strategy;
-	bool dry_run;		 /* make every check, write nothing */
-	int vcpu;		 /* whose page tables translate; < 0: any in 64-bit mode */
-	unsigned int timeout_ms; /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
-	int64_t when;		 /* kept in the record: seconds since 1970 */
-	const char *note;	 /* kept in the record, at most 63 bytes; may be NULL */
+	bool dry_run;		       /* make every check, write nothing */
+	int vcpu;		       /* whose page tables translate; < 0: any in 64-bit mode */
+	const struct vp_paging *space; /* translate by these instead of a vCPU's; may be NULL */
+	struct vp_word word;	       /* changes with the sites; taken back with them */
+	unsigned int timeout_ms;       /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
+	int64_t when;		       /* kept in the record: seconds since 1970 */
+	const char *note;	       /* kept in the record, at most 63 bytes; may be NULL */
 	void (*phase)(void *arg, enum vp_phase phase); /* on the calling thread; may be NULL */
 	void *phase_arg;
 };
@@ -93,6 +104,7 @@ struct vp_record {
 	const char *note;
 	const struct vp_site *sites; /* as applied, sorted by address */
 	size_t nsites;
+	struct vp_word word;
 };
 
 /*

@@ -72,6 +72,17 @@ struct vp_target_ops {
 	int (*swap_head)(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
 			 struct vp_err *err);
 
+	/* Locked. The same for the four bytes at @gpa, a multiple of 4, as one guest integer. */
+	int (*swap_word)(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			 struct vp_err *err);
+
+	/*
+	 * Call @fn for each range of guest RAM, ascending, until it returns non-zero; return that.
+	 * Any time, any thread.
+	 */
+	int (*ram)(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64_t len), void *arg,
+		   struct vp_err *err);
+
 	/*
 	 * Locked. May guest text be written from outside now? -EBUSY while a memslot
 	 * logs dirty pages (a migration runs) that our writes would not show up in.
@@ -79,11 +90,11 @@ struct vp_target_ops {
 	int (*writable)(struct vp_target *t, struct vp_err *err);
 
 	/*
-	 * Locked. Hold one vCPU out of the guest and tell its paging registers, so that
-	 * the page tables it uses stay in use while they are walked; release() lets it
-	 * go on. @vcpu < 0: any vCPU that runs in 64-bit mode with paging. -ENOENT: no such vCPU.
+	 * Locked. Hold one vCPU out of the guest and tell its registers, so that the page tables
+	 * it uses stay in use while they are walked; release() lets it go on. @vcpu < 0: any vCPU
+	 * that runs in 64-bit mode with paging (-EOPNOTSUPP: none). -ENOENT: no such vCPU.
 	 */
-	int (*hold)(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err);
+	int (*hold)(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err);
 	void (*release)(struct vp_target *t);
 
 	/*

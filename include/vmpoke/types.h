@@ -92,6 +92,16 @@ struct vp_regs {
 	uint64_t rflags;
 };
 
+/* What is known of one vCPU at one moment. */
+struct vp_vcpu_state {
+	struct vp_regs regs;
+	struct vp_paging paging;
+	uint16_t cs, ss;
+	uint64_t fs_base, gs_base;
+	uint64_t kernel_gs_base; /* 0: the target cannot tell */
+	uint64_t idt_base;	 /* 0: the target cannot tell */
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -284,13 +284,16 @@ static int plan_revert(struct vp_engine *e, const struct vp_batch *was,
 		       const struct vp_poke_opts *opts, struct vp_poke_result *res,
 		       struct vp_batch **out, struct vp_err *err)
 {
+	const struct vp_word *w = &was->rec.word;
+	struct vp_poke_opts o = *opts;
 	size_t n;
 	struct vp_site *sites = inverse(was, &n);
 	int rc;
 
+	o.word = (struct vp_word){ w->addr, w->new_value, w->old_value };
 	if (!sites)
 		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
-	rc = n ? vp_plan_make(e, sites, n, opts, res, out, err) : 1;
+	rc = n ? vp_plan_make(e, sites, n, &o, res, out, err) : 1;
 	free(sites);
 	if (rc)
 		return rc;
@@ -413,14 +416,14 @@ static int read_pages(struct vp_engine *e, const struct vp_paging *paging, vp_gv
 int vp_engine_read(struct vp_engine *e, int vcpu, vp_gva addr, void *buf, size_t len,
 		   struct vp_err *err)
 {
-	struct vp_paging paging;
+	struct vp_vcpu_state state;
 	int rc = e->target->ops->lock(e->target, err);
 
 	if (rc)
 		return rc;
-	rc = e->target->ops->hold(e->target, vcpu, &paging, err);
+	rc = e->target->ops->hold(e->target, vcpu, &state, err);
 	if (!rc) {
-		rc = read_pages(e, &paging, addr, buf, len, err);
+		rc = read_pages(e, &state.paging, addr, buf, len, err);
 		e->target->ops->release(e->target);
 	}
 	e->target->ops->unlock(e->target);

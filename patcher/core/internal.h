@@ -42,6 +42,7 @@ struct vp_batch {
 	_Atomic bool undoing; /* being rolled back: the new code must not be seen any more */
 	_Atomic bool open;    /* every head is final: nobody needs to park any more */
 	struct vp_record rec; /* rec.sites and rec.note are owned by the batch */
+	vp_gpa word;	      /* where rec.word is */
 	char note[64];
 	bool recorded;	    /* e->applied owns it (or will), not the table */
 	bool reached_heads; /* new heads were written: the way is forward only */
@@ -83,6 +84,9 @@ int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8
 		       struct vp_err *err);
 bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
 
+/* The slot that @addr is a byte of, or NULL. By address alone. */
+const struct vp_slot *vp_batch_find(const struct vp_batch *b, vp_gva addr);
+
 /* runs.c: where the bytes of a batch are. -ENOMEM. Sort the runs; the first pair that overlaps, or
  * NULL. */
 int vp_runs_make(struct vp_batch *b, struct vp_err *err);
@@ -103,6 +107,9 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
+
+/* Store the word of a batch, if it has one. -EAGAIN: another value stands there. */
+int vp_batch_swap_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err);
 
 /* Free a batch that was a trap table once: after the next quiescence. */
 void vp_batch_retire(struct vp_engine *e, struct vp_batch *b);

@@ -217,7 +217,7 @@ static int check_fixup(const struct space *sp, const struct vp_batch *b, const s
 		       struct vp_err *err)
 {
 	unsigned long long at = (unsigned long long)s->site.fixup.v;
-	size_t lo = 0, hi = b->n;
+	const struct vp_slot *inside;
 	uint8_t byte;
 	vp_gpa gpa;
 	int rc;
@@ -227,24 +227,50 @@ static int check_fixup(const struct space *sp, const struct vp_batch *b, const s
 	rc = text_at(sp, s, "fixup of site", s->site.fixup, &gpa, err);
 	if (rc)
 		return rc;
-	/* The last site at or below the fixup: only that one can hold it. */
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (b->slots[mid].site.addr.v <= s->site.fixup.v)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo && s->site.fixup.v - b->slots[lo - 1].site.addr.v < b->slots[lo - 1].site.len)
+	inside = vp_batch_find(b, s->site.fixup);
+	if (inside)
 		return vp_err_set(err, -EINVAL,
 				  "fixup of site %zu at 0x%llx: lies inside site %zu of the batch",
-				  s->index, at, b->slots[lo - 1].index);
+				  s->index, at, inside->index);
 	rc = sp->target->ops->read(sp->target, gpa, &byte, 1, err);
 	if (!rc && byte == VP_INT3)
 		rc = vp_err_set(err, -EINVAL, "fixup of site %zu at 0x%llx: an int3 stands there",
 				s->index, at);
 	return rc;
+}
+
+/* --- the word ---------------------------------------------------------------- */
+
+/* Data, so it need not be executable; but nobody may run what it is part of. */
+static int check_word(const struct space *sp, struct vp_batch *b, struct vp_err *err)
+{
+	struct vp_phys_reader mem = vp_target_reader(sp->target);
+	const struct vp_word *w = &b->rec.word;
+	unsigned long long at = (unsigned long long)w->addr.v;
+	struct vp_err why = { .text = "" };
+	struct vp_map map;
+	uint32_t now;
+	int rc;
+
+	if (!w->addr.v)
+		return 0;
+	if (w->addr.v % sizeof(now))
+		return vp_err_set(err, -EINVAL, "word at 0x%llx: is not 4-byte aligned", at);
+	rc = vp_walk(&sp->paging, &mem, w->addr, &map, &why);
+	if (!rc)
+		rc = sp->target->ops->read(sp->target, map.gpa, &now, sizeof(now), &why);
+	if (rc)
+		return vp_err_set(err, rc, "word at 0x%llx: %s", at, why.text);
+	b->word = map.gpa;
+	for (size_t i = 0; i < b->nruns; i++)
+		if (b->runs[i].start < map.gpa.v + sizeof(now) &&
+		    map.gpa.v < b->runs[i].start + b->runs[i].len)
+			return vp_err_set(err, -EINVAL, "word at 0x%llx: lies inside site %zu", at,
+					  b->runs[i].slot->index);
+	if (now != w->old_value)
+		return vp_err_set(err, -ESTALE, "word at 0x%llx: holds %d, not %d", at,
+				  (int32_t)now, (int32_t)w->old_value);
+	return 0;
 }
 
 /* --- all of it --------------------------------------------------------------- */
@@ -267,6 +293,7 @@ static struct vp_batch *copy_batch(const struct vp_site *sites, size_t n,
 	qsort(b->slots, n, sizeof(b->slots[0]), by_address);
 	b->rec.strategy = opts->strategy;
 	b->rec.when = opts->when;
+	b->rec.word = opts->word;
 	b->rec.note = b->note;
 	if (opts->note)
 		strncpy(b->note, opts->note, sizeof(b->note) - 1);
@@ -287,25 +314,42 @@ static int copy_record(struct vp_batch *b, struct vp_err *err)
 	return 0;
 }
 
-static int check_in_space(struct vp_engine *e, struct vp_batch *b, int vcpu,
-			  struct vp_poke_result *res, struct vp_err *err)
+static int check_in_space(const struct space *sp, struct vp_batch *b, struct vp_poke_result *res,
+			  struct vp_err *err)
 {
-	struct space sp = { .target = e->target, .strategy = b->rec.strategy };
 	size_t i;
-	int rc = e->target->ops->hold(e->target, vcpu, &sp.paging, err);
+	int rc = 0;
 
-	if (rc)
-		return rc;
 	for (i = 0; i < b->n && !rc; i++)
-		rc = check_address(&sp, &b->slots[i], err);
+		rc = check_address(sp, &b->slots[i], err);
 	for (size_t j = 0; j < b->n && !rc; j++) {
 		i = j + 1;
-		rc = check_fixup(&sp, b, &b->slots[j], err);
+		rc = check_fixup(sp, b, &b->slots[j], err);
 	}
 	if (rc)
 		res->bad_site = (ptrdiff_t)b->slots[i - 1].index;
 	else
 		rc = check_overlap(b, res, err);
+	return rc ? rc : check_word(sp, b, err);
+}
+
+/* The page tables that the caller gave are the kernel's own; a vCPU's are held while in use. */
+static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+			  struct vp_poke_result *res, struct vp_err *err)
+{
+	struct space sp = { .target = e->target, .strategy = b->rec.strategy };
+	struct vp_vcpu_state state;
+	int rc;
+
+	if (opts->space) {
+		sp.paging = *opts->space;
+		return check_in_space(&sp, b, res, err);
+	}
+	rc = e->target->ops->hold(e->target, opts->vcpu, &state, err);
+	if (rc)
+		return rc;
+	sp.paging = state.paging;
+	rc = check_in_space(&sp, b, res, err);
 	e->target->ops->release(e->target);
 	return rc;
 }
@@ -328,7 +372,7 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 			res->bad_site = (ptrdiff_t)b->slots[i].index;
 	}
 	if (!rc)
-		rc = check_in_space(e, b, opts->vcpu, res, err);
+		rc = check_in_guest(e, b, opts, res, err);
 	if (!rc)
 		rc = copy_record(b, err);
 	if (rc) {

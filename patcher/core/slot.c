@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The bytes of one slot in guest-physical memory. */
+/* The bytes of one slot in guest-physical memory, and the slot of an address. */
 #include <string.h>
 
 #include "core/internal.h"
@@ -31,4 +31,22 @@ int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8
 bool vp_slot_has_tail(const struct vp_slot *s)
 {
 	return memcmp(s->site.old_bytes + 1, s->site.new_bytes + 1, (size_t)(s->site.len - 1)) != 0;
+}
+
+const struct vp_slot *vp_batch_find(const struct vp_batch *b, vp_gva addr)
+{
+	const struct vp_slot *s;
+	size_t lo = 0, hi = b->n;
+
+	/* The last slot at or below the address: only that one can hold it. */
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (b->slots[mid].site.addr.v <= addr.v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	s = lo ? &b->slots[lo - 1] : NULL;
+	return s && addr.v - s->site.addr.v < s->site.len ? s : NULL;
 }

@@ -26,6 +26,37 @@ static int check_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	return 0;
 }
 
+/*
+ * A whole instruction replaces a whole instruction, so nobody stands between the two but who jumped
+ * into the middle of it, or found other code in these bytes.
+ */
+static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+		       struct vp_err *err)
+{
+	for (int vcpu = 0; vcpu < VP_VCPU_MAX; vcpu++) {
+		struct vp_vcpu_state state;
+		const struct vp_slot *s;
+		int rc = e->target->ops->hold(e->target, vcpu, &state, err);
+
+		if (rc == -ENOENT)
+			continue;
+		if (rc)
+			return rc;
+		e->target->ops->release(e->target);
+		s = vp_batch_find(b, VP_GVA(state.regs.rip));
+		if (!s || s->site.addr.v == state.regs.rip)
+			continue;
+		res->bad_site = (ptrdiff_t)s->index;
+		return vp_err_set(
+			err, -EAGAIN,
+			"site %zu at 0x%llx: vCPU %d stands inside it, at 0x%llx; nothing "
+			"written, try again",
+			s->index, (unsigned long long)s->site.addr.v, vcpu,
+			(unsigned long long)state.regs.rip);
+	}
+	return 0;
+}
+
 static int write_whole(struct vp_engine *e, struct vp_slot *s, const uint8_t *from,
 		       const uint8_t *to, struct vp_err *err)
 {
@@ -34,41 +65,73 @@ static int write_whole(struct vp_engine *e, struct vp_slot *s, const uint8_t *fr
 	return rc ? rc : e->target->ops->swap_head(e->target, s->head, from[0], to[0], err);
 }
 
+/* Nobody runs: whatever stands at the first @n sites can be put back as it was. */
+static void put_back(struct vp_engine *e, struct vp_batch *b, size_t n)
+{
+	while (n--) {
+		struct vp_slot *s = &b->slots[n];
+
+		write_whole(e, s, s->site.new_bytes, s->site.old_bytes, NULL);
+	}
+}
+
 static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
 {
+	int rc;
+
 	for (size_t i = 0; i < b->n; i++) {
 		struct vp_slot *s = &b->slots[i];
-		int rc = write_whole(e, s, s->site.old_bytes, s->site.new_bytes, err);
 
+		rc = write_whole(e, s, s->site.old_bytes, s->site.new_bytes, err);
 		if (!rc)
 			continue;
-		/* Nobody runs: whatever stands there can be put back as it was. */
 		res->bad_site = (ptrdiff_t)s->index;
 		vp_slot_write_tail(e->target, s, s->site.old_bytes, NULL);
-		while (i--) {
-			s = &b->slots[i];
-			write_whole(e, s, s->site.new_bytes, s->site.old_bytes, NULL);
-		}
+		put_back(e, b, i);
 		return rc;
 	}
-	return 0;
+	rc = vp_batch_swap_word(e, b, err);
+	if (rc)
+		put_back(e, b, b->n);
+	return rc;
+}
+
+/* A vCPU that stands inside a site is let go on: how often. */
+#define STOPS_MAX 16
+
+/* Stop where everything may be written. On success the target is stopped. */
+static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
+		     struct vp_poke_result *res, struct vp_err *err)
+{
+	int rc, standing;
+
+	for (int i = 0; i < STOPS_MAX; i++) {
+		rc = e->target->ops->stop(e->target, opts->timeout_ms, err);
+		if (rc)
+			return rc;
+		vp_retired_free(e); /* stopped is quiescent */
+		res->syncs++;
+		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
+		rc = check_all(e, b, res, err);
+		standing = rc ? 0 : check_vcpus(e, b, res, err);
+		if (!rc && !standing)
+			return 0;
+		e->target->ops->resume(e->target);
+		if (rc || standing != -EAGAIN)
+			return rc ? rc : standing;
+	}
+	return standing;
 }
 
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
-	const struct vp_target_ops *ops = e->target->ops;
-	int rc = ops->stop(e->target, opts->timeout_ms, err);
+	int rc = stop_well(e, b, opts, res, err);
 
 	if (!rc) {
-		vp_retired_free(e); /* stopped is quiescent */
-		res->syncs++;
-		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
-		rc = check_all(e, b, res, err);
-		if (!rc)
-			rc = write_all(e, b, res, err);
-		ops->resume(e->target);
+		rc = write_all(e, b, res, err);
+		e->target->ops->resume(e->target);
 	}
 	*applied = !rc;
 	if (!rc && opts->phase)

@@ -7,24 +7,6 @@
 #include "x86/emulate.h"
 #include "x86/trap.h"
 
-/* By address alone, for the rare trap whose page is not mapped any more. */
-static bool is_site_address(const struct vp_batch *b, vp_gva addr)
-{
-	size_t lo = 0, hi = b ? b->n : 0;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (b->slots[mid].site.addr.v == addr.v)
-			return true;
-		if (b->slots[mid].site.addr.v < addr.v)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
 /* --- the guest's stack, for an emulated call or ret -------------------------- */
 
 struct stack {
@@ -172,7 +154,8 @@ enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
 		/* Unmapped since it trapped. On a site of ours the guest takes its own page fault.
 		 */
 		b = atomic_load_explicit(&e->table, memory_order_acquire);
-		return is_site_address(b, trap->rip) ? VP_VERDICT_RESUME : foreign(e);
+		slot = b ? vp_batch_find(b, trap->rip) : NULL;
+		return slot && slot->site.addr.v == trap->rip.v ? VP_VERDICT_RESUME : foreign(e);
 	}
 	/*
 	 * The byte before the table: an int3 of a batch that was published meanwhile is then found

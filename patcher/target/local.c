@@ -136,6 +136,49 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 			  (unsigned long long)gpa.v, expect);
 }
 
+static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			struct vp_err *err)
+{
+	uint32_t *to = gpa.v % sizeof(*to) ? NULL : vp_local_hva(vp_local_of(t), gpa, sizeof(*to));
+
+	if (!to)
+		return not_ram(gpa, sizeof(*to), err);
+	if (__atomic_compare_exchange_n(to, &expect, value, false, __ATOMIC_SEQ_CST,
+					__ATOMIC_SEQ_CST))
+		return 0;
+	return vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds %u now",
+			  (unsigned long long)gpa.v, expect);
+}
+
+static int by_gpa(const void *a, const void *b)
+{
+	vp_gpa x = *(const vp_gpa *)a, y = *(const vp_gpa *)b;
+
+	return (x.v > y.v) - (x.v < y.v);
+}
+
+static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64_t len), void *arg,
+		  struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	struct {
+		vp_gpa start;
+		uint64_t len;
+	} sorted[VP_LOCAL_SLOTS];
+	unsigned int n = atomic_load_explicit(&l->nram, memory_order_acquire);
+	int rc = 0;
+
+	(void)err;
+	for (unsigned int i = 0; i < n; i++) {
+		sorted[i].start = VP_GPA(l->ram[i].gpa);
+		sorted[i].len = l->ram[i].len;
+	}
+	qsort(sorted, n, sizeof(sorted[0]), by_gpa);
+	for (unsigned int i = 0; i < n && !rc; i++)
+		rc = fn(arg, sorted[i].start, sorted[i].len);
+	return rc;
+}
+
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
@@ -172,6 +215,8 @@ static const struct vp_target_ops local_ops = {
 	.read = op_read,
 	.write = op_write,
 	.swap_head = op_swap_head,
+	.swap_word = op_swap_word,
+	.ram = op_ram,
 	.writable = op_writable,
 	.hold = vp_local_op_hold,
 	.release = vp_local_op_release,

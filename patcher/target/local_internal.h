@@ -83,7 +83,8 @@ static inline struct vp_local *vp_local_of(struct vp_target *t)
 }
 
 /* local_sync.c: the requests. All locked. */
-int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err);
+int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state,
+		     struct vp_err *err);
 void vp_local_op_release(struct vp_target *t);
 int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_disarm(struct vp_target *t);
@@ -99,5 +100,6 @@ void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for 
 
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);
+void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
 
 #endif /* VP_TARGET_LOCAL_INTERNAL_H */

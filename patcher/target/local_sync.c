@@ -173,10 +173,37 @@ static bool is_outside(struct vp_local_vcpu *v, uint64_t arg)
 	return !atomic_load(&v->hold) || atomic_load(&v->mode) != VP_MODE_GUEST;
 }
 
-static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_paging *paging,
+#define MSR_KERNEL_GS_BASE 0xc0000102u
+
+/* The vCPU is out of the guest and stays there, so its fd may be used from any thread. */
+static int read_state(struct vp_local_vcpu *v, struct vp_vcpu_state *out, struct vp_err *err)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry.index = MSR_KERNEL_GS_BASE };
+	struct kvm_sregs s;
+	struct kvm_regs r;
+
+	if (ioctl(v->fd, KVM_GET_SREGS, &s) < 0 || ioctl(v->fd, KVM_GET_REGS, &r) < 0)
+		return vp_err_set(err, -errno, "vCPU %u: its registers cannot be read", v->id);
+	ioctl(v->fd, KVM_GET_MSRS, &msr); /* stays 0 where KVM does not know it */
+	*out = (struct vp_vcpu_state){
+		.paging = { s.cr0, s.cr3, s.cr4, s.efer },
+		.cs = s.cs.selector,
+		.ss = s.ss.selector,
+		.fs_base = s.fs.base,
+		.gs_base = s.gs.base,
+		.kernel_gs_base = msr.entry.data,
+		.idt_base = s.idt.base,
+	};
+	vp_regs_from_kvm(&out->regs, &r);
+	return 0;
+}
+
+static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_vcpu_state *state,
 		    struct vp_err *err)
 {
-	struct kvm_sregs sregs;
 	int rc;
 
 	l->held = v;
@@ -184,32 +211,29 @@ static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_pagin
 	if (atomic_load(&v->mode) == VP_MODE_GUEST)
 		kick(v);
 	rc = wait_all(l, is_outside, 0, HOLD_TIMEOUT_MS, err);
-	if (!rc && ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0)
-		rc = vp_err_set(err, -errno, "vCPU %u: KVM_GET_SREGS failed", v->id);
-	if (rc) {
+	if (!rc)
+		rc = read_state(v, state, err);
+	if (rc)
 		vp_local_op_release(&l->target);
-		return rc;
-	}
-	*paging = (struct vp_paging){ sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer };
-	return 0;
+	return rc;
 }
 
-int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err)
+int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
 
 	if (vcpu >= 0) {
 		if (vcpu >= VP_VCPU_MAX || !l->vcpus[vcpu])
 			return vp_err_set(err, -ENOENT, "there is no vCPU %d", vcpu);
-		return hold_one(l, l->vcpus[vcpu], paging, err);
+		return hold_one(l, l->vcpus[vcpu], state, err);
 	}
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
 		int rc;
 
 		if (!l->vcpus[i])
 			continue;
-		rc = hold_one(l, l->vcpus[i], paging, err);
-		if (rc || vp_paging_is_long(paging))
+		rc = hold_one(l, l->vcpus[i], state, err);
+		if (rc || vp_paging_is_long(&state->paging))
 			return rc;
 		vp_local_op_release(t);
 	}

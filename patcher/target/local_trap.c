@@ -40,7 +40,7 @@ static bool is_bp(const struct vp_local_vcpu *v)
 	}
 }
 
-static void regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from)
+void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from)
 {
 	*to = (struct vp_regs){
 		.gpr = { from->rax, from->rcx, from->rdx, from->rbx, from->rsp, from->rbp,
@@ -88,7 +88,7 @@ static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 		.rip = VP_GVA(regs.rip),
 		.paging = { sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer },
 	};
-	regs_from_kvm(&trap->regs, &regs);
+	vp_regs_from_kvm(&trap->regs, &regs);
 	return 0;
 }
 

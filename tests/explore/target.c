@@ -171,12 +171,12 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 }
 
 /* Page tables stay as they are, so nobody needs to be held. */
-static int op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err)
+static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	(void)t;
 	(void)vcpu;
 	(void)err;
-	*paging = guest_paging;
+	*state = (struct vp_vcpu_state){ .paging = guest_paging };
 	return 0;
 }
 

@@ -69,6 +69,27 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 	return 0;
 }
 
+static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	assert(f->locked && gpa.v < FAKE_RAM && gpa.v % 4 == 0);
+	trace(f, "word");
+	if (memcmp(f->ram + gpa.v, &expect, 4))
+		return vp_err_set(err, -EAGAIN, "changed");
+	memcpy(f->ram + gpa.v, &value, 4);
+	return 0;
+}
+
+static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64_t len), void *arg,
+		  struct vp_err *err)
+{
+	(void)t;
+	(void)err;
+	return fn(arg, VP_GPA(0), FAKE_RAM);
+}
+
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	int rc = fake_of(t)->writable_rc;
@@ -76,13 +97,13 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 	return rc ? vp_err_set(err, rc, "not writable now") : 0;
 }
 
-static int op_hold(struct vp_target *t, int vcpu, struct vp_paging *paging, struct vp_err *err)
+static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
-	(void)err;
 	if (vcpu > 0)
 		return vp_err_set(err, -ENOENT, "no such vCPU");
 	fake_of(t)->held = true;
-	*paging = fake_of(t)->paging;
+	*state = (struct vp_vcpu_state){ .paging = fake_of(t)->paging };
+	state->regs.rip = fake_of(t)->rip;
 	return 0;
 }
 
@@ -163,6 +184,8 @@ static const struct vp_target_ops fake_ops = {
 	.read = op_read,
 	.write = op_write,
 	.swap_head = op_swap_head,
+	.swap_word = op_swap_word,
+	.ram = op_ram,
 	.writable = op_writable,
 	.hold = op_hold,
 	.release = op_release,
