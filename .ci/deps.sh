@@ -9,15 +9,12 @@ packages=(
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
 )
 # Only the tests need these.
-test_packages=(clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev)
+test_packages=(
+	clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev
+	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio # tests/rigs
+)
 
-# Only tests/rigs needs these.
-rig_packages=(bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio jq)
-
-case ${1-} in
---tests) packages+=("${test_packages[@]}") ;;
---rigs) packages+=("${rig_packages[@]}") ;;
-esac
+[ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
 
 installed() {
 	dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'

@@ -112,6 +112,14 @@ explore_tier() { # every interleaving within bounds, and the seeded faults it mu
 	finish explore
 }
 
+rigs_tier() { # real KVM semantics, on hosts that are emulated
+	begin
+	if build rigs all; then
+		run_test rigs vmx 1200 tests/rigs/vmx.sh
+	fi
+	finish rigs
+}
+
 build_tier() { # the whole tree with the other compiler
 	begin
 	if build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all; then
@@ -133,6 +141,7 @@ all)
 	lint_tier
 	fuzz_tier
 	integration_tier
+	rigs_tier
 	;;
 *)
 	echo "usage: tests/run.sh unit|all" >&2
