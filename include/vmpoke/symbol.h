@@ -24,11 +24,25 @@ int vp_symtab_load(const void *image, size_t len, const char *what, struct vp_sy
 		   struct vp_err *err);
 void vp_symtab_free(struct vp_symtab *tab);
 
+/* One symbol of a table that is made by hand. */
+struct vp_symbol {
+	const char *name;
+	vp_gva addr;
+};
+
+/* A table of @n symbols, which are copied. Several may have one name or one address. -ENOMEM. */
+int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab **out,
+		   struct vp_err *err);
+
 /* The address of a symbol. -ENOENT; -EEXIST if several have the name and differ. */
 int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, struct vp_err *err);
 
 /* The nearest symbol at or below @addr and the distance to it, or NULL. */
 const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t *offset);
+
+/* Call @fn for each symbol, by address, until it returns non-zero; return that. */
+int vp_symtab_each(const struct vp_symtab *tab, int (*fn)(void *arg, const char *name, vp_gva addr),
+		   void *arg);
 
 size_t vp_symtab_count(const struct vp_symtab *tab);
 

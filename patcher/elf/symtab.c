@@ -47,22 +47,28 @@ static bool is_wanted(const struct vp_elf_symbol *s)
 	       s->section != SHN_UNDEF && s->section < SHN_LORESERVE;
 }
 
+static int add(struct vp_symtab *tab, const char *name, uint64_t value, uint64_t size)
+{
+	size_t len = strlen(name) + 1;
+
+	if (grow((void **)&tab->syms, &tab->cap, tab->n + 1, sizeof(*tab->syms)) ||
+	    grow((void **)&tab->names, &tab->names_cap, tab->names_len + len, 1))
+		return -ENOMEM;
+	memcpy(tab->names + tab->names_len, name, len);
+	tab->syms[tab->n++] = (struct sym){ value, size, 0, tab->names_len };
+	tab->names_len += len;
+	return 0;
+}
+
 static int add_symbol(void *arg, const struct vp_elf_symbol *s)
 {
-	size_t len = strlen(s->name) + 1;
 	struct vp_symtab *tab = arg;
 
 	if (!is_wanted(s))
 		return 0;
-	if (tab->names_len + len > tab->names_max)
+	if (tab->names_len + strlen(s->name) + 1 > tab->names_max)
 		return -EOVERFLOW;
-	if (grow((void **)&tab->syms, &tab->cap, tab->n + 1, sizeof(*tab->syms)) ||
-	    grow((void **)&tab->names, &tab->names_cap, tab->names_len + len, 1))
-		return -ENOMEM;
-	memcpy(tab->names + tab->names_len, s->name, len);
-	tab->syms[tab->n++] = (struct sym){ s->value, s->size, 0, tab->names_len };
-	tab->names_len += len;
-	return 0;
+	return add(tab, s->name, s->value, s->size);
 }
 
 static int order(uint64_t a, uint64_t b)
@@ -140,6 +146,24 @@ int vp_symtab_load(const void *image, size_t len, const char *what, struct vp_sy
 	return rc;
 }
 
+int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab **out,
+		   struct vp_err *err)
+{
+	struct vp_symtab *tab = calloc(1, sizeof(*tab));
+	int rc = tab ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add(tab, symbols[i].name, symbols[i].addr.v, 0);
+	if (!rc)
+		rc = build_indexes(tab);
+	if (rc) {
+		vp_symtab_free(tab);
+		return vp_err_set(err, rc, "out of memory for %zu symbols", n);
+	}
+	*out = tab;
+	return 0;
+}
+
 void vp_symtab_free(struct vp_symtab *tab)
 {
 	if (!tab)
@@ -148,6 +172,16 @@ void vp_symtab_free(struct vp_symtab *tab)
 	free(tab->syms);
 	free(tab->names);
 	free(tab);
+}
+
+int vp_symtab_each(const struct vp_symtab *tab, int (*fn)(void *arg, const char *name, vp_gva addr),
+		   void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < tab->n && !rc; i++)
+		rc = fn(arg, tab->names + tab->syms[i].name, VP_GVA(tab->syms[i].value));
+	return rc;
 }
 
 size_t vp_symtab_count(const struct vp_symtab *tab)

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can be known of a Linux guest from its memory alone: where the kernel is, which one it is,
+ * its symbols and its static keys. Nothing is ever written by this module.
+ *
+ * The guest is not trusted: whatever its memory says is checked, bounded, and refused with one
+ * line of text if it makes no sense. See docs/linux.md for the structures and their sources.
+ *
+ * Threads: one vp_linux may be used by one thread at a time.
+ */
+#ifndef VMPOKE_LINUX_H
+#define VMPOKE_LINUX_H
+
+#include <vmpoke/poke.h>
+#include <vmpoke/symbol.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vp_linux;
+
+struct vp_linux_opts {
+	/* A vmlinux, bzImage or System.map that must agree with the memory; NULL: none. */
+	const char *kernel_file;
+	/* A folder for symbols already decoded, one file a build-id; made if need be; NULL: none.
+	 */
+	const char *cache_dir;
+};
+
+struct vp_linux_info {
+	const char *release;	    /* "6.1.0-50-amd64" */
+	const char *banner;	    /* "Linux version ..." without its line end */
+	const char *build_id;	    /* lower-case hex; "" if the kernel carries none */
+	vp_gva text;		    /* where _text is now */
+	uint64_t kaslr_slide;	    /* from the address it was linked for; 0 without KASLR */
+	vp_gpa text_phys;	    /* where _text is in guest-physical memory */
+	uint64_t phys_base;	    /* the kernel's variable of that name */
+	unsigned int paging_levels; /* 4 or 5 */
+	bool pti;		    /* page-table isolation is on */
+	/* Differs from boot to boot where KASLR is on: a digest of the randomised bases. */
+	uint64_t boot;
+	/* Page tables that map all kernel text, whatever the vCPUs do at the moment. */
+	struct vp_paging space;
+};
+
+/*
+ * Look at @t (borrowed; must outlive the result). Takes the target's lock for a moment, and holds
+ * single vCPUs; the memory is read while the guest runs.
+ *  -ENOENT      the guest runs no Linux that we recognise (or has not booted so far)
+ *  -ENOEXEC     what should be the kernel's tables makes no sense
+ *  -ESTALE      @opts->kernel_file is of another kernel
+ *  -EINVAL      @opts->kernel_file is no vmlinux, bzImage or System.map, or damaged
+ *  others       as the target's operations
+ */
+int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct vp_linux **out,
+		  struct vp_err *err);
+void vp_linux_free(struct vp_linux *l);
+
+/* Owned by @l, as all its texts are. */
+const struct vp_linux_info *vp_linux_info(const struct vp_linux *l);
+const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l);
+
+/* Read kernel memory by kernel address. -EFAULT. */
+int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err);
+
+/*
+ * Is the guest patching itself at this moment (text_mutex, jump_label_mutex)? -EAGAIN and why if
+ * so. Only a hint unless every vCPU is stopped.
+ */
+int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err);
+
+/* --- static keys (S7) ---------------------------------------------------------- */
+
+struct vp_linux_key {
+	const char *name; /* of the symbol at addr, or the nearest with an offset */
+	vp_gva addr;	  /* of struct static_key */
+	int32_t enabled;
+	size_t sites;	   /* that can be switched now, modules' included */
+	size_t init_sites; /* in memory that was freed after boot */
+	/*
+	 * NULL if every live site is as (enabled > 0) XOR branch says; else why the key is not to
+	 * be touched. Valid until the next call.
+	 */
+	const char *broken;
+};
+
+/* Call @fn for each key, by address, until it returns non-zero; return that. Or -errno. */
+int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
+		  void *arg, struct vp_err *err);
+
+/* The key whose struct is at @addr. -ENOENT. */
+int vp_linux_key_at(struct vp_linux *l, vp_gva addr, struct vp_linux_key *out, struct vp_err *err);
+
+/* What switches a key: all its live sites, and its count. */
+struct vp_linux_flip {
+	struct vp_site *sites; /* malloc()ed; NULL and 0 if the key is as wanted already */
+	size_t nsites;
+	struct vp_word word; /* vp_poke_opts.word */
+};
+
+/*
+ * Plan the switch of a key. Nothing is written: give the result to vp_poke().
+ *  -EBUSY  it is broken, or in transition, or held by more than one user
+ *  -EAGAIN the guest is patching itself now
+ */
+int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_flip *out,
+		      struct vp_err *err);
+void vp_linux_flip_free(struct vp_linux_flip *flip);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMPOKE_LINUX_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A piece of guest memory or of a file, copied, and the one checked accessor to it. Whoever made
+ * the bytes may be hostile: nothing here reads outside, and every number is little endian.
+ */
+#ifndef VP_LINUX_BLOB_H
+#define VP_LINUX_BLOB_H
+
+#include <vmpoke/types.h>
+#include <string.h>
+
+struct vp_blob {
+	const uint8_t *data;
+	size_t len;
+	uint64_t base; /* the guest-virtual address of data[0]; 0: none */
+};
+
+/* @n bytes at offset @off, or NULL: they are not all there. */
+static inline const uint8_t *vp_blob_at(const struct vp_blob *b, uint64_t off, uint64_t n)
+{
+	return off <= b->len && n <= b->len - off ? b->data + off : NULL;
+}
+
+/* The @n bytes (1..8) at @off as a number. False: they are not all there; @out is untouched. */
+static inline bool vp_blob_number(const struct vp_blob *b, uint64_t off, unsigned int n,
+				  uint64_t *out)
+{
+	const uint8_t *p = vp_blob_at(b, off, n);
+	uint64_t value = 0;
+
+	if (!p)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		value |= (uint64_t)p[i] << (8 * i);
+	*out = value;
+	return true;
+}
+
+static inline bool vp_blob_u16(const struct vp_blob *b, uint64_t off, uint16_t *out)
+{
+	uint64_t v = 0;
+	bool ok = vp_blob_number(b, off, sizeof(*out), &v);
+
+	if (ok)
+		*out = (uint16_t)v;
+	return ok;
+}
+
+static inline bool vp_blob_u32(const struct vp_blob *b, uint64_t off, uint32_t *out)
+{
+	uint64_t v = 0;
+	bool ok = vp_blob_number(b, off, sizeof(*out), &v);
+
+	if (ok)
+		*out = (uint32_t)v;
+	return ok;
+}
+
+static inline bool vp_blob_u64(const struct vp_blob *b, uint64_t off, uint64_t *out)
+{
+	return vp_blob_number(b, off, sizeof(*out), out);
+}
+
+/* The text at @off, or NULL: its NUL does not come within @max bytes, or within the blob. */
+static inline const char *vp_blob_text(const struct vp_blob *b, uint64_t off, size_t max)
+{
+	const uint8_t *p = vp_blob_at(b, off, 1);
+
+	if (!p)
+		return NULL;
+	if (max > b->len - off)
+		max = b->len - off;
+	return memchr(p, 0, max) ? (const char *)p : NULL;
+}
+
+/* The part of a blob that is left after @off; empty if nothing is. */
+static inline struct vp_blob vp_blob_from(const struct vp_blob *b, uint64_t off)
+{
+	if (off > b->len)
+		off = b->len;
+	return (struct vp_blob){ b->data + off, b->len - (size_t)off, b->base + off };
+}
+
+/* FNV-1a, 64 bits: tells what was damaged or differs, not what was forged. */
+#define VP_DIGEST_INIT 0xcbf29ce484222325ull
+
+static inline uint64_t vp_digest(uint64_t digest, const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < n; i++)
+		digest = (digest ^ p[i]) * 0x100000001b3ull;
+	return digest;
+}
+
+#endif /* VP_LINUX_BLOB_H */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this folder share. */
+#ifndef VP_LINUX_INTERNAL_H
+#define VP_LINUX_INTERNAL_H
+
+#include "linux/kallsyms.h"
+#include "linux/kernel_mem.h"
+
+#include <vmpoke/linux.h>
+
+#define VP_BUILD_ID_MAX 32u /* bytes; SHA-1, the usual, has 20 */
+
+/* What tells one kernel from another. Offsets are from _text. */
+struct vp_kernel_id {
+	uint64_t banner; /* offset of linux_banner */
+	uint64_t build_id_at;
+	uint32_t build_id_len; /* 0: the kernel carries none */
+	uint8_t build_id[VP_BUILD_ID_MAX];
+};
+
+struct vp_jump_table;
+
+struct vp_linux {
+	struct vp_kernel_mem mem;
+	struct vp_kernel_id id;
+	struct vp_kallsyms ksyms;
+	struct vp_symtab *symbols;
+	struct vp_linux_info info;
+	char release[96], banner[512], build_id[2 * VP_BUILD_ID_MAX + 1];
+	struct vp_jump_table *jump_table; /* read when first asked for */
+	unsigned int work;		  /* list nodes followed in this call: a guest may lie */
+	char reason[256], key_name[600];  /* of the last struct vp_linux_key given out */
+};
+
+/* Address of a symbol of this kernel. False: there is none, or several. */
+bool vp_linux_find(const struct vp_linux *l, const char *name, vp_gva *out);
+
+/* Read the variable @name of @len bytes. False: no such symbol, or not readable. */
+bool vp_linux_variable(const struct vp_linux *l, const char *name, void *buf, size_t len);
+
+/* --- identify.c: all after the symbols are known ------------------------------------ */
+
+/* Find banner and build-id; @rodata is where the symbols were found. -ENOENT: no Linux. */
+int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp_err *err);
+
+/* Fill l->info by l->id and the symbols. */
+int vp_linux_identify(struct vp_linux *l, struct vp_err *err);
+
+/* --- cache.c ------------------------------------------------------------------------ */
+
+/* Fill l->ksyms and l->id from a file of @dir that fits the guest's memory. False: none does. */
+bool vp_cache_load(struct vp_linux *l, const char *dir);
+
+/* Keep them there. Best effort: a cache that cannot be written is no error of the guest's. */
+void vp_cache_store(const struct vp_linux *l, const char *dir);
+
+/* --- kernel_file.c ------------------------------------------------------------------ */
+
+/* Does the file belong to this kernel? Errors as vp_linux_open(). */
+int vp_kernel_file_check(const struct vp_linux *l, const char *path, struct vp_err *err);
+
+/* --- jump_table.c ------------------------------------------------------------------- */
+
+void vp_jump_table_free(struct vp_jump_table *table);
+
+#endif /* VP_LINUX_INTERNAL_H */

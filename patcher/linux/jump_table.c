@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "linux/jump_table.h"
+
+#include "x86/decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* struct jump_entry: code s32, target s32, key s64, each relative to where it stands. */
+#define ENTRY_SIZE 16u
+#define KEY_BRANCH 1u
+#define KEY_INIT   2u
+
+/* struct static_key: enabled s32 at 0; at 8 a pointer whose low bits are flags. */
+#define KEY_SIZE    16u
+#define KEY_TYPE    8u
+#define TYPE_MASK   3u
+#define TYPE_LINKED 2u /* the pointer leads to a list of struct static_key_mod */
+
+/* struct static_key_mod: next, entries, mod: three pointers. */
+#define MOD_SIZE 24u
+
+/* Debian's kernel has 6,300 entries and 2,800 keys; no module has as many for one key. */
+#define ENTRIES_MAX	(1u << 18)
+#define WORK_MAX	(1u << 20)
+#define RUN_STEP	64u
+#define VIEW_AHEAD_KEYS 0x10000u
+
+/* --- memory at hand ---------------------------------------------------------- */
+
+static bool view_fill(const struct vp_linux *l, struct vp_view *v, uint64_t addr, size_t n)
+{
+	if (v->size < n) {
+		uint8_t *p = realloc(v->bytes, n);
+
+		if (!p)
+			return false;
+		v->bytes = p;
+		v->size = n;
+	}
+	v->blob = (struct vp_blob){ 0 };
+	if (vp_kernel_mem_read(&l->mem, VP_GVA(addr), v->bytes, n, NULL))
+		return false;
+	v->blob = (struct vp_blob){ v->bytes, n, addr };
+	return true;
+}
+
+int vp_view_read(const struct vp_linux *l, struct vp_view *view, uint64_t addr, void *buf,
+		 size_t len, size_t ahead, struct vp_err *err)
+{
+	const uint8_t *p = view ? vp_blob_at(&view->blob, addr - view->blob.base, len) : NULL;
+
+	if (view && !p && ahead && view_fill(l, view, addr, ahead > len ? ahead : len))
+		p = view->bytes;
+	if (!p)
+		return vp_kernel_mem_read(&l->mem, VP_GVA(addr), buf, len, err);
+	memcpy(buf, p, len);
+	return 0;
+}
+
+void vp_view_free(struct vp_view *view)
+{
+	free(view->bytes);
+	memset(view, 0, sizeof(*view));
+}
+
+/* --- entries ----------------------------------------------------------------- */
+
+/* Decode the entry at offset @off of @b. False: it is not all there. */
+static bool decode_entry(const struct vp_blob *b, uint64_t off, struct vp_jump_entry *out)
+{
+	uint64_t at = b->base + off, key;
+	uint32_t code, target;
+
+	if (!vp_blob_u32(b, off, &code) || !vp_blob_u32(b, off + 4, &target) ||
+	    !vp_blob_u64(b, off + 8, &key))
+		return false;
+	key += at + 8;
+	*out = (struct vp_jump_entry){
+		.code = at + (uint64_t)(int64_t)(int32_t)code,
+		.target = at + 4 + (uint64_t)(int64_t)(int32_t)target,
+		.key = key & ~(uint64_t)TYPE_MASK,
+		.branch = key & KEY_BRANCH,
+		.init = key & KEY_INIT,
+	};
+	return true;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct vp_jump_entry *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (x->code > y->code) - (x->code < y->code);
+}
+
+static int read_table(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_jump_table *t,
+		      struct vp_err *err)
+{
+	struct vp_blob b = { .len = len, .base = start };
+	uint8_t *bytes = malloc(len);
+	int rc;
+
+	b.data = bytes;
+	t->entries = calloc(len / ENTRY_SIZE, sizeof(*t->entries));
+	if (!bytes || !t->entries) {
+		free(bytes);
+		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
+	}
+	rc = vp_kernel_mem_read(&l->mem, VP_GVA(start), bytes, len, err);
+	for (uint64_t off = 0; !rc && off < len; off += ENTRY_SIZE)
+		decode_entry(&b, off, &t->entries[t->n++]);
+	/* The kernel sorted it, too; but not all versions by code. */
+	qsort(t->entries, t->n, sizeof(*t->entries), by_key);
+	free(bytes);
+	return rc;
+}
+
+int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err)
+{
+	struct vp_jump_table *t;
+	vp_gva start, stop;
+	uint64_t len;
+	int rc;
+
+	if ((*out = l->jump_table))
+		return 0;
+	if (!vp_linux_find(l, "__start___jump_table", &start) ||
+	    !vp_linux_find(l, "__stop___jump_table", &stop))
+		return vp_err_set(err, -ENOENT,
+				  "the kernel's symbols do not tell where its jump table is: built "
+				  "without CONFIG_KALLSYMS_ALL or CONFIG_JUMP_LABEL");
+	len = stop.v - start.v;
+	if (start.v - l->mem.text.v >= l->mem.end - l->mem.text.v || !len || len % ENTRY_SIZE ||
+	    len > (uint64_t)ENTRIES_MAX * ENTRY_SIZE)
+		return vp_err_set(err, -ENOEXEC,
+				  "the jump table from 0x%llx to 0x%llx makes no sense",
+				  (unsigned long long)start.v, (unsigned long long)stop.v);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
+	rc = read_table(l, start.v, len, t, err);
+	if (rc)
+		vp_jump_table_free(t);
+	else
+		*out = l->jump_table = t;
+	return rc;
+}
+
+void vp_jump_table_free(struct vp_jump_table *table)
+{
+	if (!table)
+		return;
+	free(table->entries);
+	free(table);
+}
+
+/* --- the entries of one key -------------------------------------------------- */
+
+static int list_add(struct vp_jump_list *list, const struct vp_jump_entry *e, struct vp_err *err)
+{
+	if (list->n == list->cap) {
+		size_t cap = list->cap ? 2 * list->cap : 16;
+		void *p = reallocarray(list->entries, cap, sizeof(*list->entries));
+
+		if (!p)
+			return vp_err_set(err, -ENOMEM, "out of memory for jump entries");
+		list->entries = p;
+		list->cap = cap;
+	}
+	list->entries[list->n++] = *e;
+	return 0;
+}
+
+/* Those of the kernel itself. */
+static int add_own(const struct vp_jump_table *t, uint64_t key, struct vp_jump_list *list,
+		   struct vp_err *err)
+{
+	size_t lo = 0, hi = t->n;
+	int rc = 0;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->entries[mid].key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < t->n && t->entries[lo].key == key && !rc; lo++)
+		rc = list_add(list, &t->entries[lo], err);
+	return rc;
+}
+
+static int work(struct vp_linux *l, uint64_t key, struct vp_err *err)
+{
+	if (l->work++ < WORK_MAX)
+		return 0;
+	return vp_err_set(
+		err, -ENOEXEC,
+		"the modules' entries for the key at 0x%llx do not end: the guest's memory "
+		"makes no sense",
+		(unsigned long long)key);
+}
+
+/*
+ * A module's entries for one key stand together, from @addr on. Where the module's table ends is
+ * not known here, but what follows it cannot name this key: its offset would have to lead here.
+ */
+static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_jump_list *list,
+		   struct vp_err *err)
+{
+	struct vp_view view = { 0 };
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc; i++, addr += ENTRY_SIZE) {
+		struct vp_jump_entry e;
+		uint8_t raw[ENTRY_SIZE];
+		const struct vp_blob b = { raw, sizeof(raw), addr };
+
+		/* The first must be readable; a later one may lie behind the end of the table. */
+		rc = vp_view_read(l, &view, addr, raw, sizeof(raw), RUN_STEP * ENTRY_SIZE,
+				  i ? NULL : err);
+		if (rc && i)
+			rc = 1;
+		if (rc || !decode_entry(&b, 0, &e) || e.key != key)
+			break;
+		rc = work(l, key, err);
+		if (!rc)
+			rc = list_add(list, &e, err);
+	}
+	vp_view_free(&view);
+	return rc > 0 ? 0 : rc;
+}
+
+/* Follow the list of modules that use a key. */
+static int add_modules(struct vp_linux *l, uint64_t node, uint64_t key, struct vp_jump_list *list,
+		       struct vp_err *err)
+{
+	int rc = 0;
+
+	while (node && !rc) {
+		uint64_t next = 0, entries = 0, module = 0;
+		uint8_t raw[MOD_SIZE];
+		const struct vp_blob b = { raw, sizeof(raw), node };
+
+		rc = work(l, key, err);
+		if (!rc)
+			rc = vp_kernel_mem_read(&l->mem, VP_GVA(node), raw, sizeof(raw), err);
+		if (rc)
+			break;
+		vp_blob_u64(&b, 0, &next);
+		vp_blob_u64(&b, 8, &entries);
+		vp_blob_u64(&b, 16, &module);
+		if (module && entries) /* no module: the kernel's own, which we have */
+			rc = add_run(l, entries, key, list, err);
+		node = next;
+	}
+	return rc;
+}
+
+int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struct *key,
+		    struct vp_jump_list *out, struct vp_err *err)
+{
+	uint64_t pointer = key->type & ~(uint64_t)TYPE_MASK;
+	const struct vp_jump_table *t;
+	int rc = vp_jump_table_get(l, &t, err);
+
+	if (!rc)
+		rc = add_own(t, addr, out, err);
+	if (!rc && key->type & TYPE_LINKED)
+		rc = add_modules(l, pointer, addr, out, err);
+	else if (!rc && !out->n && pointer) /* a module's own key */
+		rc = add_run(l, pointer, addr, out, err);
+	return rc;
+}
+
+/* --- what stands there ------------------------------------------------------- */
+
+int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,
+		struct vp_key_struct *out, struct vp_err *err)
+{
+	uint8_t raw[KEY_SIZE];
+	const struct vp_blob b = { raw, sizeof(raw), addr };
+	int rc = vp_view_read(l, view, addr, raw, sizeof(raw), VIEW_AHEAD_KEYS, err);
+	uint32_t enabled = 0;
+
+	if (rc)
+		return rc;
+	vp_blob_u32(&b, 0, &enabled);
+	vp_blob_u64(&b, KEY_TYPE, &out->type);
+	out->enabled = (int32_t)enabled;
+	return 0;
+}
+
+void vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
+		  struct vp_jump_site *out)
+{
+	size_t len = sizeof(out->bytes);
+	struct vp_insn insn;
+
+	*out = (struct vp_jump_site){ .state = VP_JUMP_GONE };
+	if (!vp_kernel_mem_is_code(&l->mem, VP_GVA(e->code)))
+		return;
+	if (vp_view_read(l, view, e->code, out->bytes, len, 0, NULL)) {
+		len = 2; /* the last instruction before a hole */
+		if (vp_view_read(l, view, e->code, out->bytes, len, 0, NULL))
+			return;
+	}
+	out->state = out->bytes[0] == VP_INT3 ? VP_JUMP_BUSY : VP_JUMP_ODD;
+	if (vp_insn_decode(out->bytes, len, VP_GVA(e->code), &insn, NULL) ||
+	    (insn.len != 2 && insn.len != 5))
+		return;
+	out->len = insn.len;
+	if (insn.kind == VP_INSN_NOP)
+		out->state = VP_JUMP_NOP;
+	else if (insn.kind == VP_INSN_JMP_REL && insn.target.v == e->target)
+		out->state = VP_JUMP_JMP;
+}

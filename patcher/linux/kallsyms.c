@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "linux/kallsyms.h"
+#include "linux/kallsyms_find.h"
+#include "linux/kernel_mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* One symbol name, the kernel's own bound (KSYM_NAME_LEN), with its type and its NUL. */
+#define NAME_MAX 513u
+
+struct tokens {
+	const char *text[VP_TOKENS];
+	size_t len[VP_TOKENS];
+};
+
+/* vp_kallsyms_find() has proved that all are there. */
+static void load_tokens(const struct vp_blob *b, const struct vp_kallsyms_parts *p,
+			struct tokens *t)
+{
+	for (unsigned int i = 0; i < VP_TOKENS; i++) {
+		uint16_t at = 0;
+
+		vp_blob_u16(b, p->token_index + 2u * i, &at);
+		t->text[i] = vp_blob_text(b, p->token_table + at, NAME_MAX);
+		t->len[i] = t->text[i] ? strlen(t->text[i]) : 0;
+	}
+}
+
+/* Write a name without its type, which is its first character, to @to. 0: it is too long. */
+static size_t expand(const struct tokens *t, const uint8_t *packed, uint32_t n, char *to)
+{
+	char text[NAME_MAX];
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		size_t add = t->len[packed[i]];
+
+		if (add > sizeof(text) - 1 - len)
+			return 0;
+		if (add)
+			memcpy(text + len, t->text[packed[i]], add);
+		len += add;
+	}
+	if (len < 2)
+		return 0;
+	memcpy(to, text + 1, len - 1);
+	to[len - 1] = '\0';
+	return len;
+}
+
+static bool grow_names(struct vp_kallsyms *k, size_t *cap)
+{
+	char *p;
+
+	if (*cap - k->names_len >= NAME_MAX)
+		return true;
+	*cap = *cap ? *cap * 2 : (size_t)1 << 20;
+	if (*cap > VP_KALLSYMS_NAMES_MAX)
+		return false;
+	p = realloc(k->names, *cap);
+	if (p)
+		k->names = p;
+	return p;
+}
+
+static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts *p, vp_gva text,
+			struct vp_kallsyms *k, struct vp_err *err)
+{
+	uint64_t off = p->names;
+	struct tokens tokens;
+	size_t cap = 0;
+
+	load_tokens(b, p, &tokens);
+	for (uint32_t i = 0; i < p->n; i++) {
+		struct vp_kallsyms_entry *e = &k->entries[i];
+		uint32_t header = 0, len = 0;
+		const uint8_t *packed;
+		size_t n;
+
+		if (!grow_names(k, &cap))
+			return vp_err_set(err, -ENOMEM, "out of memory for %u kernel symbols",
+					  p->n);
+		if (!vp_kallsyms_name_len(b, off, &header, &len) ||
+		    !(packed = vp_blob_at(b, off + header, len)) ||
+		    !(n = expand(&tokens, packed, len, k->names + k->names_len)) ||
+		    !vp_kallsyms_addr(b, p, i, &e->addr))
+			return vp_err_set(err, -ENOEXEC,
+					  "kernel symbol %u of %u is damaged: the guest's memory "
+					  "makes no sense",
+					  i, p->n);
+		if (e->addr >= VP_KERNEL_MAP)
+			e->addr -= text.v - VP_KERNEL_LINKED;
+		e->name = (uint32_t)k->names_len;
+		k->names_len += n;
+		off += header + len;
+	}
+	k->n = p->n;
+	return 0;
+}
+
+int vp_kallsyms_decode(const struct vp_blob *rodata, vp_gva text, uint64_t end,
+		       struct vp_kallsyms *out, struct vp_err *err)
+{
+	struct vp_kallsyms k = { 0 };
+	struct vp_kallsyms_parts p;
+	int rc = vp_kallsyms_find(rodata, text, end, &p, err);
+	uint64_t to_text = rodata->base - text.v;
+
+	if (rc)
+		return rc;
+	k.place = (struct vp_kallsyms_place){
+		.num_syms = p.num_syms + to_text,
+		.tokens = p.token_table + to_text,
+		.tokens_len = p.token_index + 2ull * VP_TOKENS - p.token_table,
+	};
+	k.place.tokens_digest =
+		vp_digest(VP_DIGEST_INIT, rodata->data + p.token_table, (size_t)k.place.tokens_len);
+	k.entries = calloc(p.n, sizeof(*k.entries));
+	rc = k.entries ? decode_names(rodata, &p, text, &k, err)
+		       : vp_err_set(err, -ENOMEM, "out of memory for %u kernel symbols", p.n);
+	if (rc)
+		vp_kallsyms_free(&k);
+	else
+		*out = k;
+	return rc;
+}
+
+void vp_kallsyms_free(struct vp_kallsyms *k)
+{
+	free(k->entries);
+	free(k->names);
+	memset(k, 0, sizeof(*k));
+}
+
+bool vp_kallsyms_agrees(const struct vp_kallsyms *k, uint32_t num_syms, const void *tokens)
+{
+	return num_syms == k->n && vp_digest(VP_DIGEST_INIT, tokens, (size_t)k->place.tokens_len) ==
+					   k->place.tokens_digest;
+}
+
+int vp_kallsyms_symtab(const struct vp_kallsyms *k, vp_gva text, struct vp_symtab **out,
+		       struct vp_err *err)
+{
+	struct vp_symbol *symbols = calloc(k->n ? k->n : 1, sizeof(*symbols));
+	int rc;
+
+	if (!symbols)
+		return vp_err_set(err, -ENOMEM, "out of memory for %zu kernel symbols", k->n);
+	for (size_t i = 0; i < k->n; i++) {
+		uint64_t addr = k->entries[i].addr;
+
+		symbols[i].name = k->names + k->entries[i].name;
+		symbols[i].addr =
+			VP_GVA(addr >= VP_KERNEL_MAP ? addr + (text.v - VP_KERNEL_LINKED) : addr);
+	}
+	rc = vp_symtab_make(symbols, k->n, out, err);
+	free(symbols);
+	return rc;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "linux/kernel_mem.h"
+
+#include "x86/walk.h"
+
+#include <errno.h>
+
+#define SIZE_4K 0x1000ull
+#define SIZE_2M 0x200000ull
+#define SIZE_1G 0x40000000ull
+
+/* Text, rodata and data of the smallest kernel that boots; more than PTI shows to user space. */
+#define IMAGE_MIN (4 * SIZE_2M)
+
+/* With PTI a CR3 has this bit set in user mode, and the full page tables are one page before
+ * (PTI_PGTABLE_SWITCH_BIT, arch/x86/entry/calling.h). */
+#define CR3_PTI_USER 0x1000ull
+
+#define TABLES_MAX 16u
+
+/*
+ * Page tables are read a page at a time, since a read of a target is dear however short it is. Kept
+ * for one call of this file only: the guest may change them.
+ */
+struct tables {
+	struct vp_target *t;
+	unsigned int reads; /* entries that the walk in hand has read: how deep it got */
+	unsigned int next;
+	uint64_t gpa[TABLES_MAX]; /* ~0: free */
+	uint8_t page[TABLES_MAX][SIZE_4K];
+};
+
+static void tables_init(struct tables *tab, struct vp_target *t)
+{
+	tab->t = t;
+	tab->next = 0;
+	for (unsigned int i = 0; i < TABLES_MAX; i++)
+		tab->gpa[i] = UINT64_MAX;
+}
+
+static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
+{
+	uint64_t page = gpa.v & ~(SIZE_4K - 1);
+	struct tables *tab = arg;
+	unsigned int i = 0;
+
+	tab->reads++;
+	while (i < TABLES_MAX && tab->gpa[i] != page)
+		i++;
+	if (i == TABLES_MAX) {
+		i = tab->next++ % TABLES_MAX;
+		tab->gpa[i] = UINT64_MAX;
+		if (tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, NULL))
+			return -EFAULT;
+		tab->gpa[i] = page;
+	}
+	memcpy(buf, tab->page[i] + (gpa.v - page), len);
+	return 0;
+}
+
+static int walk(struct tables *tab, const struct vp_paging *p, vp_gva addr, struct vp_map *map,
+		struct vp_err *err)
+{
+	const struct vp_phys_reader reader = { read_entry, tab };
+
+	tab->reads = 0;
+	return vp_walk(p, &reader, addr, map, err);
+}
+
+/* --- finding the image ------------------------------------------------------- */
+
+/* How far from @addr the next address is that can be mapped, after a walk that found nothing. */
+static uint64_t hole(const struct tables *tab, const struct vp_paging *p, uint64_t addr)
+{
+	unsigned int levels = p->cr4 >> 12 & 1 ? 5 : 4, left = levels - tab->reads;
+	uint64_t size = left >= 2 ? SIZE_1G : left == 1 ? SIZE_2M : SIZE_4K;
+
+	return size - (addr & (size - 1));
+}
+
+/* Take a page into the image. False: there are more changes of rights than any kernel has. */
+static bool add_page(struct vp_kernel_mem *m, uint64_t addr, uint64_t len, const struct vp_map *map)
+{
+	struct vp_kernel_run *last = m->nruns ? &m->runs[m->nruns - 1] : NULL;
+
+	if (last && last->start + last->len == addr && last->writable == map->writable &&
+	    last->nx == map->nx) {
+		last->len += len;
+	} else if (m->nruns == VP_KERNEL_RUNS_MAX) {
+		return false;
+	} else {
+		m->runs[m->nruns++] = (struct vp_kernel_run){ addr, len, map->writable, map->nx };
+	}
+	m->end = addr + len;
+	return true;
+}
+
+/*
+ * Walk the part of the address space where the image must be. The first page mapped is _text, if
+ * these page tables show all of the image: what follows must lie in memory as it lies in the
+ * address space, and be large enough. Modules lie elsewhere in memory and end it.
+ */
+static bool map_image(struct tables *tab, struct vp_kernel_mem *m)
+{
+	uint64_t addr = VP_KERNEL_MAP, mapped = 0;
+
+	m->nruns = 0;
+	while (addr < VP_KERNEL_MAP_END) {
+		uint64_t left;
+		struct vp_map map;
+
+		if (walk(tab, &m->space, VP_GVA(addr), &map, NULL)) {
+			if (!tab->reads)
+				return false;
+			addr += hole(tab, &m->space, addr);
+			continue;
+		}
+		if (map.page_size > SIZE_2M) /* the kernel never maps itself so */
+			return false;
+		left = map.page_size - (addr & (map.page_size - 1));
+		if (!m->nruns) {
+			m->text = VP_GVA(addr);
+			m->text_phys = map.gpa;
+			m->levels = map.levels;
+		}
+		if (map.gpa.v - m->text_phys.v != addr - m->text.v)
+			break;
+		if (!add_page(m, addr, left, &map))
+			return false;
+		mapped += left;
+		addr += left;
+	}
+	return mapped >= IMAGE_MIN && m->text.v % SIZE_2M == 0 && !m->runs[0].nx;
+}
+
+/* Is there writable data, too? User space under PTI sees none. */
+static bool is_whole(const struct vp_kernel_mem *m)
+{
+	for (size_t i = 0; i < m->nruns; i++)
+		if (m->runs[i].writable)
+			return true;
+	return false;
+}
+
+static bool try_space(struct tables *tab, struct vp_kernel_mem *m, const struct vp_paging *p,
+		      uint64_t cr3)
+{
+	m->space = *p;
+	m->space.cr3 = cr3;
+	return map_image(tab, m) && is_whole(m);
+}
+
+int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err)
+{
+	struct tables tab;
+	unsigned int seen = 0;
+	int rc = -ENOENT;
+
+	memset(out, 0, sizeof(*out));
+	out->t = t;
+	for (int vcpu = 0; vcpu < (int)VP_VCPU_MAX && rc == -ENOENT; vcpu++) {
+		struct vp_vcpu_state state;
+		int held = t->ops->hold(t, vcpu, &state, err);
+
+		if (held == -ENOENT)
+			continue;
+		if (held)
+			return held;
+		tables_init(&tab, t);
+		if (vp_paging_is_long(&state.paging)) {
+			const struct vp_paging *p = &state.paging;
+
+			seen++;
+			if (try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER) ||
+			    (p->cr3 & CR3_PTI_USER && try_space(&tab, out, p, p->cr3)))
+				rc = 0;
+		}
+		t->ops->release(t);
+	}
+	if (rc)
+		vp_err_set(err, rc,
+			   seen ? "no vCPU has a Linux kernel in its page tables: the guest runs "
+				  "another system, or has not booted so far"
+				: "no vCPU is in 64-bit mode with paging: the guest has not booted "
+				  "so far, or is no 64-bit Linux");
+	return rc;
+}
+
+/* --- reading ----------------------------------------------------------------- */
+
+int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
+		       struct vp_err *err)
+{
+	struct vp_paging p = m->space;
+	struct vp_map map;
+	struct tables tab;
+	int rc;
+
+	tables_init(&tab, m->t);
+	p.cr3 = cr3;
+	rc = walk(&tab, &p, addr, &map, err);
+	if (!rc)
+		*out = map.gpa;
+	return rc;
+}
+
+static const struct vp_kernel_run *find_run(const struct vp_kernel_mem *m, uint64_t addr)
+{
+	for (size_t i = 0; i < m->nruns; i++)
+		if (addr - m->runs[i].start < m->runs[i].len)
+			return &m->runs[i];
+	return NULL;
+}
+
+/* How many of the bytes at @addr lie in the image, and so in one piece? */
+static uint64_t in_image(const struct vp_kernel_mem *m, uint64_t addr, uint64_t len)
+{
+	uint64_t at = addr;
+
+	for (const struct vp_kernel_run *r; at - addr < len && (r = find_run(m, at));)
+		at = r->start + r->len;
+	return at - addr < len ? at - addr : len;
+}
+
+int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
+		       struct vp_err *err)
+{
+	struct tables tab;
+	uint8_t *to = buf;
+	int rc = 0;
+
+	if (addr.v + len < addr.v)
+		return vp_err_set(err, -EFAULT, "0x%llx is too near the end of memory",
+				  (unsigned long long)addr.v);
+	tables_init(&tab, m->t);
+	while (len && !rc) {
+		uint64_t n = in_image(m, addr.v, len), left;
+		vp_gpa gpa = VP_GPA(addr.v - m->text.v + m->text_phys.v);
+		struct vp_map map, next;
+
+		if (!n) {
+			rc = walk(&tab, &m->space, addr, &map, err);
+			if (rc)
+				break;
+			gpa = map.gpa;
+			n = map.page_size - (addr.v & (map.page_size - 1));
+			/* Modules have pages of 4 KiB, many of them neighbours in memory, too. */
+			while (n < len && !walk(&tab, &m->space, VP_GVA(addr.v + n), &next, NULL) &&
+			       next.gpa.v == gpa.v + n)
+				n += next.page_size - ((addr.v + n) & (next.page_size - 1));
+		}
+		left = n < len ? n : len;
+		rc = m->t->ops->read(m->t, gpa, to, left, err);
+		addr.v += left;
+		to += left;
+		len -= left;
+	}
+	return rc;
+}
+
+bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr)
+{
+	const struct vp_kernel_run *r = find_run(m, addr.v);
+	struct tables tab;
+	struct vp_map map;
+
+	if (r)
+		return !r->nx;
+	tables_init(&tab, m->t);
+	return addr.v >> 63 && !walk(&tab, &m->space, addr, &map, NULL) && !map.nx && !map.user;
+}

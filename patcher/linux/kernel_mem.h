@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a Linux guest's kernel image is, and its memory by kernel address.
+ *
+ * The image lies in one piece of guest-physical memory for as long as the kernel runs, so within it
+ * an address is one subtraction away from the memory, however many vCPUs and page tables there are.
+ */
+#ifndef VP_LINUX_KERNEL_MEM_H
+#define VP_LINUX_KERNEL_MEM_H
+
+#include "linux/blob.h"
+
+#include <vmpoke/target.h>
+
+/* The part of the address space where the image and the modules are
+ * (Documentation/arch/x86/x86_64/mm). */
+#define VP_KERNEL_MAP	  0xffffffff80000000ull
+#define VP_KERNEL_MAP_END 0xffffffffc0000000ull /* of the image, with KASLR; then come modules */
+
+/* The address that the image is linked for (CONFIG_PHYSICAL_START), if nothing says otherwise. */
+#define VP_KERNEL_LINKED 0xffffffff81000000ull
+
+/* A stretch of the image whose pages have the same rights. */
+struct vp_kernel_run {
+	uint64_t start, len;
+	bool writable, nx;
+};
+
+#define VP_KERNEL_RUNS_MAX 512u
+
+struct vp_kernel_mem {
+	struct vp_target *t;
+	struct vp_paging space; /* page tables for what lies outside the image */
+	vp_gva text;		/* the first byte of the image: _text */
+	vp_gpa text_phys;
+	uint64_t end;	     /* behind the last byte of the image */
+	unsigned int levels; /* of the page tables: 4 or 5 */
+	struct vp_kernel_run
+		runs[VP_KERNEL_RUNS_MAX]; /* ascending, not touching unless rights differ */
+	size_t nruns;
+};
+
+/*
+ * Find the image by the page tables of the vCPUs, each held for a moment. Locked (target.h).
+ * -ENOENT: no vCPU has a kernel image where Linux has it.
+ */
+int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err);
+
+/* As vp_walk(), by other page tables: @cr3 in place of the space's own. */
+int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
+		       struct vp_err *err);
+
+/* Read by kernel address: one read of the target for each piece that is contiguous. -EFAULT. */
+int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
+		       struct vp_err *err);
+
+/* May code run at @addr? */
+bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr);
+
+#endif /* VP_LINUX_KERNEL_MEM_H */

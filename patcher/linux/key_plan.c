@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan to switch a static key (S7): every live site, and the count. vp_poke() compares every
+ * byte once more when it carries it out.
+ *
+ * Sites are parked, not emulated: so no vCPU runs new code at one site before all sites are new,
+ * which is more than the guest's own switch promises.
+ */
+#include "linux/keys.h"
+
+#include "x86/encode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define NOPS_COMPARED 16u
+
+static bool mutex_is_taken(const struct vp_linux *l, const char *name)
+{
+	/*
+	 * struct mutex begins with its owner; with PREEMPT_RT it is a struct rt_mutex_base: a
+	 * spinlock, a tree of waiters, then the owner (include/linux/mutex.h, rtmutex.h).
+	 */
+	bool rt = strstr(l->banner, " PREEMPT_RT ") != NULL;
+	uint64_t word[4] = { 0 };
+
+	return vp_linux_variable(l, name, word, sizeof(word)) && word[rt ? 3 : 0];
+}
+
+int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err)
+{
+	static const char *const locks[] = { "text_mutex", "jump_label_mutex" };
+
+	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
+		if (mutex_is_taken(l, locks[i]))
+			return vp_err_set(err, -EAGAIN,
+					  "the guest holds %s: it is patching itself; try again",
+					  locks[i]);
+	return 0;
+}
+
+/*
+ * The guest compares what it replaces with the nop that it uses itself
+ * (arch/x86/kernel/jump_label.c) and panics if they differ. That nop depends on kernel and CPU; so
+ * learn it from other sites.
+ */
+static int learn_nop(struct vp_linux *l, uint8_t len, uint8_t *out, struct vp_err *err)
+{
+	const struct vp_jump_table *t;
+	unsigned int seen = 0;
+	int rc = vp_jump_table_get(l, &t, err);
+
+	for (size_t i = 0; !rc && i < t->n && seen < NOPS_COMPARED; i++) {
+		struct vp_jump_site s;
+
+		if (t->entries[i].init)
+			continue;
+		vp_jump_look(l, NULL, &t->entries[i], &s);
+		if (s.state != VP_JUMP_NOP || s.len != len)
+			continue;
+		if (seen++ && memcmp(out, s.bytes, len))
+			return vp_err_set(
+				err, -EBUSY,
+				"the guest uses different %u-byte nops: cannot tell which it "
+				"expects",
+				len);
+		memcpy(out, s.bytes, len);
+	}
+	if (!rc && !seen && vp_encode_nop(out, len) < 0)
+		rc = vp_err_set(err, -EINVAL, "no nop has %u bytes", len);
+	return rc;
+}
+
+struct nops {
+	uint8_t bytes[6][5]; /* by length */
+	bool known[6];
+};
+
+static int make_site(struct vp_linux *l, const struct vp_jump_entry *e,
+		     const struct vp_jump_site *s, struct nops *nops, struct vp_site *out,
+		     struct vp_err *err)
+{
+	vp_gva at = VP_GVA(e->code);
+	int rc = 0;
+
+	*out = (struct vp_site){ .addr = at, .len = s->len, .resume = VP_RESUME_PARK };
+	memcpy(out->old_bytes, s->bytes, s->len);
+	if (s->state == VP_JUMP_NOP) {
+		if (vp_encode_jmp(out->new_bytes, s->len, at, VP_GVA(e->target)) < 0)
+			return vp_err_set(err, -EBUSY, "site 0x%llx: its target is out of reach",
+					  (unsigned long long)at.v);
+		return 0;
+	}
+	if (!nops->known[s->len])
+		rc = learn_nop(l, s->len, nops->bytes[s->len], err);
+	nops->known[s->len] = true;
+	memcpy(out->new_bytes, nops->bytes[s->len], s->len);
+	return rc;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct vp_site *x = a, *y = b;
+
+	return (x->addr.v > y->addr.v) - (x->addr.v < y->addr.v);
+}
+
+static int make_sites(struct vp_linux *l, const struct vp_key_look *in, struct vp_linux_flip *flip,
+		      struct vp_err *err)
+{
+	struct nops nops = { 0 };
+	int rc = 0;
+
+	flip->sites = calloc(in->live, sizeof(*flip->sites));
+	if (!flip->sites)
+		return vp_err_set(err, -ENOMEM, "out of memory for %zu sites", in->live);
+	for (size_t i = 0; i < in->list.n && !rc; i++)
+		if (!vp_key_site_is_init(l, &in->list.entries[i], &in->sites[i]))
+			rc = make_site(l, &in->list.entries[i], &in->sites[i], &nops,
+				       &flip->sites[flip->nsites++], err);
+	qsort(flip->sites, flip->nsites, sizeof(*flip->sites), by_addr);
+	return rc;
+}
+
+/* May the key be switched from outside? -EBUSY and why, if not. */
+static int check_flip(const struct vp_key_look *in, const char *name, bool on, struct vp_err *err)
+{
+	if (in->broken)
+		return vp_err_set(err, -EBUSY, "key %s: %s", name, in->broken);
+	if (!on && in->key.enabled > 1)
+		return vp_err_set(err, -EBUSY,
+				  "key %s: %d users hold it on, each will take back its own", name,
+				  in->key.enabled);
+	if (!in->live)
+		return vp_err_set(err, -EBUSY, "key %s: it has no site left that could be switched",
+				  name);
+	return 0;
+}
+
+int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_flip *out,
+		      struct vp_err *err)
+{
+	struct vp_linux_flip flip = { 0 };
+	struct vp_linux_key key;
+	struct vp_key_look in;
+	struct vp_err why;
+	int rc = vp_key_look_at(l, addr.v, &in, &why, err);
+
+	if (!rc) {
+		vp_key_fill(l, addr.v, &in, &key);
+		rc = vp_linux_text_idle(l, err);
+	}
+	if (!rc)
+		rc = check_flip(&in, key.name, on, err);
+	if (!rc && on != (in.key.enabled > 0)) {
+		flip.word = (struct vp_word){ addr, (uint32_t)in.key.enabled, on };
+		rc = make_sites(l, &in, &flip, err);
+	}
+	vp_key_look_free(&in);
+	if (rc)
+		vp_linux_flip_free(&flip);
+	else
+		*out = flip;
+	return rc;
+}
+
+void vp_linux_flip_free(struct vp_linux_flip *flip)
+{
+	free(flip->sites);
+	memset(flip, 0, sizeof(*flip));
+}

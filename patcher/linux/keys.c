@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Static keys: what a key and its sites say about each other.
+ *
+ * The guest runs while it is read, and may be switching the very key: what looks wrong is looked at
+ * again before it is called so.
+ */
+#include "linux/keys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TRIES 4u
+#define SECOND_LOOKS \
+	64u /* in one list: a guest whose keys are all broken is not asked four times */
+#define TEXT_MAX ((uint64_t)64 << 20)
+
+void vp_key_look_free(struct vp_key_look *in)
+{
+	free(in->list.entries);
+	free(in->sites);
+	memset(in, 0, sizeof(*in));
+}
+
+/* Modules of older kernels do not mark theirs: they are only gone. */
+bool vp_key_site_is_init(const struct vp_linux *l, const struct vp_jump_entry *e,
+			 const struct vp_jump_site *s)
+{
+	return e->init ||
+	       (s->state == VP_JUMP_GONE && e->code - l->mem.text.v >= l->mem.end - l->mem.text.v);
+}
+
+/* Write into @why what is wrong with one live site, and return it; NULL if nothing is. */
+static const char *judge(const struct vp_jump_entry *e, const struct vp_jump_site *s,
+			 int32_t enabled, struct vp_err *why)
+{
+	unsigned long long at = e->code;
+	bool jmp = (enabled > 0) != e->branch;
+
+	if (s->state == VP_JUMP_GONE)
+		vp_err_set(why, 0, "its site 0x%llx is no code", at);
+	else if (s->state == VP_JUMP_BUSY)
+		vp_err_set(why, 0, "an int3 stands at its site 0x%llx", at);
+	else if (s->state == VP_JUMP_ODD)
+		vp_err_set(why, 0,
+			   "its site 0x%llx is neither a nop nor the right jmp: "
+			   "%02x %02x %02x %02x %02x",
+			   at, s->bytes[0], s->bytes[1], s->bytes[2], s->bytes[3], s->bytes[4]);
+	else if ((s->state == VP_JUMP_JMP) != jmp)
+		vp_err_set(why, 0, "its count is %d, but its site 0x%llx is a %s", enabled, at,
+			   jmp ? "nop" : "jmp");
+	else
+		return NULL;
+	return why->text;
+}
+
+/* Look at a key once. What is wrong goes to @why; an error return is one of reading. */
+static int inspect_once(struct vp_linux *l, uint64_t addr, struct vp_view *keys,
+			struct vp_view *text, struct vp_key_look *in, struct vp_err *why,
+			struct vp_err *err)
+{
+	int rc = vp_jump_key(l, keys, addr, &in->key, err);
+
+	if (!rc)
+		rc = vp_jump_entries(l, addr, &in->key, &in->list, err);
+	if (rc)
+		return rc;
+	in->sites = calloc(in->list.n + 1, sizeof(*in->sites));
+	if (!in->sites)
+		return vp_err_set(err, -ENOMEM, "out of memory for jump sites");
+	if (in->key.enabled < 0) {
+		vp_err_set(why, 0, "its count is %d: the guest is switching it", in->key.enabled);
+		in->broken = why->text;
+	}
+	for (size_t i = 0; i < in->list.n; i++) {
+		const struct vp_jump_entry *e = &in->list.entries[i];
+
+		vp_jump_look(l, text, e, &in->sites[i]);
+		if (vp_key_site_is_init(l, e, &in->sites[i])) {
+			in->init++;
+			continue;
+		}
+		in->live++;
+		if (!in->broken)
+			in->broken = judge(e, &in->sites[i], in->key.enabled, why);
+	}
+	return 0;
+}
+
+/*
+ * Look at a key; again, at fresh memory, if it seems broken: the guest may have been switching it.
+ * To be freed whatever the result.
+ */
+static int inspect(struct vp_linux *l, uint64_t addr, struct vp_view *keys, struct vp_view *text,
+		   unsigned int tries, struct vp_key_look *in, struct vp_err *why,
+		   struct vp_err *err)
+{
+	int rc;
+
+	for (unsigned int i = 1;; i++) {
+		memset(in, 0, sizeof(*in));
+		rc = inspect_once(l, addr, i > 1 ? NULL : keys, i > 1 ? NULL : text, in, why, err);
+		if ((!rc && !in->broken) || i >= tries)
+			return rc;
+		vp_key_look_free(in);
+	}
+}
+
+void vp_key_fill(struct vp_linux *l, uint64_t addr, const struct vp_key_look *in,
+		 struct vp_linux_key *out)
+{
+	uint64_t offset = 0;
+	const char *name = vp_symtab_nearest(l->symbols, VP_GVA(addr), &offset);
+
+	if (!name || addr - l->mem.text.v >= l->mem.end - l->mem.text.v)
+		snprintf(l->key_name, sizeof(l->key_name), "0x%llx", (unsigned long long)addr);
+	else if (offset)
+		snprintf(l->key_name, sizeof(l->key_name), "%.512s+0x%llx", name,
+			 (unsigned long long)offset);
+	else
+		snprintf(l->key_name, sizeof(l->key_name), "%.512s", name);
+	if (in->broken)
+		snprintf(l->reason, sizeof(l->reason), "%s", in->broken);
+	*out = (struct vp_linux_key){
+		.name = l->key_name,
+		.addr = VP_GVA(addr),
+		.enabled = in->key.enabled,
+		.sites = in->live,
+		.init_sites = in->init,
+		.broken = in->broken ? l->reason : NULL,
+	};
+}
+
+/* All kernel text in one read: cheaper than thousands of small ones. Without, it is only slower. */
+static void read_text(const struct vp_linux *l, struct vp_view *text)
+{
+	const struct vp_kernel_run *r = &l->mem.runs[0];
+	uint8_t byte;
+
+	if (r->len <= TEXT_MAX)
+		vp_view_read(l, text, r->start, &byte, 1, (size_t)r->len, NULL);
+}
+
+int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
+		  void *arg, struct vp_err *err)
+{
+	struct vp_view keys = { 0 }, text = { 0 };
+	const struct vp_jump_table *t;
+	unsigned int broken = 0;
+	int rc = vp_jump_table_get(l, &t, err);
+
+	if (rc)
+		return rc;
+	l->work = 0;
+	read_text(l, &text);
+	for (size_t i = 0; i < t->n && !rc; i++) {
+		uint64_t addr = t->entries[i].key;
+		unsigned int tries = broken < SECOND_LOOKS ? TRIES : 1;
+		struct vp_linux_key key;
+		struct vp_err why, unread;
+		struct vp_key_look in;
+
+		if (i && addr == t->entries[i - 1].key)
+			continue;
+		if (inspect(l, addr, &keys, &text, tries, &in, &why, &unread))
+			in.broken = unread.text;
+		vp_key_fill(l, addr, &in, &key);
+		vp_key_look_free(&in);
+		broken += key.broken != NULL;
+		rc = fn(arg, &key);
+	}
+	vp_view_free(&keys);
+	vp_view_free(&text);
+	return rc;
+}
+
+int vp_key_look_at(struct vp_linux *l, uint64_t addr, struct vp_key_look *in, struct vp_err *why,
+		   struct vp_err *err)
+{
+	const struct vp_jump_table *t;
+	int rc = vp_jump_table_get(l, &t, err);
+
+	memset(in, 0, sizeof(*in));
+	if (rc)
+		return rc;
+	l->work = 0;
+	rc = inspect(l, addr, NULL, NULL, TRIES, in, why, err);
+	if ((!rc && !in->list.n) || rc == -EFAULT)
+		return vp_err_set(err, -ENOENT,
+				  "no static key is at 0x%llx: no jump entry names it",
+				  (unsigned long long)addr);
+	return rc;
+}
+
+int vp_linux_key_at(struct vp_linux *l, vp_gva addr, struct vp_linux_key *out, struct vp_err *err)
+{
+	struct vp_key_look in;
+	struct vp_err why;
+	int rc = vp_key_look_at(l, addr.v, &in, &why, err);
+
+	if (!rc)
+		vp_key_fill(l, addr.v, &in, out);
+	vp_key_look_free(&in);
+	return rc;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A Linux guest, opened: find the image by the vCPUs' page tables, its symbols in its read-only
+ * data (or the cache), and by the symbols all the rest.
+ */
+#include "linux/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Read-only data of a distribution's kernel is 10 MB. */
+#define SNAPSHOT_MAX ((uint64_t)256 << 20)
+
+static int find_image(struct vp_linux *l, struct vp_target *t, struct vp_err *err)
+{
+	int rc = t->ops->lock(t, err);
+
+	if (rc)
+		return rc;
+	rc = vp_kernel_mem_find(t, &l->mem, err);
+	t->ops->unlock(t);
+	return rc;
+}
+
+/* Look for symbols and identity in one stretch of the image. */
+static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_err *err)
+{
+	struct vp_blob b = { .len = len, .base = start };
+	uint8_t *bytes;
+	int rc;
+
+	if (len > SNAPSHOT_MAX)
+		return vp_err_set(err, -ENOEXEC, "the kernel's image is larger than %llu MB",
+				  (unsigned long long)(SNAPSHOT_MAX >> 20));
+	b.data = bytes = malloc(len);
+	if (!bytes)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = vp_kernel_mem_read(&l->mem, VP_GVA(start), bytes, len, err);
+	if (!rc)
+		rc = vp_kallsyms_decode(&b, l->mem.text, l->mem.end, &l->ksyms, err);
+	if (!rc)
+		rc = vp_kallsyms_symtab(&l->ksyms, l->mem.text, &l->symbols, err);
+	if (!rc)
+		rc = vp_linux_find_id(l, &b, err);
+	free(bytes);
+	return rc;
+}
+
+/* kallsyms is in read-only data, where the kernel protects that; else (rodata=off) anywhere. */
+static int search_image(struct vp_linux *l, struct vp_err *err)
+{
+	const struct vp_kernel_mem *m = &l->mem;
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < m->nruns && rc == -ENOENT && !l->symbols; i++)
+		if (!m->runs[i].writable && m->runs[i].nx)
+			rc = search(l, m->runs[i].start, m->runs[i].len, err);
+	for (size_t i = 0; i < m->nruns && rc == -ENOENT && !l->symbols;) {
+		uint64_t start = m->runs[i].start, end = start;
+
+		for (; i < m->nruns && m->runs[i].start == end; i++)
+			end += m->runs[i].len;
+		rc = search(l, start, end - start, err);
+	}
+	return rc;
+}
+
+static int find_symbols(struct vp_linux *l, const char *cache_dir, struct vp_err *err)
+{
+	int rc;
+
+	if (cache_dir && vp_cache_load(l, cache_dir))
+		return vp_kallsyms_symtab(&l->ksyms, l->mem.text, &l->symbols, err);
+	rc = search_image(l, err);
+	if (!rc && cache_dir)
+		vp_cache_store(l, cache_dir);
+	return rc;
+}
+
+int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct vp_linux **out,
+		  struct vp_err *err)
+{
+	struct vp_linux *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (!l)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = find_image(l, t, err);
+	if (!rc)
+		rc = find_symbols(l, opts ? opts->cache_dir : NULL, err);
+	if (!rc)
+		rc = vp_linux_identify(l, err);
+	if (!rc && opts && opts->kernel_file)
+		rc = vp_kernel_file_check(l, opts->kernel_file, err);
+	if (rc)
+		vp_linux_free(l);
+	else
+		*out = l;
+	return rc;
+}
+
+void vp_linux_free(struct vp_linux *l)
+{
+	if (!l)
+		return;
+	vp_jump_table_free(l->jump_table);
+	vp_symtab_free(l->symbols);
+	vp_kallsyms_free(&l->ksyms);
+	free(l);
+}
+
+const struct vp_linux_info *vp_linux_info(const struct vp_linux *l)
+{
+	return &l->info;
+}
+
+const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l)
+{
+	return l->symbols;
+}
+
+int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err)
+{
+	return vp_kernel_mem_read(&l->mem, addr, buf, len, err);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+#include "linux_build.h"
+
+static struct linux_guest *g;
+static struct vp_linux *l;
+
+static int setup(void **state)
+{
+	(void)state;
+	g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .slide = 0x200000 });
+	return vp_linux_open(&g->target, NULL, &l, NULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vp_linux_free(l);
+	lg_free(g);
+	return 0;
+}
+
+static vp_gva key(uint32_t off)
+{
+	return VP_GVA(g->text + off);
+}
+
+struct seen {
+	char text[512];
+	int stop_after;
+};
+
+static int note_key(void *arg, const struct vp_linux_key *k)
+{
+	struct seen *s = arg;
+	size_t used = strlen(s->text);
+
+	snprintf(s->text + used, sizeof(s->text) - used, "%s %d %zu+%zu %s\n", k->name, k->enabled,
+		 k->sites, k->init_sites, k->broken ? k->broken : "fine");
+	return s->stop_after && !--s->stop_after ? 7 : 0;
+}
+
+static void list(void **state)
+{
+	struct seen s = { 0 };
+
+	(void)state;
+	assert_int_equal(vp_linux_keys(l, note_key, &s, NULL), 0);
+	assert_string_equal(s.text, "key_off 0 3+1 fine\nkey_on 1 3+0 fine\nkey_mod 0 2+0 fine\n");
+	s = (struct seen){ .stop_after = 1 };
+	assert_int_equal(vp_linux_keys(l, note_key, &s, NULL), 7);
+	assert_string_equal(s.text, "key_off 0 3+1 fine\n");
+}
+
+static void one_key(void **state)
+{
+	struct vp_err err = { "" };
+	struct vp_linux_key k;
+
+	(void)state;
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
+	assert_string_equal(k.name, "key_mod");
+	assert_int_equal(k.sites, 2);
+	assert_null(k.broken);
+	/* A module's own key is known by its address. */
+	assert_int_equal(vp_linux_key_at(l, VP_GVA(LG_KEY_MODS), &k, NULL), 0);
+	assert_string_equal(k.name, "0xffffffffc0003000");
+	assert_int_equal(k.sites, 1);
+	assert_int_equal(k.enabled, 1);
+	assert_null(k.broken);
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_OFF + 4), &k, &err), -ENOENT);
+	assert_int_equal(vp_linux_key_at(l, key(LG_VARS), &k, &err), -ENOENT);
+	assert_int_equal(vp_linux_key_at(l, VP_GVA(0x1000), &k, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "no static key is at 0x1000"));
+}
+
+/* Carry a plan out as vp_poke() would: every old byte must stand there. */
+static void apply(const struct vp_linux_flip *f)
+{
+	uint32_t word = (uint32_t)(f->word.addr.v >= LG_MODULES ? 0 : f->word.addr.v - g->text);
+
+	for (size_t i = 0; i < f->nsites; i++) {
+		uint8_t *p = lg_at(g, f->sites[i].addr.v);
+
+		assert_memory_equal(p, f->sites[i].old_bytes, f->sites[i].len);
+		memcpy(p, f->sites[i].new_bytes, f->sites[i].len);
+		assert_true(!i || f->sites[i - 1].addr.v < f->sites[i].addr.v);
+		assert_int_equal(f->sites[i].resume, VP_RESUME_PARK);
+	}
+	assert_true(word);
+	assert_int_equal(lg_get(g, word, 4), f->word.old_value);
+	lg_put(g, word, f->word.new_value, 4);
+}
+
+/* On and off again: each site becomes what it must, and then what it was. */
+static void there_and_back(void **state)
+{
+	static const uint32_t keys[] = { LG_KEY_OFF, LG_KEY_ON, LG_KEY_MOD };
+	static const size_t sites[] = { 3, 3, 2 };
+	uint8_t *before = malloc(LG_RAM);
+
+	(void)state;
+	assert_non_null(before);
+	memcpy(before, g->ram, LG_RAM);
+	for (size_t i = 0; i < 3; i++) {
+		bool on = keys[i] != LG_KEY_ON;
+		struct vp_linux_flip f;
+		struct vp_linux_key k;
+
+		for (unsigned int way = 0; way < 2; way++, on = !on) {
+			/* As it is wanted already: nothing to do. */
+			assert_int_equal(vp_linux_key_plan(l, key(keys[i]), !on, &f, NULL), 0);
+			assert_null(f.sites);
+			assert_int_equal(f.nsites, 0);
+			assert_int_equal(vp_linux_key_plan(l, key(keys[i]), on, &f, NULL), 0);
+			assert_int_equal(f.nsites, sites[i]);
+			assert_int_equal(f.word.new_value, on);
+			apply(&f);
+			vp_linux_flip_free(&f);
+			assert_int_equal(vp_linux_key_at(l, key(keys[i]), &k, NULL), 0);
+			assert_null(k.broken);
+			assert_int_equal(k.enabled, on);
+		}
+	}
+	assert_memory_equal(before, g->ram, LG_RAM);
+	free(before);
+}
+
+static void bytes_of_a_flip(void **state)
+{
+	struct vp_linux_flip f;
+
+	(void)state;
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, NULL), 0);
+	assert_memory_equal(f.sites[0].new_bytes, "\xe9\x07\x00\x00\x00", 5);
+	assert_memory_equal(f.sites[1].new_bytes, "\xeb\x0a", 2);
+	assert_memory_equal(f.sites[2].new_bytes, "\x0f\x1f\x44\x00\x00", 5);
+	assert_int_equal(f.sites[1].len, 2);
+	vp_linux_flip_free(&f);
+}
+
+/* An older kernel on an AMD CPU has another nop, and would panic over ours. */
+static void learns_the_nop(void **state)
+{
+	static const uint8_t k8[] = { 0x66, 0x66, 0x66, 0x66, 0x90 };
+	static const uint32_t sites[] = { 0, 6, 7 };
+	struct vp_err err = { "" };
+	struct vp_linux_flip f;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		memcpy(lg_image(g, LG_SITE(sites[i])), k8, 5);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_ON), false, &f, NULL), 0);
+	assert_memory_equal(f.sites[0].new_bytes, k8, 5);
+	assert_memory_equal(f.sites[1].new_bytes, "\x66\x90", 2);
+	vp_linux_flip_free(&f);
+	/* Two kinds at once: who knows. */
+	memcpy(lg_image(g, LG_SITE(7)), "\x0f\x1f\x44\x00\x00", 5);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_ON), false, &f, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "different 5-byte nops"));
+}
+
+static void broken(const char *text)
+{
+	struct vp_err err = { "" };
+	struct vp_linux_flip f;
+	struct vp_linux_key k;
+	struct seen s = { 0 };
+
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_OFF), &k, NULL), 0);
+	assert_non_null(k.broken);
+	if (!strstr(k.broken, text))
+		fail_msg("%s", k.broken);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, &err), -EBUSY);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), false, &f, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "key key_off: "));
+	assert_int_equal(vp_linux_keys(l, note_key, &s, NULL), 0);
+	assert_non_null(strstr(s.text, text));
+	assert_non_null(strstr(s.text, "key_on 1 3+0 fine"));
+}
+
+static void contradictions(void **state)
+{
+	uint8_t *site = lg_image(g, LG_SITE(0)), was[5];
+
+	(void)state;
+	memcpy(was, site, 5);
+	memcpy(site, "\xe9\x07\x00\x00\x00", 5);
+	broken("its count is 0, but its site");
+	memcpy(site, "\xe9\x08\x00\x00\x00", 5); /* a jmp elsewhere */
+	broken("neither a nop nor the right jmp: e9 08 00 00 00");
+	memcpy(site, "\x0f\x1f\x00", 3); /* a nop of three */
+	broken("neither a nop");
+	*site = 0xcc;
+	broken("an int3 stands at its site");
+	memcpy(site, was, 5);
+	lg_put(g, LG_KEY_OFF, 0xffffffff, 4);
+	broken("the guest is switching it");
+	lg_put(g, LG_KEY_OFF, 1, 4);
+	broken("its count is 1");
+	lg_put(g, LG_KEY_OFF, 0, 4);
+	lg_put(g, LG_JUMPS, 0x7fffffff, 4); /* code far away: as if its module had gone */
+}
+
+/* The table was read once; its entries are checked when they are used. */
+static void site_that_is_no_code(void **state)
+{
+	struct vp_linux_key k;
+
+	(void)state;
+	lg_put(g, LG_JUMPS, LG_RODATA - LG_JUMPS, 4);
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_OFF), &k, NULL), 0);
+	assert_non_null(strstr(k.broken, "is no code"));
+}
+
+static void several_users(void **state)
+{
+	struct vp_err err = { "" };
+	struct vp_linux_flip f;
+
+	(void)state;
+	lg_put(g, LG_KEY_ON, 3, 4);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_ON), true, &f, NULL), 0);
+	assert_int_equal(f.nsites, 0);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_ON), false, &f, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "3 users"));
+}
+
+static void guest_patches_itself(void **state)
+{
+	static const uint32_t locks[] = { LG_TEXT_MUTEX, LG_JUMP_MUTEX };
+	struct vp_linux_flip f;
+
+	(void)state;
+	assert_int_equal(vp_linux_text_idle(l, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		struct vp_err err = { "" };
+
+		lg_put(g, locks[i], 0xffff888001234560, 8);
+		assert_int_equal(vp_linux_text_idle(l, &err), -EAGAIN);
+		assert_non_null(strstr(err.text, i ? "jump_label_mutex" : "text_mutex"));
+		assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, &err), -EAGAIN);
+		lg_put(g, locks[i], 0, 8);
+	}
+	/* Behind the owner are lists, which say nothing. */
+	lg_put(g, LG_TEXT_MUTEX + 24, 1, 8);
+	assert_int_equal(vp_linux_text_idle(l, NULL), 0);
+}
+
+static void realtime_mutex(void **state)
+{
+	struct linux_guest *rt = lg_new(&(struct lg_opts){ .rt = true });
+	struct vp_linux *lrt;
+
+	(void)state;
+	assert_int_equal(vp_linux_open(&rt->target, NULL, &lrt, NULL), 0);
+	assert_int_equal(vp_linux_text_idle(lrt, NULL), 0);
+	lg_put(rt, LG_TEXT_MUTEX + 24, 0xffff888001234561, 8);
+	assert_int_equal(vp_linux_text_idle(lrt, NULL), -EAGAIN);
+	vp_linux_free(lrt);
+	lg_free(rt);
+}
+
+/* Modules: freed code of a kernel that does not mark it; lists that lie. */
+static void modules(void **state)
+{
+	struct vp_err err = { "" };
+	struct vp_linux_key k;
+	uint64_t self = LG_MOD_NODES, nowhere = 0x1234560;
+
+	(void)state;
+	memset(lg_at(g, LG_MOD_JUMPS), 0xff, 4); /* the site: in the table, which is code here */
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
+	assert_non_null(k.broken);
+	memcpy(lg_at(g, LG_MOD_JUMPS), "\x00\x00\x20\x00", 4); /* not mapped: freed */
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
+	assert_null(k.broken);
+	assert_int_equal(k.sites, 1);
+	assert_int_equal(k.init_sites, 1);
+
+	memcpy(lg_at(g, LG_MOD_NODES), &self, 8); /* a loop */
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -ENOEXEC);
+	assert_non_null(strstr(err.text, "do not end"));
+	memcpy(lg_at(g, LG_MOD_NODES), &nowhere, 8);
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -ENOENT);
+}
+
+static void bad_table(void **state)
+{
+	static const struct {
+		bool text_symbols_only;
+		int rc;
+	} rows[] = { { true, -ENOENT }, { false, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct linux_guest *other =
+			lg_new(&(struct lg_opts){ .text_symbols_only = rows[i].text_symbols_only });
+		struct vp_err err = { "" };
+		struct seen s = { 0 };
+		struct vp_linux *lo;
+
+		assert_int_equal(vp_linux_open(&other->target, NULL, &lo, NULL), 0);
+		assert_int_equal(vp_linux_keys(lo, note_key, &s, &err), rows[i].rc);
+		assert_int_equal(!err.text[0], !rows[i].rc);
+		vp_linux_free(lo);
+		lg_free(other);
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(list),
+		TEST(one_key),
+		TEST(there_and_back),
+		TEST(bytes_of_a_flip),
+		TEST(learns_the_nop),
+		TEST(contradictions),
+		TEST(site_that_is_no_code),
+		TEST(several_users),
+		TEST(guest_patches_itself),
+		TEST(realtime_mutex),
+		TEST(modules),
+		TEST(bad_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
