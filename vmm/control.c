@@ -6,38 +6,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-#include "target/hex.h"
+#include "control/control.h"
 #include "target/qmp_wire.h"
-#include "vmm/control_internal.h"
+#include "vmm/control.h"
 #include "vmm/internal.h"
 
-#define READ_MAX	 (1u << 20)
 #define PAUSE_TIMEOUT_MS 5000u
 #define TIMEOUT_MAX_MS	 600000u
 
-/* Every command without arguments begins so. */
-static bool no_args(const json_t *args, int *code, struct vp_err *err)
-{
-	*code = vp_args_unpack(args, err, "{}");
-	return !*code;
-}
+struct vp_vm_control {
+	struct vp_vm *vm;
+	struct vp_control *control;	 /* the commands that every target has */
+	struct vp_qmp_command *commands; /* those and ours */
+	struct vp_qmp_server *server;
+	pthread_t thread;
+	bool serving; /* the thread was started */
+	int ram_fd;   /* the RAM memfd, opened again for reading only: what clients get */
+};
 
 static json_t *query_version(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	(void)arg, (void)fd;
-	return no_args(args, code, err) ? vp_qmp_version() : NULL;
+	return vp_args_none(args, code, err) ? vp_qmp_version() : NULL;
 }
 
 static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	struct vp_vm_status st;
 	const char *status = "running";
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	if (vp_vm_wait(c->vm, 0, &st))
 		status = st.end == VP_VM_ERROR || st.end == VP_VM_TRIPLE_FAULT ? "internal-error"
@@ -49,10 +52,10 @@ static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, s
 
 static json_t *query_name(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	return json_pack("{s:o}", "name", vp_qmp_text(vp_vm_name(c->vm)));
 }
@@ -60,14 +63,14 @@ static json_t *query_name(void *arg, const json_t *args, int *fd, int *code, str
 static json_t *query_cpus_fast(void *arg, const json_t *args, int *fd, int *code,
 			       struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	struct vp_vm_vcpu_info info[VP_VCPU_MAX];
 	unsigned int i, n;
 	char path[40];
 	json_t *list;
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	list = json_array();
 	n = vp_vm_vcpus(c->vm, info, VP_VCPU_MAX);
@@ -81,115 +84,48 @@ static json_t *query_cpus_fast(void *arg, const json_t *args, int *fd, int *code
 	return list;
 }
 
-static json_t *stats_json(struct vp_vm *vm)
-{
-	struct vp_poke_stats s;
-
-	vp_engine_stats(vp_vm_engine(vm), &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "batches",
-			 (json_int_t)s.batches, "sites", (json_int_t)s.sites, "syncs",
-			 (json_int_t)s.syncs, "rollbacks", (json_int_t)s.rollbacks, "bp-exits",
-			 "fixup", (json_int_t)s.bp_exits.fixup, "emulate",
-			 (json_int_t)s.bp_exits.emulate, "park", (json_int_t)s.bp_exits.park,
-			 "late", (json_int_t)s.bp_exits.late, "foreign",
-			 (json_int_t)s.bp_exits.foreign);
-}
-
 static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	struct vp_local *local = vp_vm_local(c->vm);
-	json_t *strategies;
+	json_t *strategies, *ret;
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	strategies = json_array();
 	if (vp_vm_route(c->vm) != VP_ROUTE_NONE)
 		json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_INT3)));
 	json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_STOP)));
-	return json_pack("{s:o, s:o, s:i, s:I, s:i, s:I, s:s, s:s, s:o, s:o}", "name",
-			 vp_qmp_text(vp_vm_name(c->vm)), "kernel", vp_qmp_text(c->vm->image_what),
-			 "pid", (int)getpid(), "ram", (json_int_t)vp_vm_ram_bytes(c->vm), "vcpus",
-			 (int)vp_local_vcpu_count(local), "symbols",
-			 (json_int_t)vp_symtab_count(vp_vm_symbols(c->vm)), "trap-route",
-			 vp_route_name(vp_vm_route(c->vm)), "serializer",
-			 vp_local_target(local)->ops->serializer, "strategies", strategies, "stats",
-			 stats_json(c->vm));
+	ret = json_pack("{s:o, s:o, s:i, s:I, s:i, s:s, s:o}", "name",
+			vp_qmp_text(vp_vm_name(c->vm)), "kernel", vp_qmp_text(c->vm->image_what),
+			"pid", (int)getpid(), "ram", (json_int_t)vp_vm_ram_bytes(c->vm), "vcpus",
+			(int)vp_local_vcpu_count(local), "trap-route",
+			vp_route_name(vp_vm_route(c->vm)), "strategies", strategies);
+	vp_control_describe(c->control, ret);
+	return ret;
 }
 
 static json_t *query_memory_map(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	*fd = c->ram_fd;
 	return json_pack("{s:[{s:o, s:I, s:i}]}", "slots", "gpa", vp_json_addr(0), "size",
 			 (json_int_t)vp_vm_ram_bytes(c->vm), "fd-offset", 0);
 }
 
-static json_t *resolve_symbol(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
-{
-	struct vp_control *c = arg;
-	json_t *where, *ret;
-	vp_gva addr;
-
-	(void)fd;
-	*code = vp_args_unpack(args, err, "{s:o}", "addr", &where);
-	if (!*code)
-		*code = vp_args_addr(c->vm, where, &addr, err);
-	if (*code)
-		return NULL;
-	ret = json_object();
-	vp_json_set_where(c->vm, ret, addr);
-	return ret;
-}
-
-static json_t *memory_json(struct vp_vm *vm, vp_gva addr, size_t len, int *code, struct vp_err *err)
-{
-	uint8_t *bytes = malloc(len);
-	char *text = malloc(2 * len + 1);
-	json_t *ret = NULL;
-
-	*code = bytes && text ? vp_engine_read(vp_vm_engine(vm), -1, addr, bytes, len, err)
-			      : vp_err_set(err, -ENOMEM, "out of memory");
-	if (!*code) {
-		ret = json_object();
-		vp_json_set_where(vm, ret, addr);
-		vp_hex_format(bytes, len, text);
-		json_object_set_new(ret, "hex", json_string(text));
-	}
-	free(bytes);
-	free(text);
-	return ret;
-}
-
-static json_t *read_memory(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
-{
-	struct vp_control *c = arg;
-	json_t *where, *length;
-	uint64_t len = 0;
-	vp_gva addr;
-
-	(void)fd;
-	*code = vp_args_unpack(args, err, "{s:o, s:o}", "addr", &where, "len", &length);
-	if (!*code)
-		*code = vp_args_number(length, "len", 1, READ_MAX, &len, err);
-	if (!*code)
-		*code = vp_args_addr(c->vm, where, &addr, err);
-	return *code ? NULL : memory_json(c->vm, addr, (size_t)len, code, err);
-}
-
 static json_t *stop(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	struct vp_local *local = vp_vm_local(c->vm);
 	bool was = vp_local_paused(local);
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	*code = vp_local_pause(local, PAUSE_TIMEOUT_MS, err);
 	if (*code)
@@ -201,11 +137,11 @@ static json_t *stop(void *arg, const json_t *args, int *fd, int *code, struct vp
 
 static json_t *cont(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	struct vp_local *local = vp_vm_local(c->vm);
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	if (vp_local_paused(local)) {
 		vp_local_cont(local);
@@ -216,10 +152,10 @@ static json_t *cont(void *arg, const json_t *args, int *fd, int *code, struct vp
 
 static json_t *quit(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	vp_vm_quit(c->vm);
 	return json_object();
@@ -227,11 +163,11 @@ static json_t *quit(void *arg, const json_t *args, int *fd, int *code, struct vp
 
 static json_t *vcpu_add(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	unsigned int id;
 
 	(void)fd;
-	if (!no_args(args, code, err))
+	if (!vp_args_none(args, code, err))
 		return NULL;
 	*code = vp_vm_vcpu_add(c->vm, &id, err);
 	return *code ? NULL : json_pack("{s:i}", "id", (int)id);
@@ -239,7 +175,7 @@ static json_t *vcpu_add(void *arg, const json_t *args, int *fd, int *code, struc
 
 static json_t *vcpu_remove(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = vp_control_host(arg);
 	json_t *which, *timeout = NULL;
 	uint64_t id = 0, timeout_ms = VP_TIMEOUT_MS;
 	int force = 0;
@@ -261,18 +197,13 @@ static json_t *vcpu_remove(void *arg, const json_t *args, int *fd, int *code, st
 	return *code ? NULL : json_object();
 }
 
-static const struct vp_qmp_command commands[] = {
+static const struct vp_qmp_command vm_commands[] = {
 	{ "query-version", query_version },
 	{ "query-status", query_status },
 	{ "query-name", query_name },
 	{ "query-cpus-fast", query_cpus_fast },
 	{ "query-vm", query_vm },
 	{ "query-memory-map", query_memory_map },
-	{ "query-pokes", vp_control_query_pokes },
-	{ "resolve-symbol", resolve_symbol },
-	{ "read-memory", read_memory },
-	{ "poke", vp_control_poke },
-	{ "revert", vp_control_revert },
 	{ "vcpu-add", vcpu_add },
 	{ "vcpu-remove", vcpu_remove },
 	{ "stop", stop },
@@ -283,7 +214,7 @@ static const struct vp_qmp_command commands[] = {
 
 static void *serve(void *arg)
 {
-	struct vp_control *c = arg;
+	struct vp_vm_control *c = arg;
 
 	vp_qmp_server_run(c->server);
 	return NULL;
@@ -300,18 +231,77 @@ static int open_ram_read_only(struct vp_vm *vm, struct vp_err *err)
 	return fd < 0 ? vp_err_set(err, -errno, "%s: %s", path, strerror(errno)) : fd;
 }
 
-static void control_free(struct vp_control *c)
+static void send_event(void *host, const char *name, json_t *data)
+{
+	struct vp_vm_control *c = host;
+
+	vp_qmp_server_event(c->server, name, data);
+}
+
+static void who_asks(void *host, uid_t *uid, pid_t *pid)
+{
+	const struct vp_vm_control *c = host;
+
+	vp_qmp_server_peer(c->server, uid, pid);
+}
+
+static size_t count(const struct vp_qmp_command *list)
+{
+	size_t n = 0;
+
+	while (list[n].name)
+		n++;
+	return n;
+}
+
+static int make_commands(struct vp_vm_control *c, struct vp_err *err)
+{
+	size_t general = count(vp_control_commands), own = count(vm_commands);
+
+	c->commands = calloc(general + own + 1, sizeof(*c->commands));
+	if (!c->commands)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	memcpy(c->commands, vp_control_commands, general * sizeof(*c->commands));
+	memcpy(c->commands + general, vm_commands, own * sizeof(*c->commands));
+	return 0;
+}
+
+static int make_control(struct vp_vm_control *c, const struct vp_vm_control_config *cfg,
+			struct vp_err *err)
+{
+	const struct vp_symtab *symbols = vp_vm_symbols(c->vm);
+	struct vp_control_config control = {
+		.target = vp_local_target(vp_vm_local(c->vm)),
+		.engine = vp_vm_engine(c->vm),
+		.symbols = vp_symtab_count(symbols) ? symbols : NULL,
+		.cache_dir = cfg->cache_dir,
+		.ledger = cfg->ledger,
+		.strategy = VP_STRATEGY_INT3,
+		.host = c,
+		.event = send_event,
+		.who = who_asks,
+	};
+
+	/* A life of its own: nothing that was applied to an earlier VM of this name is there. */
+	if (getrandom(&control.boot, sizeof(control.boot), 0) != sizeof(control.boot))
+		return vp_err_set(err, -errno, "no random number: %s", strerror(errno));
+	return vp_control_new(&control, &c->control, err);
+}
+
+static void control_free(struct vp_vm_control *c)
 {
 	vp_qmp_server_free(c->server);
+	vp_control_free(c->control);
+	free(c->commands);
 	if (c->ram_fd >= 0)
 		close(c->ram_fd);
 	free(c);
 }
 
-int vp_control_listen(struct vp_vm *vm, const char *path, struct vp_control **out,
-		      struct vp_err *err)
+int vp_vm_control_listen(struct vp_vm *vm, const struct vp_vm_control_config *cfg,
+			 struct vp_vm_control **out, struct vp_err *err)
 {
-	struct vp_control *c = calloc(1, sizeof(*c));
+	struct vp_vm_control *c = calloc(1, sizeof(*c));
 	int ret;
 
 	if (!c)
@@ -319,7 +309,11 @@ int vp_control_listen(struct vp_vm *vm, const char *path, struct vp_control **ou
 	c->vm = vm;
 	ret = c->ram_fd = open_ram_read_only(vm, err);
 	if (ret >= 0)
-		ret = vp_qmp_server_new(path, commands, c, &c->server, err);
+		ret = make_commands(c, err);
+	if (!ret)
+		ret = make_control(c, cfg, err);
+	if (!ret)
+		ret = vp_qmp_server_new(cfg->path, c->commands, c->control, &c->server, err);
 	if (ret)
 		control_free(c);
 	else
@@ -327,7 +321,7 @@ int vp_control_listen(struct vp_vm *vm, const char *path, struct vp_control **ou
 	return ret;
 }
 
-int vp_control_serve(struct vp_control *c, struct vp_err *err)
+int vp_vm_control_serve(struct vp_vm_control *c, struct vp_err *err)
 {
 	int ret = pthread_create(&c->thread, NULL, serve, c);
 
@@ -346,6 +340,10 @@ static const char *shutdown_reason(enum vp_vm_end end)
 		return "guest-panic";
 	case VP_VM_ERROR:
 		return "host-error";
+	case VP_VM_POWER_OFF:
+		return "guest-shutdown";
+	case VP_VM_RESET:
+		return "guest-reset";
 	case VP_VM_RUNNING:
 	case VP_VM_HOST_QUIT:
 		break;
@@ -353,9 +351,9 @@ static const char *shutdown_reason(enum vp_vm_end end)
 	return "host-qmp-quit";
 }
 
-void vp_control_stop(struct vp_control *c, const struct vp_vm_status *st)
+void vp_vm_control_stop(struct vp_vm_control *c, const struct vp_vm_status *st)
 {
-	bool guest = st->end == VP_VM_GUEST_EXIT || st->end == VP_VM_TRIPLE_FAULT;
+	bool guest = st->end != VP_VM_HOST_QUIT && st->end != VP_VM_ERROR;
 	json_t *data =
 		json_pack("{s:b, s:s}", "guest", (int)guest, "reason", shutdown_reason(st->end));
 

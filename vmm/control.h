@@ -5,17 +5,24 @@
 
 #include "vmm/vm.h"
 
-struct vp_control;
+struct vp_vm_control;
+
+/* All borrowed until vp_vm_control_stop(). */
+struct vp_vm_control_config {
+	const char *path;      /* of the socket */
+	const char *ledger;    /* a file that records every poke; NULL: nothing is recorded */
+	const char *cache_dir; /* for the symbols of Linux guests; NULL: none */
+};
 
 /*
- * Take @path for @vm (borrowed): clients may connect, and wait. Errors as vp_qmp_server_new().
+ * Take cfg->path for @vm (borrowed): clients may connect, and wait. Errors as vp_qmp_server_new().
  * Then, when the guest runs, serve them on a thread of its own.
  */
-int vp_control_listen(struct vp_vm *vm, const char *path, struct vp_control **out,
-		      struct vp_err *err);
-int vp_control_serve(struct vp_control *c, struct vp_err *err);
+int vp_vm_control_listen(struct vp_vm *vm, const struct vp_vm_control_config *cfg,
+			 struct vp_vm_control **out, struct vp_err *err);
+int vp_vm_control_serve(struct vp_vm_control *c, struct vp_err *err);
 
 /* Tell the clients that the guest has ended (@st), finish the command in hand, close, join. */
-void vp_control_stop(struct vp_control *c, const struct vp_vm_status *st);
+void vp_vm_control_stop(struct vp_vm_control *c, const struct vp_vm_status *st);
 
 #endif /* VP_VMM_CONTROL_H */

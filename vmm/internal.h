@@ -16,6 +16,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <vmpoke/guest.h>
 
 #define VP_PAGE	   0x1000ull
@@ -76,41 +77,98 @@ int vp_image_load(const void *image, size_t len, const char *what, struct vp_boo
 		  struct vp_image *out, struct vp_err *err);
 void vp_image_free(struct vp_image *image);
 
-/* --- serial.c: the console. Any thread. --- */
+/* --- console.c: where serial output goes. Any thread. --- */
+
+struct vp_console;
+
+#define VP_CONSOLE_RING 65536u
+
+/* Output goes to @fd (borrowed; -1: nowhere), by a thread of its own. */
+int vp_console_new(int fd, struct vp_console **out, struct vp_err *err);
+
+/* Write what is left (for at most a second) and free. NULL is fine. */
+void vp_console_free(struct vp_console *c);
+
+/* Print a byte. Waits a moment for a slow reader, never for ever. */
+void vp_console_put(struct vp_console *c, uint8_t byte);
+
+/* Wait until what was printed before this call is written, at most @timeout_ms. */
+void vp_console_flush(struct vp_console *c, unsigned int timeout_ms);
+
+/* Bytes that could not be written because nobody read. */
+uint64_t vp_console_lost(struct vp_console *c);
+
+/* --- serial.c: the serial port, a 16550A. Any thread. --- */
 
 struct vp_serial;
 
-#define VP_SERIAL_RING 65536u
+/* The interrupt line changed. Called with the port locked: must not call it. */
+typedef void (*vp_serial_irq)(void *arg, bool level);
 
-/* Output goes to @fd (borrowed; -1: nowhere), by a thread of its own. */
-int vp_serial_new(int fd, struct vp_serial **out, struct vp_err *err);
+#define VP_SERIAL_INPUT 4096u /* bytes of input that wait for the guest at most */
 
-/* Write what is left (for at most a second) and free. NULL is fine. */
+/* Output as vp_console_new(); @irq may be NULL: nobody is interrupted. */
+int vp_serial_new(int fd, vp_serial_irq irq, void *irq_arg, struct vp_serial **out,
+		  struct vp_err *err);
 void vp_serial_free(struct vp_serial *s);
 
-/* A register of the 16550, 0..7. out() waits a moment for a slow reader, never for ever. */
+/* A register, 0..7. */
 void vp_serial_out(struct vp_serial *s, unsigned int reg, uint8_t value);
 uint8_t vp_serial_in(struct vp_serial *s, unsigned int reg);
 
-/* Wait until what was printed before this call is written, at most @timeout_ms. */
-void vp_serial_flush(struct vp_serial *s, unsigned int timeout_ms);
+/* Give the guest input; returns how many bytes there was room for. */
+size_t vp_serial_input(struct vp_serial *s, const uint8_t *bytes, size_t n);
 
-/* Bytes that could not be written because nobody read. */
+void vp_serial_flush(struct vp_serial *s, unsigned int timeout_ms);
 uint64_t vp_serial_lost(struct vp_serial *s);
+
+/* --- rtc.c --- */
+
+/* A register of the clock, 0..127, at the time @now. */
+uint8_t vp_rtc_read(unsigned int reg, time_t now);
+
+/* --- ports.c: one access of @size bytes, 1..4. A write may end the VM. --- */
+
+struct vp_vm;
+void vp_ports_out(struct vp_vm *vm, uint32_t port, const uint8_t *data, unsigned int size);
+void vp_ports_in(struct vp_vm *vm, uint32_t port, uint8_t *data, unsigned int size);
+
+/* --- cpuid.c --- */
+
+/* How a VM's vCPUs differ from all that this KVM can do. */
+struct vp_cpu {
+	bool irqchip;	   /* there is a local APIC in the kernel */
+	bool tsc_deadline; /* with a timer that takes a TSC value */
+	bool no_cx16;	   /* cmpxchg16b does not work */
+};
+
+/* Change a table that KVM supports into that of vCPU @id. */
+void vp_cpuid_fix(struct kvm_cpuid2 *cpuid, unsigned int id, const struct vp_cpu *cpu);
+int vp_cpuid_set(int kvm_fd, int fd, unsigned int id, const struct vp_cpu *cpu, struct vp_err *err);
 
 /* --- state.c: the registers of a vCPU --- */
 
 struct vp_power_on;
 
+/* How a vCPU begins. */
+struct vp_entry {
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	bool waits; /* for INIT and SIPI */
+};
+
 /* Give a new vCPU its CPUID and remember its power-on state. */
-int vp_state_capture(int kvm_fd, int fd, unsigned int id, bool irqchip, struct vp_power_on **out,
-		     struct vp_err *err);
+int vp_state_capture(int kvm_fd, int fd, unsigned int id, const struct vp_cpu *cpu,
+		     struct vp_power_on **out, struct vp_err *err);
 
 void vp_state_free(struct vp_power_on *on);
 
-/* Put the vCPU back to power-on, then to the guest ABI's entry state. */
-int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on, const struct vp_boot *b,
-		   vp_gva entry, struct vp_err *err);
+/* The power-on state as an entry, to be changed. */
+void vp_state_power_on(const struct vp_power_on *on, struct vp_entry *entry);
+
+/* Put the vCPU back to power-on, then to @entry. */
+int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on,
+		   const struct vp_entry *entry, struct vp_err *err);
 
 /* --- the VM --- */
 
@@ -150,6 +208,11 @@ struct vp_vm {
 	struct vp_ram ram;
 	struct vp_boot boot;
 	struct vp_image image;
+	bool is_linux;		  /* then the next counts, and nothing of boot and image */
+	struct vp_kernel *kernel; /* vmm/kernel.h */
+	struct vp_cpu cpu;
+	char notice[160];
+	_Atomic uint8_t rtc_index, pm_enable[2]; /* ports.c */
 	struct vp_symtab *symbols;
 	struct vp_serial *serial;
 	struct vp_local *local;

@@ -139,7 +139,8 @@ static int tiny_memory(struct tiny *t, struct vp_err *err)
 static int tiny_new(int kvm_fd, struct tiny *t, struct vp_err *err)
 {
 	struct kvm_userspace_memory_region slot = { .memory_size = TINY_RAM };
-	struct kvm_sregs sregs;
+	const struct vp_cpu cpu = { 0 };
+	struct vp_entry entry;
 	int rc = tiny_memory(t, err);
 
 	if (rc)
@@ -158,16 +159,14 @@ static int tiny_new(int kvm_fd, struct tiny *t, struct vp_err *err)
 	t->run = mmap(NULL, t->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, t->fd, 0);
 	if (t->run == MAP_FAILED)
 		return tiny_failed(err, "cannot map kvm_run");
-	rc = vp_state_capture(kvm_fd, t->fd, 0, false, &t->power_on, err);
-	if (!rc)
-		rc = vp_state_reset(t->fd, 0, t->power_on, &t->boot, VP_GVA(TINY_CODE), err);
+	rc = vp_state_capture(kvm_fd, t->fd, 0, &cpu, &t->power_on, err);
 	if (rc)
 		return rc;
-	if (ioctl(t->fd, KVM_GET_SREGS, &sregs))
-		return tiny_failed(err, "KVM_GET_SREGS");
-	sregs.idt.base = VP_GUEST_DIRECT_MAP + TINY_IDT_GPA;
-	sregs.idt.limit = 0xfff;
-	return ioctl(t->fd, KVM_SET_SREGS, &sregs) ? tiny_failed(err, "KVM_SET_SREGS") : 0;
+	vp_state_power_on(t->power_on, &entry);
+	vp_boot_entry(&t->boot, 0, VP_GVA(TINY_CODE), &entry.sregs, &entry.regs);
+	entry.sregs.idt.base = VP_GUEST_DIRECT_MAP + TINY_IDT_GPA;
+	entry.sregs.idt.limit = 0xfff;
+	return vp_state_reset(t->fd, 0, t->power_on, &entry, err);
 }
 
 static void tiny_free(struct tiny *t)

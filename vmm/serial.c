@@ -1,176 +1,198 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The console: a 16550's transmitter, enough to print.
+ * The serial port: a 16550A (PC16550D data sheet, National Semiconductor), as far as software sees
+ * it. It transmits at once, so the transmitter is always empty.
  *
- * vCPUs put bytes into a bounded ring; one thread writes them out. A slow reader slows the guest
- * (a vCPU waits up to WAIT_MS for room); a reader that has stopped does not stop the guest: bytes
- * are lost, counted, and the output says so where they are missing.
+ * Input waits in a ring of the host's and goes into the guest's FIFO while the guest holds up DTR
+ * and RTS, "ready" and "go on": what is typed before the guest has opened its port is not lost.
  */
 #include "vmm/internal.h"
 #include <errno.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define WAIT_MS	      1000u
-#define POLL_MS	      100
-#define LINE_MS	      20u /* how long the start of a line waits for its end */
-#define DRAIN_MS      1000u
-#define LOST_TEXT_MAX 64u
+#define FIFO 16u
 
-#define REG_DATA  0u
-#define REG_IER	  1u
-#define REG_LCR	  3u
-#define REG_LSR	  5u
+#define REG_DATA 0u /* with DLAB: divisor, low */
+#define REG_IER	 1u /* with DLAB: divisor, high */
+#define REG_IIR	 2u /* written: FCR */
+#define REG_LCR	 3u
+#define REG_MCR	 4u
+#define REG_LSR	 5u
+#define REG_MSR	 6u
+#define REG_SCR	 7u
+
+#define IER_RX	  0x01u
+#define IER_TX	  0x02u
+#define IER_ALL	  0x0fu
+#define IIR_NONE  0x01u
+#define IIR_TX	  0x02u
+#define IIR_RX	  0x04u
+#define IIR_FIFO  0xc0u
+#define FCR_ON	  0x01u
+#define FCR_RESET 0x02u /* of the receiver's FIFO */
 #define LCR_DLAB  0x80u
-#define LSR_EMPTY 0x60u
+#define MCR_DTR	  0x01u
+#define MCR_RTS	  0x02u
+#define MCR_OUT2  0x08u /* on a PC the gate of the interrupt line */
+#define MCR_LOOP  0x10u
+#define MCR_ALL	  0x1fu
+#define LSR_DATA  0x01u
+#define LSR_EMPTY 0x60u /* nothing waits to be transmitted */
+#define MSR_READY 0xb0u /* CTS, DSR, DCD: somebody is at the other end */
 
 struct vp_serial {
-	int fd;
-	pthread_t writer;
-	pthread_mutex_t lock; /* all below */
-	pthread_cond_t data;  /* for the writer: there is something to do */
-	pthread_cond_t room;  /* for vCPUs and flush: bytes were written */
-	uint8_t regs[8], latch[2];
-	uint64_t head, tail; /* bytes ever put, ever written; head - tail <= VP_SERIAL_RING */
-	bool urgent;	     /* do not wait for the end of the line */
-	bool stalled;	     /* nobody reads: do not wait for room until somebody does */
-	bool dead;	     /* writing failed for good */
-	bool closing;
-	uint64_t lost, lost_told;
-	uint8_t ring[VP_SERIAL_RING];
+	struct vp_console *console;
+	vp_serial_irq irq;
+	void *irq_arg;
+
+	pthread_mutex_t
+		lock; /* all below; held while irq() is called, so that levels come in order */
+	uint8_t ier, fcr, lcr, mcr, scr, divisor[2];
+	bool tx_pending; /* "transmitter empty" was not yet told by IIR */
+	bool level;	 /* of the interrupt line */
+	uint8_t fifo[FIFO];
+	unsigned int fifo_at, fifo_len;
+	uint64_t head, tail; /* of the host's ring, as in console.c */
+	uint8_t ring[VP_SERIAL_INPUT];
 };
 
-/* Write some bytes; 0: not now, -errno: never again. Without the lock. */
-static ssize_t write_some(int fd, const uint8_t *bytes, size_t n)
+static uint8_t reason(const struct vp_serial *s)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	ssize_t done;
+	if (s->ier & IER_RX && s->fifo_len)
+		return IIR_RX;
+	if (s->ier & IER_TX && s->tx_pending)
+		return IIR_TX;
+	return IIR_NONE;
+}
 
-	if (poll(&p, 1, POLL_MS) <= 0)
+static void fifo_put(struct vp_serial *s, uint8_t byte)
+{
+	if (s->fifo_len < FIFO)
+		s->fifo[(s->fifo_at + s->fifo_len++) % FIFO] = byte;
+}
+
+static uint8_t fifo_get(struct vp_serial *s)
+{
+	uint8_t byte = s->fifo[s->fifo_at];
+
+	if (!s->fifo_len)
 		return 0;
-	/* No more than a pipe that polls writable surely takes, so that this does not block. */
-	done = write(fd, bytes, n < PIPE_BUF ? n : PIPE_BUF);
-	if (done < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	return done;
+	s->fifo_at = (s->fifo_at + 1) % FIFO;
+	s->fifo_len--;
+	return byte;
 }
 
-static bool have_data(struct vp_serial *s)
+/* After any change: let input in, and put the interrupt line where it belongs. */
+static void update(struct vp_serial *s)
 {
-	struct timespec line_end;
+	bool open = (s->mcr & (MCR_DTR | MCR_RTS | MCR_LOOP)) == (MCR_DTR | MCR_RTS), level;
 
-	while (s->head == s->tail) {
-		s->urgent = false;
-		if (s->closing)
-			return false;
-		pthread_cond_wait(&s->data, &s->lock);
-	}
-	line_end = vp_deadline(LINE_MS);
-	while (!s->urgent && !s->closing)
-		if (pthread_cond_timedwait(&s->data, &s->lock, &line_end))
-			break;
-	return true;
-}
-
-static void *writer_main(void *arg)
-{
-	struct vp_serial *s = arg;
-	unsigned int waits = 0;
-
-	pthread_mutex_lock(&s->lock);
-	while (have_data(s)) {
-		size_t at = s->tail % VP_SERIAL_RING, n = s->head - s->tail;
-		ssize_t done;
-
-		if (n > VP_SERIAL_RING - at)
-			n = VP_SERIAL_RING - at;
-		pthread_mutex_unlock(&s->lock);
-		/* Nobody changes [tail, head): only this thread moves the tail. */
-		done = write_some(s->fd, &s->ring[at], n);
-		pthread_mutex_lock(&s->lock);
-		if (s->closing && done == 0 && ++waits > DRAIN_MS / POLL_MS)
-			done = -ETIMEDOUT;
-		if (done < 0) {
-			s->dead = true;
-			s->lost += s->head - s->tail;
-			s->tail = s->head;
-		} else if (done > 0) {
-			s->tail += (size_t)done;
-			s->stalled = false;
-		}
-		pthread_cond_broadcast(&s->room);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
-static void put(struct vp_serial *s, uint8_t byte)
-{
-	s->ring[s->head++ % VP_SERIAL_RING] = byte;
-}
-
-static bool has_room(const struct vp_serial *s, size_t n)
-{
-	return s->head - s->tail + n <= VP_SERIAL_RING;
-}
-
-/* Where bytes are missing, say so. */
-static void put_lost(struct vp_serial *s)
-{
-	char text[LOST_TEXT_MAX];
-	int i, n;
-
-	n = snprintf(text, sizeof(text), "\n[vmpoke: %" PRIu64 " bytes of output lost]\n",
-		     s->lost - s->lost_told);
-	for (i = 0; i < n; i++)
-		put(s, (uint8_t)text[i]);
-	s->lost_told = s->lost;
-}
-
-static void transmit(struct vp_serial *s, uint8_t byte)
-{
-	size_t need = 1 + (s->lost > s->lost_told ? LOST_TEXT_MAX : 0);
-	struct timespec end = vp_deadline(WAIT_MS);
-
-	if (s->fd < 0)
+	while (open && s->fifo_len < FIFO && s->tail < s->head)
+		fifo_put(s, s->ring[s->tail++ % VP_SERIAL_INPUT]);
+	level = reason(s) != IIR_NONE && s->mcr & MCR_OUT2;
+	if (level == s->level)
 		return;
-	while (!has_room(s, need) && !s->stalled && !s->dead) {
-		s->urgent = true;
-		pthread_cond_signal(&s->data);
-		if (pthread_cond_timedwait(&s->room, &s->lock, &end))
-			s->stalled = true;
+	s->level = level;
+	if (s->irq)
+		s->irq(s->irq_arg, level);
+}
+
+/* True: @value goes out. */
+static bool transmit(struct vp_serial *s, uint8_t value)
+{
+	s->tx_pending = true;
+	if (!(s->mcr & MCR_LOOP))
+		return true;
+	fifo_put(s, value);
+	return false;
+}
+
+/* True: @value is to be printed. */
+static bool write_reg(struct vp_serial *s, unsigned int reg, uint8_t value)
+{
+	if (reg <= REG_IER && s->lcr & LCR_DLAB) {
+		s->divisor[reg] = value;
+		return false;
 	}
-	if (s->dead || !has_room(s, need)) {
-		s->lost++;
-		return;
+	switch (reg) {
+	case REG_DATA:
+		return transmit(s, value);
+	case REG_IER:
+		/* Switched on while the transmitter is empty, it interrupts at once. */
+		s->tx_pending |= value & ~s->ier & IER_TX;
+		s->ier = value & IER_ALL;
+		break;
+	case REG_IIR:
+		if (value & FCR_RESET)
+			s->fifo_len = 0;
+		s->fcr = value & FCR_ON;
+		break;
+	case REG_LCR:
+		s->lcr = value;
+		break;
+	case REG_MCR:
+		s->mcr = value & MCR_ALL;
+		break;
+	case REG_SCR:
+		s->scr = value;
+		break;
 	}
-	if (s->lost > s->lost_told)
-		put_lost(s);
-	put(s, byte);
-	if (byte == '\n')
-		s->urgent = true;
-	if (s->urgent || s->head - s->tail == 1)
-		pthread_cond_signal(&s->data);
+	return false;
+}
+
+/* In loopback the modem's inputs are its own outputs: DTR is DSR, RTS CTS, OUT1 RI, OUT2 DCD. */
+static uint8_t modem_status(const struct vp_serial *s)
+{
+	if (!(s->mcr & MCR_LOOP))
+		return MSR_READY;
+	return (uint8_t)((s->mcr & MCR_DTR) << 5 | (s->mcr & MCR_RTS) << 3 | (s->mcr & 0x0c) << 4);
+}
+
+static uint8_t read_iir(struct vp_serial *s)
+{
+	uint8_t value = reason(s);
+
+	if (value == IIR_TX)
+		s->tx_pending = false;
+	return value | (s->fcr & FCR_ON ? IIR_FIFO : 0);
+}
+
+static uint8_t read_reg(struct vp_serial *s, unsigned int reg)
+{
+	if (reg <= REG_IER && s->lcr & LCR_DLAB)
+		return s->divisor[reg];
+	switch (reg) {
+	case REG_DATA:
+		return fifo_get(s);
+	case REG_IER:
+		return s->ier;
+	case REG_IIR:
+		return read_iir(s);
+	case REG_LCR:
+		return s->lcr;
+	case REG_MCR:
+		return s->mcr;
+	case REG_LSR:
+		return LSR_EMPTY | (s->fifo_len ? LSR_DATA : 0);
+	case REG_MSR:
+		return modem_status(s);
+	default:
+		return s->scr;
+	}
 }
 
 void vp_serial_out(struct vp_serial *s, unsigned int reg, uint8_t value)
 {
+	bool print;
+
 	pthread_mutex_lock(&s->lock);
-	/* With DLAB set the first two registers are the baud rate: nothing is printed. */
-	if (reg <= REG_IER && s->regs[REG_LCR] & LCR_DLAB) {
-		s->latch[reg] = value;
-	} else {
-		s->regs[reg & 7] = value;
-		if (reg == REG_DATA)
-			transmit(s, value);
-	}
+	print = write_reg(s, reg & 7, value);
+	update(s);
 	pthread_mutex_unlock(&s->lock);
+	/* Without the lock: this may wait for a slow reader, and input must come in meanwhile. */
+	if (print)
+		vp_console_put(s->console, value);
 }
 
 uint8_t vp_serial_in(struct vp_serial *s, unsigned int reg)
@@ -178,63 +200,50 @@ uint8_t vp_serial_in(struct vp_serial *s, unsigned int reg)
 	uint8_t value;
 
 	pthread_mutex_lock(&s->lock);
-	if (reg == REG_LSR)
-		value = LSR_EMPTY;
-	else if (reg <= REG_IER && s->regs[REG_LCR] & LCR_DLAB)
-		value = s->latch[reg];
-	else
-		value = s->regs[reg & 7];
+	value = read_reg(s, reg & 7);
+	update(s);
 	pthread_mutex_unlock(&s->lock);
 	return value;
 }
 
-void vp_serial_flush(struct vp_serial *s, unsigned int timeout_ms)
+size_t vp_serial_input(struct vp_serial *s, const uint8_t *bytes, size_t n)
 {
-	struct timespec end = vp_deadline(timeout_ms);
-	uint64_t upto;
+	size_t done;
 
 	pthread_mutex_lock(&s->lock);
-	upto = s->head;
-	while (s->tail < upto) {
-		s->urgent = true;
-		pthread_cond_signal(&s->data);
-		if (pthread_cond_timedwait(&s->room, &s->lock, &end))
-			break;
-	}
+	for (done = 0; done < n && s->head - s->tail < VP_SERIAL_INPUT; done++)
+		s->ring[s->head++ % VP_SERIAL_INPUT] = bytes[done];
+	update(s);
 	pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
+void vp_serial_flush(struct vp_serial *s, unsigned int timeout_ms)
+{
+	vp_console_flush(s->console, timeout_ms);
 }
 
 uint64_t vp_serial_lost(struct vp_serial *s)
 {
-	uint64_t lost;
-
-	pthread_mutex_lock(&s->lock);
-	lost = s->lost;
-	pthread_mutex_unlock(&s->lock);
-	return lost;
+	return vp_console_lost(s->console);
 }
 
-int vp_serial_new(int fd, struct vp_serial **out, struct vp_err *err)
+int vp_serial_new(int fd, vp_serial_irq irq, void *irq_arg, struct vp_serial **out,
+		  struct vp_err *err)
 {
 	struct vp_serial *s = calloc(1, sizeof(*s));
-	sigset_t all, old;
 	int rc;
 
 	if (!s)
-		return vp_err_set(err, -ENOMEM, "console: out of memory");
-	s->fd = fd;
-	pthread_mutex_init(&s->lock, NULL);
-	vp_cond_init(&s->data);
-	vp_cond_init(&s->room);
-	/* Signals are for the program's own threads; SIGPIPE becomes EPIPE. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&s->writer, NULL, writer_main, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+		return vp_err_set(err, -ENOMEM, "serial port: out of memory");
+	rc = vp_console_new(fd, &s->console, err);
 	if (rc) {
 		free(s);
-		return vp_err_set(err, -rc, "console: cannot make a thread: %s", strerror(rc));
+		return rc;
 	}
+	s->irq = irq;
+	s->irq_arg = irq_arg;
+	pthread_mutex_init(&s->lock, NULL);
 	*out = s;
 	return 0;
 }
@@ -243,13 +252,7 @@ void vp_serial_free(struct vp_serial *s)
 {
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->lock);
-	s->closing = true;
-	pthread_cond_signal(&s->data);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->writer, NULL);
-	pthread_cond_destroy(&s->data);
-	pthread_cond_destroy(&s->room);
+	vp_console_free(s->console);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

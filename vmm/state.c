@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registers of a vCPU: power-on, then the guest ABI's entry state.
+ * The registers of a vCPU: power-on, then the entry state of its kind of guest.
  *
  * KVM cannot destroy a vCPU, so a number that is given up and added again gets the old vCPU:
  * everything that KVM lets us read right after its creation is put back.
@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define CPUID_MAX 256u
+#define MTRR_DEF_TYPE	    0x2ff
+#define MTRR_ALL_WRITE_BACK 0x806 /* enabled, no range differs: what firmware leaves for RAM */
 
 /*
  * MSRs that a guest may have set, and that point into its memory or code: the syscall entries
@@ -37,6 +38,7 @@ static const uint32_t msrs_zero[] = {
 
 struct vp_power_on {
 	struct kvm_sregs sregs;
+	struct kvm_regs regs;
 	struct kvm_vcpu_events events;
 	struct kvm_debugregs debugregs;
 	struct kvm_fpu fpu;
@@ -53,62 +55,23 @@ static int failed(struct vp_err *err, unsigned int id, const char *what)
 	return vp_err_set(err, rc, "vCPU %u: %s: %s", id, what, strerror(-rc));
 }
 
-static void cpuid_fix(struct kvm_cpuid2 *cpuid, unsigned int id)
-{
-	uint32_t i;
-
-	for (i = 0; i < cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-
-		switch (e->function) {
-		case 0x1: /* initial APIC id */
-			e->ebx = (e->ebx & 0x00ffffff) | id << 24;
-			break;
-		case 0xb: /* x2APIC id */
-		case 0x1f:
-			e->edx = id;
-			break;
-		}
-	}
-}
-
-static int cpuid_set(int kvm_fd, int fd, unsigned int id, struct vp_err *err)
-{
-	struct kvm_cpuid2 *cpuid;
-	int rc = 0;
-
-	cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
-	if (!cpuid)
-		return vp_err_set(err, -ENOMEM, "vCPU %u: out of memory", id);
-	cpuid->nent = CPUID_MAX;
-	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid)) {
-		rc = failed(err, id, "KVM_GET_SUPPORTED_CPUID");
-	} else {
-		cpuid_fix(cpuid, id);
-		if (ioctl(fd, KVM_SET_CPUID2, cpuid))
-			rc = failed(err, id, "KVM_SET_CPUID2");
-	}
-	free(cpuid);
-	return rc;
-}
-
-int vp_state_capture(int kvm_fd, int fd, unsigned int id, bool irqchip, struct vp_power_on **out,
-		     struct vp_err *err)
+int vp_state_capture(int kvm_fd, int fd, unsigned int id, const struct vp_cpu *cpu,
+		     struct vp_power_on **out, struct vp_err *err)
 {
 	struct vp_power_on *on = calloc(1, sizeof(*on));
 	int rc;
 
 	if (!on)
 		return vp_err_set(err, -ENOMEM, "vCPU %u: out of memory", id);
-	rc = cpuid_set(kvm_fd, fd, id, err);
+	rc = vp_cpuid_set(kvm_fd, fd, id, cpu, err);
 	if (rc)
 		goto out;
 	on->has_debugregs = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_DEBUGREGS) > 0;
 	on->has_xsave = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE) > 0;
 	on->has_xcrs = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XCRS) > 0;
-	on->has_lapic = irqchip;
-	if (ioctl(fd, KVM_GET_SREGS, &on->sregs) || ioctl(fd, KVM_GET_VCPU_EVENTS, &on->events) ||
-	    ioctl(fd, KVM_GET_FPU, &on->fpu) ||
+	on->has_lapic = cpu->irqchip;
+	if (ioctl(fd, KVM_GET_SREGS, &on->sregs) || ioctl(fd, KVM_GET_REGS, &on->regs) ||
+	    ioctl(fd, KVM_GET_VCPU_EVENTS, &on->events) || ioctl(fd, KVM_GET_FPU, &on->fpu) ||
 	    (on->has_debugregs && ioctl(fd, KVM_GET_DEBUGREGS, &on->debugregs)) ||
 	    (on->has_xsave && ioctl(fd, KVM_GET_XSAVE, &on->xsave)) ||
 	    (on->has_xcrs && ioctl(fd, KVM_GET_XCRS, &on->xcrs)) ||
@@ -127,32 +90,43 @@ void vp_state_free(struct vp_power_on *on)
 	free(on);
 }
 
-static void msrs_reset(int fd)
+/* One by one: KVM stops at the first MSR that it does not have. */
+static void msr_set(int fd, uint32_t index, uint64_t value)
 {
 	union {
 		struct kvm_msrs msrs;
 		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 	} one = { .room = { 0 } };
-	size_t i;
 
-	/* One by one: KVM stops at the first MSR that it does not have. */
-	for (i = 0; i < sizeof(msrs_zero) / sizeof(msrs_zero[0]); i++) {
-		one.msrs.nmsrs = 1;
-		one.msrs.entries[0].index = msrs_zero[i];
-		ioctl(fd, KVM_SET_MSRS, &one);
-	}
+	one.msrs.nmsrs = 1;
+	one.msrs.entries[0].index = index;
+	one.msrs.entries[0].data = value;
+	ioctl(fd, KVM_SET_MSRS, &one);
 }
 
-int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on, const struct vp_boot *b,
-		   vp_gva entry, struct vp_err *err)
+static void msrs_reset(int fd)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(msrs_zero) / sizeof(msrs_zero[0]); i++)
+		msr_set(fd, msrs_zero[i], 0);
+	msr_set(fd, MTRR_DEF_TYPE, MTRR_ALL_WRITE_BACK);
+}
+
+void vp_state_power_on(const struct vp_power_on *on, struct vp_entry *entry)
+{
+	*entry = (struct vp_entry){ .sregs = on->sregs, .regs = on->regs };
+}
+
+int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on,
+		   const struct vp_entry *entry, struct vp_err *err)
 {
 	struct kvm_guest_debug debug = { 0 };
-	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_mp_state mp = {
+		.mp_state = entry->waits ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE,
+	};
 	struct kvm_vcpu_events events = on->events;
-	struct kvm_sregs sregs = on->sregs;
-	struct kvm_regs regs;
 
-	vp_boot_entry(b, id, entry, &sregs, &regs);
 	/* Only what is flagged here is taken over; pending exceptions are cleared by any call. */
 	events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	if (ioctl(fd, KVM_SET_GUEST_DEBUG, &debug))
@@ -162,7 +136,7 @@ int vp_state_reset(int fd, unsigned int id, const struct vp_power_on *on, const 
 	    ioctl(fd, on->has_xsave ? KVM_SET_XSAVE : KVM_SET_FPU,
 		  on->has_xsave ? (const void *)&on->xsave : (const void *)&on->fpu))
 		return failed(err, id, "cannot reset the FPU");
-	if (ioctl(fd, KVM_SET_SREGS, &sregs) || ioctl(fd, KVM_SET_REGS, &regs))
+	if (ioctl(fd, KVM_SET_SREGS, &entry->sregs) || ioctl(fd, KVM_SET_REGS, &entry->regs))
 		return failed(err, id, "cannot set the registers");
 	if (on->has_debugregs && ioctl(fd, KVM_SET_DEBUGREGS, &on->debugregs))
 		return failed(err, id, "KVM_SET_DEBUGREGS");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vCPUs come and go. See internal.h for the locks. */
-#include "vmm/internal.h"
+#include "vmm/kernel.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -27,7 +27,7 @@ static int vcpu_create(struct vp_vcpu *c, struct vp_err *err)
 				strerror(errno));
 		goto close;
 	}
-	rc = vp_state_capture(vm->kvm_fd, c->fd, c->id, vm->image.irqchip, &c->power_on, err);
+	rc = vp_state_capture(vm->kvm_fd, c->fd, c->id, &vm->cpu, &c->power_on, err);
 	if (rc)
 		goto unmap;
 	c->run = run;
@@ -38,6 +38,19 @@ close:
 	close(c->fd);
 	c->fd = -1;
 	return rc;
+}
+
+static int vcpu_reset(struct vp_vcpu *c, struct vp_err *err)
+{
+	struct vp_vm *vm = c->vm;
+	struct vp_entry entry;
+
+	vp_state_power_on(c->power_on, &entry);
+	if (vm->is_linux)
+		vp_linux_entry(vm->kernel, c->id, &entry);
+	else
+		vp_boot_entry(&vm->boot, c->id, vm->image.entry, &entry.sregs, &entry.regs);
+	return vp_state_reset(c->fd, c->id, c->power_on, &entry, err);
 }
 
 /* Start a free vCPU. vm->adding and vm->lock held. */
@@ -55,7 +68,7 @@ static int vcpu_start(struct vp_vcpu *c, struct vp_err *err)
 	}
 	rc = vcpu_create(c, err);
 	if (!rc)
-		rc = vp_state_reset(c->fd, c->id, c->power_on, &vm->boot, vm->image.entry, err);
+		rc = vcpu_reset(c, err);
 	if (!rc)
 		rc = vp_vcpu_begin(c, err);
 	return rc;
@@ -74,12 +87,13 @@ int vp_vm_start(struct vp_vm *vm, struct vp_err *err)
 		/* The first ones run already: they may have ended the VM, which is no error. */
 		if (started && vm->status.end != VP_VM_RUNNING)
 			break;
-		rc = vcpu_start(&vm->vcpus[started], err);
+		/* vCPU 0 last: it wakes the others of Linux, which must be there by then. */
+		rc = vcpu_start(&vm->vcpus[vm->boot_vcpus - 1 - started], err);
 		if (!rc)
 			started++;
 	}
 	for (i = 0; i < started; i++) {
-		one = vp_vcpu_await(&vm->vcpus[i], rc ? NULL : err);
+		one = vp_vcpu_await(&vm->vcpus[vm->boot_vcpus - 1 - i], rc ? NULL : err);
 		rc = rc ? rc : one;
 	}
 	pthread_mutex_unlock(&vm->lock);
@@ -89,12 +103,25 @@ int vp_vm_start(struct vp_vm *vm, struct vp_err *err)
 	return rc;
 }
 
+/* Linux hears of vCPUs by ACPI alone, and we tell it at boot. */
+static int check_hotplug(const struct vp_vm *vm, struct vp_err *err)
+{
+	if (!vm->is_linux)
+		return 0;
+	return vp_err_set(err, -EOPNOTSUPP,
+			  "%s runs Linux, which keeps the %u vCPUs it was started with: start it "
+			  "with other --vcpus",
+			  vm->name, vm->boot_vcpus);
+}
+
 int vp_vm_vcpu_add(struct vp_vm *vm, unsigned int *id, struct vp_err *err)
 {
 	struct vp_vcpu *c;
 	unsigned int i;
-	int rc;
+	int rc = check_hotplug(vm, err);
 
+	if (rc)
+		return rc;
 	pthread_mutex_lock(&vm->adding);
 	pthread_mutex_lock(&vm->lock);
 	for (i = 0; i < vm->max_vcpus && vm->vcpus[i].state != VP_VCPU_FREE; i++)
@@ -176,8 +203,10 @@ static int remove_locked(struct vp_vm *vm, struct vp_vcpu *c, unsigned int timeo
 int vp_vm_vcpu_remove(struct vp_vm *vm, unsigned int id, unsigned int timeout_ms, bool force,
 		      struct vp_err *err)
 {
-	int rc;
+	int rc = check_hotplug(vm, err);
 
+	if (rc)
+		return rc;
 	if (id >= VP_VCPU_MAX)
 		return vp_err_set(err, -ENOENT, "%s has no vCPU %u", vm->name, id);
 	pthread_mutex_lock(&vm->lock);

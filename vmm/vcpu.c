@@ -9,8 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define SERIAL_PORTS 8u
-#define KICK_SIGNAL  (SIGRTMIN + 1) /* vmpoke/local.h */
+#define KICK_SIGNAL (SIGRTMIN + 1) /* vmpoke/local.h */
 
 /* End the VM because this vCPU cannot go on. */
 static bool die(struct vp_vcpu *c, enum vp_vm_end end, const char *why)
@@ -22,38 +21,20 @@ static bool die(struct vp_vcpu *c, enum vp_vm_end end, const char *why)
 	return false;
 }
 
-static bool is_serial(uint32_t port)
-{
-	return port >= VP_PORT_CONSOLE && port < VP_PORT_CONSOLE + SERIAL_PORTS;
-}
-
 /* One `out` of @size bytes. False: the thread is to end. */
 static bool port_out(struct vp_vcpu *c, uint32_t port, const uint8_t *data, unsigned int size)
 {
-	uint32_t value = 0, i;
+	uint32_t value = 0;
 
-	memcpy(&value, data, size);
-	if (port == VP_PORT_EXIT) {
+	if (!c->vm->is_linux && port == VP_PORT_EXIT) {
+		memcpy(&value, data, size);
 		vp_vm_end(c->vm, VP_VM_GUEST_EXIT, value, "");
 		return false;
 	}
-	if (port == VP_PORT_GIVE_UP)
+	if (!c->vm->is_linux && port == VP_PORT_GIVE_UP)
 		return false;
-	/* A wide access to byte ports is one access to each, as on an ISA bus. */
-	for (i = 0; i < size; i++)
-		if (is_serial(port + i))
-			vp_serial_out(c->vm->serial, port + i - VP_PORT_CONSOLE, data[i]);
+	vp_ports_out(c->vm, port, data, size);
 	return true;
-}
-
-static void port_in(struct vp_vcpu *c, uint32_t port, uint8_t *data, unsigned int size)
-{
-	uint32_t i;
-
-	for (i = 0; i < size; i++)
-		data[i] = is_serial(port + i)
-				  ? vp_serial_in(c->vm->serial, port + i - VP_PORT_CONSOLE)
-				  : 0xff;
 }
 
 /* KVM_EXIT_IO: count > 1 for string instructions. The next KVM_RUN completes it. */
@@ -69,7 +50,7 @@ static bool exit_io(struct vp_vcpu *c)
 		return die(c, VP_VM_ERROR, "KVM_EXIT_IO with data outside kvm_run");
 	for (i = 0; i < run->io.count; i++, data += run->io.size) {
 		if (run->io.direction == KVM_EXIT_IO_IN)
-			port_in(c, run->io.port, data, run->io.size);
+			vp_ports_in(c->vm, run->io.port, data, run->io.size);
 		else if (!port_out(c, run->io.port, data, run->io.size))
 			return false;
 	}
@@ -195,11 +176,21 @@ static bool vcpu_join(struct vp_vcpu *c)
 	return !rc;
 }
 
+/* Tell a guest of docs/guest-abi.md, in its boot information, whether the vCPU exists. */
+static void announce(struct vp_vcpu *c, bool online)
+{
+	struct vp_boot_info *info = vp_boot_info(&c->vm->ram);
+
+	if (c->vm->is_linux)
+		return;
+	__atomic_store_n(&info->online[c->id], online, __ATOMIC_RELEASE);
+	__atomic_store_n(&info->give_up[c->id], 0, __ATOMIC_RELEASE);
+}
+
 static void vcpu_leave(struct vp_vcpu *c)
 {
 	struct vp_vm *vm = c->vm;
 	struct vp_local_vcpu *local = c->local;
-	struct vp_boot_info *info = vp_boot_info(&vm->ram);
 
 	/* From here on nobody interrupts it. */
 	pthread_mutex_lock(&vm->lock);
@@ -209,8 +200,7 @@ static void vcpu_leave(struct vp_vcpu *c)
 		vp_local_vcpu_detach(local);
 		complete_io(c);
 	}
-	__atomic_store_n(&info->online[c->id], 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&info->give_up[c->id], 0, __ATOMIC_RELEASE);
+	announce(c, false);
 	pthread_mutex_lock(&vm->lock);
 	c->state = VP_VCPU_FREE;
 	if (--vm->live == 0 && !c->start_rc)
@@ -232,7 +222,6 @@ static void *vcpu_main(void *arg)
 
 int vp_vcpu_begin(struct vp_vcpu *c, struct vp_err *err)
 {
-	struct vp_boot_info *info = vp_boot_info(&c->vm->ram);
 	sigset_t block, old;
 	int rc;
 
@@ -240,8 +229,7 @@ int vp_vcpu_begin(struct vp_vcpu *c, struct vp_err *err)
 	c->halted = c->removing = false;
 	c->start_rc = 0;
 	atomic_store(&c->stop, false);
-	__atomic_store_n(&info->give_up[c->id], 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&info->online[c->id], 1, __ATOMIC_RELEASE);
+	announce(c, true);
 	/* Signals are for the program's own threads: vCPUs take the kick only. */
 	sigfillset(&block);
 	sigdelset(&block, KICK_SIGNAL);
@@ -249,7 +237,7 @@ int vp_vcpu_begin(struct vp_vcpu *c, struct vp_err *err)
 	rc = pthread_create(&c->thread, NULL, vcpu_main, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
-		__atomic_store_n(&info->online[c->id], 0, __ATOMIC_RELEASE);
+		announce(c, false);
 		return vp_err_set(err, -rc, "vCPU %u: cannot make a thread: %s", c->id,
 				  strerror(rc));
 	}

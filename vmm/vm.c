@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The VM as a whole: made, ended, asked about. */
-#include "vmm/internal.h"
+#include "vmm/kernel.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,12 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RAM_DEFAULT (64ull << 20)
-#define RAM_MIN	    (16ull << 20)
+#define RAM_DEFAULT	  (64ull << 20)
+#define RAM_DEFAULT_LINUX (512ull << 20)
+#define RAM_MIN		  (16ull << 20)
 /* Above this come the APICs and the pages that KVM itself needs on Intel hosts. */
 #define RAM_MAX		 (3ull << 30)
 #define KVM_IDENTITY_MAP 0xfffbc000ull
 #define KVM_TSS		 0xfffbd000ul
+#define SERIAL_IRQ	 4u /* COM1 of a PC */
 #define FLUSH_MS	 500u
 
 static int config_check(const struct vp_vm_config *cfg, uint64_t ram_bytes, struct vp_err *err)
@@ -78,7 +80,8 @@ static int open_kvm(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_
 
 static int make_irqchip(struct vp_vm *vm, struct vp_err *err)
 {
-	struct kvm_pit_config pit = { 0 };
+	/* Port 0x61 reads as on a PC: Linux may measure its TSC by it. */
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
 	if (!vm->probe.irqchip)
 		return vp_err_set(err, -EOPNOTSUPP,
@@ -111,22 +114,75 @@ static int make_kvm(struct vp_vm *vm, struct vp_err *err)
 	ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, KVM_TSS);
 	if (ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
 		return vp_err_set(err, -errno, "KVM_SET_USER_MEMORY_REGION: %s", strerror(errno));
-	return vm->image.irqchip ? make_irqchip(vm, err) : 0;
+	return vm->cpu.irqchip ? make_irqchip(vm, err) : 0;
 }
 
-static int make_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
+/* What the vCPUs can do, after what was asked for and what was found out about this KVM. */
+static void choose_cpu(struct vp_vm *vm)
+{
+	vm->cpu.irqchip = vm->is_linux || vm->image.irqchip;
+	vm->cpu.tsc_deadline = vm->cpu.irqchip && ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION,
+							KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	/* The emulator does not know the instruction; on others it never has to. */
+	vm->cpu.no_cx16 = vm->probe.route == VP_ROUTE_INTERNAL_ERROR;
+	if (vm->is_linux && vm->cpu.no_cx16)
+		snprintf(vm->notice, sizeof(vm->notice),
+			 "this host's KVM emulates kernel mode in software: the guest is shown no "
+			 "CX16, and Linux boots very slowly");
+}
+
+static void serial_irq(void *arg, bool level)
+{
+	const struct vp_vm *vm = arg;
+	struct kvm_irq_level line = { .irq = SERIAL_IRQ, .level = level };
+
+	/* Cannot fail while the VM lives. */
+	ioctl(vm->vm_fd, KVM_IRQ_LINE, &line);
+}
+
+static int make_linux(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
+{
+	const struct vp_linux_boot boot = { cfg->initrd, cfg->initrd_len, cfg->append, cfg->vcpus };
+	int rc;
+
+	vm->kernel = calloc(1, sizeof(*vm->kernel));
+	if (!vm->kernel)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = vp_kernel_load(cfg->image, cfg->image_len, vm->image_what, &vm->ram, vm->kernel, err);
+	return rc ? rc : vp_linux_write(&vm->ram, vm->kernel, &boot, err);
+}
+
+static int make_abi_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
 {
 	int rc;
 
-	rc = vp_symtab_load(cfg->image, cfg->image_len, vm->image_what, &vm->symbols, err);
-	if (!rc)
-		rc = vp_boot_init(&vm->boot, vm->ram, err);
+	if (cfg->initrd || cfg->append)
+		return vp_err_set(err, -EINVAL,
+				  "%s is not Linux: it takes no initrd and no command line",
+				  vm->image_what);
+	rc = vp_boot_init(&vm->boot, vm->ram, err);
 	if (!rc)
 		rc = vp_image_load(cfg->image, cfg->image_len, vm->image_what, &vm->boot,
 				   &vm->image, err);
 	if (!rc)
 		vp_boot_write(&vm->boot, cfg->vcpus);
 	return rc;
+}
+
+static int make_symbols(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
+{
+	if (vp_bzimage_is(cfg->image, cfg->image_len))
+		return vp_symtab_make(NULL, 0, &vm->symbols, err);
+	return vp_symtab_load(cfg->image, cfg->image_len, vm->image_what, &vm->symbols, err);
+}
+
+static int make_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
+{
+	int rc = make_symbols(vm, cfg, err);
+
+	if (rc)
+		return rc;
+	return vm->is_linux ? make_linux(vm, cfg, err) : make_abi_guest(vm, cfg, err);
 }
 
 static int make_target(struct vp_vm *vm, struct vp_err *err)
@@ -166,7 +222,9 @@ static struct vp_vm *vm_alloc(const struct vp_vm_config *cfg)
 
 int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_err *err)
 {
-	uint64_t ram_bytes = cfg->ram_bytes ? cfg->ram_bytes : RAM_DEFAULT;
+	bool is_linux = vp_kernel_is_linux(cfg->image, cfg->image_len);
+	uint64_t ram_bytes =
+		cfg->ram_bytes ? cfg->ram_bytes : (is_linux ? RAM_DEFAULT_LINUX : RAM_DEFAULT);
 	struct vp_vm *vm;
 	int rc;
 
@@ -178,6 +236,7 @@ int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_e
 		rc = vp_err_set(err, -ENOMEM, "out of memory");
 		goto out;
 	}
+	vm->is_linux = is_linux;
 	/* The file first: what is wrong with it can be told without KVM, too. */
 	rc = make_ram(vm, ram_bytes, err);
 	if (!rc)
@@ -185,11 +244,14 @@ int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_e
 	if (!rc)
 		rc = open_kvm(vm, cfg, err);
 	if (!rc)
+		choose_cpu(vm);
+	if (!rc)
 		rc = make_kvm(vm, err);
 	if (!rc)
 		rc = make_target(vm, err);
 	if (!rc)
-		rc = vp_serial_new(cfg->console_fd, &vm->serial, err);
+		rc = vp_serial_new(cfg->console_fd, is_linux ? serial_irq : NULL, vm, &vm->serial,
+				   err);
 out:
 	if (rc)
 		vp_vm_destroy(vm);
@@ -231,6 +293,7 @@ void vp_vm_destroy(struct vp_vm *vm)
 	vp_engine_free(vm->engine);
 	vp_local_free(vm->local);
 	vp_image_free(&vm->image);
+	free(vm->kernel);
 	vp_symtab_free(vm->symbols);
 	close_if(vm->vm_fd);
 	close_if(vm->kvm_fd);
@@ -301,6 +364,21 @@ bool vp_vm_wait(struct vp_vm *vm, int timeout_ms, struct vp_vm_status *st)
 int vp_vm_end_fd(struct vp_vm *vm)
 {
 	return vm->end_fd;
+}
+
+size_t vp_vm_input(struct vp_vm *vm, const uint8_t *bytes, size_t n)
+{
+	return vp_serial_input(vm->serial, bytes, n);
+}
+
+bool vp_vm_is_linux(struct vp_vm *vm)
+{
+	return vm->is_linux;
+}
+
+const char *vp_vm_notice(struct vp_vm *vm)
+{
+	return *vm->notice ? vm->notice : NULL;
 }
 
 struct vp_engine *vp_vm_engine(struct vp_vm *vm)

@@ -11,36 +11,45 @@
 
 #include "cli/cmd.h"
 #include "cli/options.h"
+#include "cli/terminal.h"
 #include "vmm/control.h"
 #include "vmm/vm.h"
 
-#define KERNEL_MAX     (256u << 20)
+#define FILE_MAX       (1024u << 20)
 #define MEMORY_MAX_MIB 3072
 
 static const char help[] =
 	"usage: vmpoke run --kernel FILE [--name NAME | --socket PATH] [OPTION...]\n"
 	"\n"
-	"Boot the guest FILE, an ELF64 x86-64 kernel that follows docs/guest-abi.md. Its\n"
-	"serial console goes to standard output.\n"
+	"Boot FILE: a Linux kernel (bzImage, or vmlinux as linked), or an ELF64 kernel that "
+	"follows\n"
+	"docs/guest-abi.md; its content tells which. Its serial port is standard output and, for\n"
+	"Linux, standard input: on a terminal " VP_TERMINAL_HELP ".\n"
 	"\n"
 	"  --kernel FILE   the guest\n"
+	"  --initrd FILE   Linux: the initial RAM disk\n"
+	"  --append TEXT   Linux: added to the command line, which begins `console=ttyS0`\n"
+	"  --no-reboot     Linux: end instead of starting again when the guest reboots\n"
 	"  --name NAME     serve a control socket, so that `vmpoke poke NAME ...` and the others\n"
 	"                  reach this guest; it lies in $VMPOKE_RUNTIME_DIR, or\n"
 	"                  $XDG_RUNTIME_DIR/vmpoke, or /run/vmpoke (root), or /tmp/vmpoke-UID\n"
 	"  --socket PATH   the same, with the socket at PATH\n"
 	"                  With neither there is no control socket: the guest cannot be patched.\n"
 	"  --vcpus N       1 to 64 (default 1)\n"
-	"  --memory MIB    16 to 3072, even (default 64)\n"
+	"  --memory MIB    16 to 3072, even (default 64; Linux 512)\n"
 	"  --kvm PATH      default /dev/kvm\n"
 	"\n"
-	"Ends with the guest's exit code (its low 8 bits) when the guest exits; 0 after SIGINT,\n"
-	"SIGTERM or the command quit on the control socket; 8 if the guest died, with its\n"
-	"registers on standard error; 2 bad options; 6 KVM or memory missing; 7 bad FILE;\n"
-	"4 the socket cannot be made.\n";
+	"Ends with 0 when Linux switches itself off, or the guest's exit code (its low 8 bits) "
+	"when\n"
+	"another guest exits; 0 after SIGINT, SIGTERM or the command quit on the control socket;\n"
+	"8 if the guest died, with its registers on standard error; 2 bad options; 6 KVM or "
+	"memory\n"
+	"missing; 7 bad FILE; 4 the socket cannot be made.\n";
 
 struct run_args {
-	const char *kernel, *name, *socket, *kvm;
+	const char *kernel, *initrd, *append, *name, *socket, *kvm;
 	uint64_t vcpus, memory_mib;
+	bool no_reboot;
 };
 
 /* Returns an exit code, or -1 to go on. */
@@ -48,6 +57,9 @@ static int parse(int argc, char **argv, struct run_args *a)
 {
 	const struct vp_option options[] = {
 		VP_TEXT("kernel", &a->kernel),
+		VP_TEXT("initrd", &a->initrd),
+		VP_TEXT("append", &a->append),
+		VP_FLAG("no-reboot", &a->no_reboot),
 		VP_TEXT("name", &a->name),
 		VP_TEXT("socket", &a->socket),
 		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
@@ -78,6 +90,7 @@ static int create_exit_code(int rc)
 }
 
 #define SETTLE_EVERY_MS 1000
+#define INPUT_EVERY_MS	20 /* while the guest does not take what was typed */
 
 /* Block the signals that end us, in this and all later threads; they are read from the fd. */
 static int signals_open(void)
@@ -93,20 +106,26 @@ static int signals_open(void)
 }
 
 /*
- * Wait until the guest ends or a signal ends it. Now and then finish a batch that a vCPU kept
- * waiting: its sites stay guarded until then.
+ * Wait until the guest ends, or a signal or the user ends it. Now and then finish a batch that a
+ * vCPU kept waiting: its sites stay guarded until then.
  */
-static void wait_end(struct vp_vm *vm, int signal_fd, struct vp_vm_status *st)
+static void wait_end(struct vp_vm *vm, int signal_fd, struct vp_terminal *terminal,
+		     struct vp_vm_status *st)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = vp_vm_end_fd(vm), .events = POLLIN },
 		{ .fd = signal_fd, .events = POLLIN },
+		{ .events = POLLIN },
 	};
 
 	for (;;) {
-		int n = poll(fds, 2, SETTLE_EVERY_MS);
+		int n;
 
-		if (n > 0)
+		fds[2].fd = vp_terminal_poll_fd(terminal);
+		n = poll(fds, 3, terminal->nwaiting ? INPUT_EVERY_MS : SETTLE_EVERY_MS);
+		if (n > 0 && (fds[0].revents || fds[1].revents))
+			break;
+		if (!vp_terminal_pump(terminal, vm, n > 0 && fds[2].revents))
 			break;
 		if (n == 0)
 			vp_engine_settle(vp_vm_engine(vm), SETTLE_EVERY_MS, NULL);
@@ -126,72 +145,121 @@ static int report_end(const struct vp_vm_status *st)
 		fprintf(stderr, "vmpoke run: %s\n", st->text); /* a report of several lines */
 		return VP_EXIT_GUEST;
 	case VP_VM_RUNNING:
+	case VP_VM_POWER_OFF:
+	case VP_VM_RESET:
 	case VP_VM_HOST_QUIT:
 		break;
 	}
 	return VP_EXIT_OK;
 }
 
-static int run_vm(struct vp_vm *vm, const char *socket_path, int signal_fd)
+/* One life of the guest, from power-on to power-off or reset: @end tells. */
+static int run_vm(struct vp_vm *vm, const struct vp_vm_control_config *socket, int signal_fd,
+		  enum vp_vm_end *end)
 {
-	struct vp_control *control = NULL;
+	struct vp_vm_control *control = NULL;
 	struct vp_vm_status st = { .end = VP_VM_HOST_QUIT };
+	struct vp_terminal terminal;
 	struct vp_err err = { "" };
 	int code;
 
 	/* The socket first: a name that is taken must be found out before the guest runs. */
-	if (*socket_path && vp_control_listen(vm, socket_path, &control, &err))
+	if (socket && vp_vm_control_listen(vm, socket, &control, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
-	if (vp_vm_start(vm, &err) || (control && vp_control_serve(control, &err))) {
+	if (vp_vm_start(vm, &err) || (control && vp_vm_control_serve(control, &err))) {
 		code = vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
 	} else {
-		wait_end(vm, signal_fd, &st);
+		vp_terminal_open(&terminal, vp_vm_is_linux(vm) ? STDIN_FILENO : -1);
+		wait_end(vm, signal_fd, &terminal, &st);
+		vp_terminal_close(&terminal);
 		code = report_end(&st);
 	}
+	*end = st.end;
 	if (control)
-		vp_control_stop(control, &st);
+		vp_vm_control_stop(control, &st);
 	return code;
+}
+
+/* A reboot is a new VM: nothing of the old one can be left over in it. */
+static int run_lives(const struct vp_vm_config *cfg, const struct run_args *a,
+		     const struct vp_vm_control_config *socket)
+{
+	enum vp_vm_end end = VP_VM_RUNNING;
+	int code, rc, signal_fd = signals_open();
+	bool first = true;
+
+	if (signal_fd < 0)
+		return vp_cmd_fail("run", VP_EXIT_HOST, "signalfd: %s", strerror(errno));
+	do {
+		struct vp_err err = { "" };
+		struct vp_vm *vm = NULL;
+
+		rc = vp_vm_create(cfg, &vm, &err);
+		if (!rc && first && vp_vm_notice(vm))
+			fprintf(stderr, "vmpoke run: %s\n", vp_vm_notice(vm));
+		first = false;
+		code = rc ? vp_cmd_fail("run", create_exit_code(rc), "%s", err.text)
+			  : run_vm(vm, socket, signal_fd, &end);
+		vp_vm_destroy(vm);
+	} while (!rc && end == VP_VM_RESET && !a->no_reboot);
+	close(signal_fd);
+	return code;
+}
+
+/* The control socket, and the files that go with it. */
+struct sockets {
+	struct vp_vm_control_config config;
+	char path[256], ledger[512], cache[256];
+};
+
+static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp_err *err)
+{
+	char state[256];
+	const char *name;
+	int rc = vp_cmd_socket_path(a->name ? a->name : a->socket, a->name != NULL, s->path,
+				    sizeof(s->path), err);
+
+	if (!rc)
+		rc = vp_cmd_state_dir(state, sizeof(state), err);
+	if (rc)
+		return rc;
+	name = strrchr(s->path, '/') + 1; /* a path without one is a name in a folder */
+	snprintf(s->ledger, sizeof(s->ledger), "%s/ledger/vm-%s.jsonl", state, name);
+	s->config = (struct vp_vm_control_config){ .path = s->path, .ledger = s->ledger };
+	if (!vp_cmd_cache_dir(s->cache, sizeof(s->cache), NULL))
+		s->config.cache_dir = s->cache;
+	return 0;
 }
 
 int vp_cmd_run(int argc, char **argv)
 {
-	struct run_args a = { .vcpus = 1, .memory_mib = 64 };
-	struct vp_vm_config cfg;
-	struct vp_vm *vm = NULL;
+	struct run_args a = { .vcpus = 1 };
+	struct vp_vm_config cfg = { 0 };
 	struct vp_err err = { "" };
-	char socket_path[256] = "";
-	void *image = NULL;
-	size_t len;
-	int signal_fd = -1;
+	struct sockets sockets;
+	void *image = NULL, *initrd = NULL;
 	int code = parse(argc, argv, &a);
-	int rc;
 
 	if (code >= 0)
 		return code;
-	if ((a.name || a.socket) && vp_cmd_socket_path(a.name ? a.name : a.socket, a.name != NULL,
-						       socket_path, sizeof(socket_path), &err))
+	if ((a.name || a.socket) && sockets_choose(&a, &sockets, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
-	if (vp_cmd_read_file(a.kernel, KERNEL_MAX, &image, &len, &err))
+	if (vp_cmd_read_file(a.kernel, FILE_MAX, &image, &cfg.image_len, &err) ||
+	    (a.initrd && vp_cmd_read_file(a.initrd, FILE_MAX, &initrd, &cfg.initrd_len, &err))) {
+		free(image);
 		return vp_cmd_fail("run", VP_EXIT_FILE, "%s", err.text);
-	signal_fd = signals_open();
-	cfg = (struct vp_vm_config){
-		.name = a.name,
-		.kvm_path = a.kvm,
-		.image = image,
-		.image_len = len,
-		.image_what = a.kernel,
-		.vcpus = (unsigned int)a.vcpus,
-		.ram_bytes = a.memory_mib << 20,
-		.console_fd = STDOUT_FILENO,
-	};
-	rc = signal_fd < 0 ? -errno : vp_vm_create(&cfg, &vm, &err);
-	if (signal_fd < 0)
-		vp_err_set(&err, rc, "signalfd: %s", strerror(-rc));
-	code = rc ? vp_cmd_fail("run", create_exit_code(rc), "%s", err.text)
-		  : run_vm(vm, socket_path, signal_fd);
-	vp_vm_destroy(vm);
-	if (signal_fd >= 0)
-		close(signal_fd);
+	}
+	cfg.name = a.name;
+	cfg.kvm_path = a.kvm;
+	cfg.image = image;
+	cfg.image_what = a.kernel;
+	cfg.initrd = initrd;
+	cfg.append = a.append;
+	cfg.vcpus = (unsigned int)a.vcpus;
+	cfg.ram_bytes = a.memory_mib << 20;
+	cfg.console_fd = STDOUT_FILENO;
+	code = run_lives(&cfg, &a, a.name || a.socket ? &sockets.config : NULL);
+	free(initrd);
 	free(image);
 	return code;
 }

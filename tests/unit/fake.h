@@ -19,7 +19,7 @@ struct fake {
 	struct vp_target target; /* first */
 	uint8_t ram[FAKE_RAM];
 	struct vp_paging paging;
-	uint64_t rip; /* of vCPU 0 */
+	uint64_t rip;	  /* of vCPU 0 */
 	char trace[4096]; /* the operations that act on the guest: "arm cap sync ..." */
 	unsigned int syncs, unparks;
 	bool locked, armed, stopped, held;

@@ -28,7 +28,7 @@ static int setup(void **state)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	rig.reader = fds[0];
 	rig.writer = fds[1];
-	assert_int_equal(vp_serial_new(rig.writer, &rig.s, NULL), 0);
+	assert_int_equal(vp_serial_new(rig.writer, NULL, NULL, &rig.s, NULL), 0);
 	return 0;
 }
 
@@ -120,7 +120,7 @@ static void *slow_reader(void *arg)
 	char *buf = arg;
 	size_t at;
 
-	for (at = 0; at < 4 * VP_SERIAL_RING; at += 4096) {
+	for (at = 0; at < 4 * VP_CONSOLE_RING; at += 4096) {
 		read_exactly(buf + at, 4096);
 		usleep(500);
 	}
@@ -129,7 +129,7 @@ static void *slow_reader(void *arg)
 
 static void test_slow_reader(void **state)
 {
-	size_t n = 4 * VP_SERIAL_RING, i;
+	size_t n = 4 * VP_CONSOLE_RING, i;
 	char *buf = malloc(n);
 	pthread_t reader;
 
@@ -149,7 +149,7 @@ static void test_slow_reader(void **state)
 static void test_stopped_reader(void **state)
 {
 	size_t pipe_size = (size_t)fcntl(rig.reader, F_GETPIPE_SZ);
-	size_t n = 2 * (pipe_size + VP_SERIAL_RING), held, i;
+	size_t n = 2 * (pipe_size + VP_CONSOLE_RING), held, i;
 	char *buf = malloc(n), told[64];
 	uint64_t lost;
 
@@ -175,7 +175,7 @@ static void test_free_with_stopped_reader(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < 4 * VP_SERIAL_RING; i++)
+	for (i = 0; i < 4 * VP_CONSOLE_RING; i++)
 		vp_serial_out(rig.s, DATA, 'x');
 	vp_serial_flush(rig.s, 10);
 }
@@ -188,10 +188,10 @@ static void test_reader_gone(void **state)
 	close(rig.reader);
 	rig.reader = -1;
 	/* No SIGPIPE, no waiting. */
-	for (i = 0; i < 4 * VP_SERIAL_RING; i++)
+	for (i = 0; i < 4 * VP_CONSOLE_RING; i++)
 		vp_serial_out(rig.s, DATA, 'x');
 	vp_serial_flush(rig.s, HANG_MS);
-	assert_int_equal(vp_serial_lost(rig.s), 4 * VP_SERIAL_RING);
+	assert_int_equal(vp_serial_lost(rig.s), 4 * VP_CONSOLE_RING);
 }
 
 static void test_nowhere(void **state)
@@ -200,8 +200,8 @@ static void test_nowhere(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(vp_serial_new(-1, &s, NULL), 0);
-	for (i = 0; i < 4 * VP_SERIAL_RING; i++)
+	assert_int_equal(vp_serial_new(-1, NULL, NULL, &s, NULL), 0);
+	for (i = 0; i < 4 * VP_CONSOLE_RING; i++)
 		vp_serial_out(s, DATA, 'x');
 	vp_serial_flush(s, HANG_MS);
 	assert_int_equal(vp_serial_lost(s), 0);

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fake_qemu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CPU_TEXT(n, rip)                                                                          \
+	"\r\nCPU#" n "\r\n"                                                                       \
+	"RAX=0000000000000001 RBX=0000000000000002 RCX=0000000000000003 RDX=0000000000000004\r\n" \
+	"RSI=0000000000000005 RDI=0000000000000006 RBP=0000000000000007 RSP=ffffffffa3a03e98\r\n" \
+	"R8 =0000000000000008 R9 =0000000000000009 R10=000000000000000a R11=000000000000000b\r\n" \
+	"R12=000000000000000c R13=000000000000000d R14=000000000000000e R15=000000000000000f\r\n" \
+	"RIP=" rip " RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=1\r\n"                     \
+	"ES =0000 0000000000000000 00000000 00000000\r\n"                                         \
+	"CS =0010 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]\r\n"                        \
+	"SS =0018 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n"                        \
+	"FS =0000 00007f0000001000 00000000 00000000\r\n"                                         \
+	"GS =0000 ffff8c4d5f400000 00000000 00000000\r\n"                                         \
+	"GDT=     fffffe0000001000 0000007f\r\n"                                                  \
+	"IDT=     fffffe0000000000 00000fff\r\n"                                                  \
+	"CR0=80050033 CR2=000000000805a730 CR3=0000000000194000 CR4=000006b0\r\n"                 \
+	"EFER=0000000000000d01\r\n"                                                               \
+	"XMM00=ffffffff00000000 000000ff000000ff XMM01=2f2f2f2f2f2f2f2f 2f2f2f2f2f2f2f2f\r\n"
+
+const char fake_registers[] = CPU_TEXT("0", "ffffffffa2a17a0b") CPU_TEXT("1", "ffffffffa2a17a0c");
+
+static const char memory_tree[] =
+	"FlatView #0\r\n AS \"I/O\", root: io\r\n Root memory region: io\r\n"
+	"  0000000000000000-0000000000000007 (prio 0, i/o): dma-chan\r\n\r\n"
+	"FlatView #1\r\n AS \"memory\", root: system\r\n AS \"cpu-memory-0\", root: system\r\n"
+	" Root memory region: system\r\n"
+	"  0000000000000000-000000000009ffff (prio 0, ram): pc.ram\r\n"
+	"  00000000000a0000-00000000000bffff (prio 1, i/o): vga-lowmem\r\n"
+	"  00000000000c0000-00000000000fffff (prio 0, rom): pc.ram @00000000000c0000\r\n"
+	"  0000000000100000-000000000017ffff (prio 0, ram): pc.ram @0000000000100000\r\n"
+	"  0000000000180000-00000000001fffff (prio 0, ram): pc.ram @0000000000180000\r\n"
+	"  00000000fee00000-00000000feefffff (prio 4096, i/o): apic-msi\r\n\r\n";
+
+/* --- running and stopped ----------------------------------------------------- */
+
+void fake_qemu_pause(struct fake_qemu *q)
+{
+	if (!q->running)
+		return;
+	q->running = false;
+	q->stops++;
+	fake_stub_stopped(q);
+}
+
+void fake_qemu_cont(struct fake_qemu *q)
+{
+	q->resumes += !q->running;
+	q->running = true;
+}
+
+/* --- misbehaving ------------------------------------------------------------- */
+
+bool fake_qemu_fault(struct fake_qemu *q, int *fd, bool *mute, const char *error, const char *odd)
+{
+	static const char garbage[] = "\xff{]}$#+\n\x7f";
+	char *huge;
+
+	if (++q->messages != q->fault_at || q->fault == FAKE_NONE)
+		return false;
+	switch (q->fault) {
+	case FAKE_CLOSE:
+		close(*fd);
+		*fd = -1;
+		return true;
+	case FAKE_GARBAGE:
+		(void)!send(*fd, garbage, sizeof(garbage), MSG_NOSIGNAL);
+		break;
+	case FAKE_HUGE:
+		huge = malloc(100000);
+		memset(huge, '[', 100000);
+		huge[0] = '{';
+		(void)!send(*fd, huge, 100000, MSG_NOSIGNAL | MSG_DONTWAIT);
+		free(huge);
+		break;
+	case FAKE_ERROR:
+		(void)!send(*fd, error, strlen(error), MSG_NOSIGNAL);
+		return true;
+	case FAKE_ODD:
+		(void)!send(*fd, odd, strlen(odd), MSG_NOSIGNAL);
+		return true;
+	default:
+		break;
+	}
+	*mute = true;
+	return true;
+}
+
+void fake_qemu_heal(struct fake_qemu *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->fault = FAKE_NONE;
+	if (q->mute_qmp && q->qmp >= 0) {
+		close(q->qmp);
+		q->qmp = -1;
+	}
+	if (q->mute_stub)
+		fake_stub_close(q);
+	q->mute_qmp = q->mute_stub = false;
+	pthread_mutex_unlock(&q->lock);
+	(void)!write(q->wake[1], "", 1);
+}
+
+/* --- the monitor ------------------------------------------------------------- */
+
+static const char *gdbserver(struct fake_qemu *q, const char *device)
+{
+	if (!strcmp(device, "none")) {
+		fake_stub_close(q);
+		q->own_stub = false;
+		return "Disabled gdbserver\r\n";
+	}
+	if (strcmp(device, "chardev:vmpoke-gdb") || q->passed < 0)
+		return "Could not open gdbserver on device\r\n";
+	fake_stub_close(q);
+	fake_stub_open(q, q->passed, true);
+	q->passed = -1;
+	return "Waiting for gdb connection on device 'chardev:vmpoke-gdb'\r\n";
+}
+
+char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
+{
+	char *text = NULL;
+
+	if (!strcmp(command, "info status"))
+		(void)!asprintf(&text, "VM status: %s\r\n", q->running ? "running" : "paused");
+	else if (!strcmp(command, "info uuid"))
+		(void)!asprintf(&text, "%s\r\n", q->uuid);
+	else if (!strcmp(command, "info name"))
+		text = strdup("fake\r\n");
+	else if (!strcmp(command, "info version"))
+		(void)!asprintf(&text, "%s\r\n", q->version);
+	else if (!strcmp(command, "info kvm"))
+		text = strdup("kvm support: disabled\r\n");
+	else if (!strcmp(command, "info migrate"))
+		text = strdup(q->migrate);
+	else if (!strcmp(command, "info registers -a"))
+		text = strdup(q->registers);
+	else if (!strcmp(command, "info mtree -f"))
+		text = strdup(memory_tree);
+	else if (!strncmp(command, "gdbserver ", 10))
+		text = strdup(gdbserver(q, command + 10));
+	return text ? text : strdup("unknown command\r\n");
+}
+
+static json_t *chardevs(struct fake_qemu *q)
+{
+	json_t *list = json_pack("[{s:s, s:s}]", "label", "serial0", "filename", "file");
+	char *file = strchr(q->chardev, ' ');
+
+	if (q->own_stub)
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s}", "label", "vmpoke-gdb", "filename",
+						q->stub < 0 ? "disconnected:fd:x" : "unix:"));
+	if (file)
+		json_array_append_new(list,
+				      json_pack("{s:s%, s:s}", "label", q->chardev,
+						(size_t)(file - q->chardev), "filename", file + 1));
+	return list;
+}
+
+static json_t *pmemsave(struct fake_qemu *q, const json_t *args)
+{
+	json_int_t at = -1, size = -1;
+	const char *file = "";
+	char want[48];
+
+	json_unpack((json_t *)args, "{s:I, s:I, s:s}", "val", &at, "size", &size, "filename",
+		    &file);
+	snprintf(want, sizeof(want), "/proc/self/fd/%d", q->shared);
+	if (strcmp(want, file) || q->no_pmemsave || at < 0 || size < 0 || at + size > FAKE_RAM)
+		return NULL;
+	return !ftruncate(q->shared, 0) && pwrite(q->shared, q->ram + at, (size_t)size, 0) == size
+		       ? json_object()
+		       : NULL;
+}
+
+static void keep(int *where, int *fd)
+{
+	if (*where >= 0)
+		close(*where);
+	*where = *fd;
+	*fd = -1;
+}
+
+static json_t *execute(struct fake_qemu *q, const char *command, const json_t *args, int *fd)
+{
+	const char *line = json_string_value(json_object_get(args, "command-line"));
+	json_t *ret;
+	char *text;
+
+	if (!strcmp(command, "query-target"))
+		return json_pack("{s:s}", "arch", q->arch);
+	if (!strcmp(command, "human-monitor-command") && line) {
+		text = fake_qemu_hmp(q, line);
+		ret = json_string(text);
+		free(text);
+		return ret;
+	}
+	if (!strcmp(command, "query-chardev"))
+		return chardevs(q);
+	if (!strcmp(command, "pmemsave"))
+		return pmemsave(q, args);
+	if (!strcmp(command, "add-fd") && *fd >= 0) {
+		keep(&q->shared, fd);
+		return json_pack("{s:i, s:i}", "fdset-id", 0, "fd", q->shared);
+	}
+	if (!strcmp(command, "getfd") && *fd >= 0)
+		keep(&q->passed, fd);
+	else if (!strcmp(command, "cont"))
+		fake_qemu_cont(q);
+	else if (strcmp(command, "qmp_capabilities") && strcmp(command, "chardev-add") &&
+		 strcmp(command, "chardev-remove") && strcmp(command, "closefd"))
+		return NULL;
+	return json_object();
+}
+
+static void reply(struct fake_qemu *q, const json_t *request, int *fd)
+{
+	static const char error[] =
+		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\\nway\"}}\r\n";
+	const char *command = json_string_value(json_object_get(request, "execute"));
+	json_t *ret;
+	char *text;
+
+	if (fake_qemu_fault(q, &q->qmp, &q->mute_qmp, error, "{\"return\": [1, \"two\"]}\r\n"))
+		return;
+	ret = command ? execute(q, command, json_object_get(request, "arguments"), fd) : NULL;
+	text = ret ? vp_qmp_dump(json_pack("{s:o}", "return", ret)) : strdup(error);
+	if (q->qmp >= 0)
+		(void)!send(q->qmp, text, strlen(text), MSG_NOSIGNAL);
+	free(text);
+}
+
+/* --- the main loop ----------------------------------------------------------- */
+
+static void qmp_input(struct fake_qemu *q)
+{
+	json_t *request;
+	int fd = -1;
+
+	if (vp_qmp_in_recv(&q->in, q->qmp, &fd) <= 0) {
+		close(q->qmp);
+		q->qmp = -1;
+	}
+	while (q->qmp >= 0 && !q->mute_qmp && vp_qmp_in_next(&q->in, &request, NULL) == 1) {
+		reply(q, request, &fd);
+		json_decref(request);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (q->qmp < 0)
+		vp_qmp_in_free(&q->in);
+}
+
+static void stub_input(struct fake_qemu *q)
+{
+	char bytes[4096];
+	ssize_t n = recv(q->stub, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	if (n > 0)
+		fake_stub_bytes(q, bytes, (size_t)n);
+	else if (!n || errno != EAGAIN)
+		fake_stub_close(q);
+}
+
+static void accept_qmp(struct fake_qemu *q)
+{
+	static const char hello[] = "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n";
+
+	q->qmp = accept(q->qmp_listen, NULL, NULL);
+	q->mute_qmp = false;
+	if (q->qmp >= 0 &&
+	    !fake_qemu_fault(q, &q->qmp, &q->mute_qmp, "{\"error\": 5}\r\n", "{\"hello\": 1}\r\n"))
+		(void)!send(q->qmp, hello, sizeof(hello) - 1, MSG_NOSIGNAL);
+}
+
+static void *main_loop(void *arg)
+{
+	struct fake_qemu *q = arg;
+
+	for (;;) {
+		struct pollfd p[5] = { { q->wake[0], POLLIN, 0 } };
+
+		pthread_mutex_lock(&q->lock);
+		/* One client each, as QEMU; the others stay in the queue. */
+		p[1] = (struct pollfd){ q->qmp < 0 ? q->qmp_listen : -1, POLLIN, 0 };
+		p[2] = (struct pollfd){ q->stub < 0 ? q->gdb_listen : -1, POLLIN, 0 };
+		p[3] = (struct pollfd){ q->mute_qmp ? -1 : q->qmp, POLLIN, 0 };
+		p[4] = (struct pollfd){ q->mute_stub ? -1 : q->stub, POLLIN, 0 };
+		pthread_mutex_unlock(&q->lock);
+		poll(p, 5, -1);
+		pthread_mutex_lock(&q->lock);
+		if (p[0].revents) {
+			char c = 1;
+
+			(void)!read(q->wake[0], &c, 1);
+			if (c)
+				break;
+		} else if (p[1].revents) {
+			accept_qmp(q);
+		} else if (p[2].revents) {
+			fake_stub_open(q, accept(q->gdb_listen, NULL, NULL), false);
+		} else if (p[3].revents && q->qmp >= 0) {
+			qmp_input(q);
+		} else if (p[4].revents && q->stub >= 0) {
+			stub_input(q);
+		}
+		pthread_mutex_unlock(&q->lock);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return NULL;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un addr;
+	int fd = vp_qmp_address(path, &addr, NULL) ? -1 : vp_qmp_listen(&addr, NULL);
+
+	if (fd < 0)
+		abort();
+	fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
+struct fake_qemu *fake_qemu_new(void)
+{
+	struct fake_qemu *q = calloc(1, sizeof(*q));
+
+	q->arch = "x86_64";
+	q->uuid = "11111111-2222-3333-4444-555555555555";
+	q->version = "7.2.22Debian 1:7.2";
+	q->migrate = "globals:\r\nstore-global-state: on\r\n";
+	q->registers = fake_registers;
+	q->running = true;
+	q->qmp = q->stub = q->passed = q->shared = -1;
+	q->in.limit = VP_QMP_MESSAGE_MAX;
+	for (size_t i = 0; i < FAKE_RAM; i++)
+		q->ram[i] = (uint8_t)(i * 7 + i / 256);
+	pthread_mutex_init(&q->lock, NULL);
+	strcpy(q->dir, "/tmp/vmpoke-qemu-XXXXXX");
+	if (!mkdtemp(q->dir) || pipe(q->wake))
+		abort();
+	snprintf(q->qmp_path, sizeof(q->qmp_path), "%s/qmp", q->dir);
+	snprintf(q->gdb_path, sizeof(q->gdb_path), "%s/gdb", q->dir);
+	q->qmp_listen = listen_at(q->qmp_path);
+	q->gdb_listen = listen_at(q->gdb_path);
+	if (pthread_create(&q->thread, NULL, main_loop, q))
+		abort();
+	return q;
+}
+
+void fake_qemu_free(struct fake_qemu *q)
+{
+	const int fds[] = { q->wake[0], q->wake[1], q->qmp_listen, q->gdb_listen, -1, -1, -1, -1 };
+	int all[8];
+
+	(void)!write(q->wake[1], "q", 1);
+	pthread_join(q->thread, NULL);
+	memcpy(all, fds, sizeof(all));
+	all[4] = q->qmp, all[5] = q->stub, all[6] = q->passed, all[7] = q->shared;
+	for (size_t i = 0; i < 8; i++)
+		if (all[i] >= 0)
+			close(all[i]);
+	vp_qmp_in_free(&q->in);
+	unlink(q->qmp_path);
+	unlink(q->gdb_path);
+	rmdir(q->dir);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A QEMU for tests: a main loop on a thread that serves a QMP socket and a gdbstub, as QEMU 7.2
+ * does as far as docs/qemu.md tells; and that misbehaves on demand.
+ */
+#ifndef VP_FAKE_QEMU_H
+#define VP_FAKE_QEMU_H
+
+#include <vmpoke/types.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "target/qmp_wire.h"
+
+#define FAKE_RAM 0x200000u /* bytes, from guest-physical 0; 0xa0000 to 0xfffff is not RAM */
+
+enum fake_fault {
+	FAKE_NONE,
+	FAKE_SILENT,  /* no answer, to this and all that follows, until the fault is taken away */
+	FAKE_CLOSE,   /* close the connection instead of an answer */
+	FAKE_GARBAGE, /* bytes that mean nothing, then silence */
+	FAKE_HUGE,    /* an answer that does not end */
+	FAKE_ERROR,   /* an error for an answer */
+	FAKE_ODD,     /* an answer of another shape */
+	FAKE_FAULTS,
+};
+
+struct fake_qemu {
+	/* Set before the start or under the lock. */
+	const char *arch, *uuid, *migrate, *registers, *version;
+	bool not_ram;	   /* writes are swallowed */
+	bool no_pmemsave;  /* it may not open what it was given */
+	char chardev[160]; /* the label and file name of one more character device; "": none */
+	enum fake_fault fault;
+	unsigned int fault_at; /* with which message, counted from 1: QMP and gdbstub together */
+
+	pthread_mutex_t lock;
+	bool running;
+	bool physical;
+	uint8_t ram[FAKE_RAM];
+	unsigned int messages, stops, resumes;
+
+	char dir[32], qmp_path[48], gdb_path[48];
+	pthread_t thread;
+	int wake[2], qmp_listen, gdb_listen;
+	int qmp, stub; /* connections, or -1 */
+	bool mute_qmp, mute_stub;
+	bool own_stub;	    /* the stub is a character device made through QMP */
+	bool attached;	    /* the stub's debugger has not detached */
+	bool unanswered;    /* the stub's last packet waits for its acknowledgement */
+	int passed, shared; /* by getfd, by add-fd */
+	struct vp_qmp_in in;
+	char packet[8192];
+	size_t packet_len;
+	unsigned int packet_state;
+	char *hmp; /* what gdbserver prints */
+};
+
+/* Running, with nobody connected. */
+struct fake_qemu *fake_qemu_new(void);
+void fake_qemu_free(struct fake_qemu *q);
+
+/* Under the lock: the VM's owner. */
+void fake_qemu_pause(struct fake_qemu *q);
+void fake_qemu_cont(struct fake_qemu *q);
+
+/* Take the fault away: whoever is connected and was not answered is dropped. */
+void fake_qemu_heal(struct fake_qemu *q);
+
+/* Registers of two vCPUs in 64-bit mode as `info registers -a` prints them. */
+extern const char fake_registers[];
+
+/* Called in the gdbstub's half, fake_stub.c. */
+void fake_stub_open(struct fake_qemu *q, int fd, bool own);
+void fake_stub_close(struct fake_qemu *q);
+void fake_stub_bytes(struct fake_qemu *q, const char *bytes, size_t n);
+void fake_stub_stopped(struct fake_qemu *q);
+
+/* The human monitor: what it prints; the caller frees it. */
+char *fake_qemu_hmp(struct fake_qemu *q, const char *command);
+
+/* Is this message the one that goes wrong? Carries the fault out on @fd. */
+bool fake_qemu_fault(struct fake_qemu *q, int *fd, bool *mute, const char *error, const char *odd);
+
+#endif /* VP_FAKE_QEMU_H */

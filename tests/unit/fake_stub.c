@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The fake QEMU's gdbstub. It takes bytes as gdb_read_byte() of QEMU 7.2 does: while the VM runs
+ * any byte stops it, but an acknowledgement that is waited for.
+ */
+#include "fake_qemu.h"
+
+#include "target/gdb_wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void put(struct fake_qemu *q, const char *payload)
+{
+	size_t len = strlen(payload);
+	char *frame = malloc(len + 8);
+
+	len = vp_gdb_frame(payload, len, frame);
+	if (q->stub >= 0)
+		(void)!send(q->stub, frame, len, MSG_NOSIGNAL);
+	free(frame);
+	q->unanswered = true;
+}
+
+void fake_stub_stopped(struct fake_qemu *q)
+{
+	if (q->stub >= 0 && q->attached)
+		put(q, "T02thread:p01.01;");
+}
+
+void fake_stub_open(struct fake_qemu *q, int fd, bool own)
+{
+	q->stub = fd;
+	q->own_stub = own;
+	q->attached = true;
+	q->unanswered = q->mute_stub = false;
+	q->packet_state = 0;
+	fake_qemu_pause(q);
+}
+
+void fake_stub_close(struct fake_qemu *q)
+{
+	if (q->stub >= 0)
+		close(q->stub);
+	q->stub = -1;
+}
+
+static bool is_ram(uint64_t at, size_t n)
+{
+	return at + n <= FAKE_RAM && (at + n <= 0xa0000 || at >= 0x100000);
+}
+
+static void memory(struct fake_qemu *q, const char *args, bool write)
+{
+	uint64_t at, n;
+	int used = 0;
+	uint8_t bytes[2048];
+	char hex[4097];
+
+	if (sscanf(args, "%" SCNx64 ",%" SCNx64 "%n", &at, &n, &used) != 2 || n > 2048) {
+		put(q, "E22");
+		return;
+	}
+	if (write) {
+		if (args[used] != ':' ||
+		    !vp_gdb_unhex(args + used + 1, strlen(args + used + 1), bytes, n))
+			put(q, "E22");
+		else {
+			if (is_ram(at, n) && !q->not_ram && q->physical)
+				memcpy(q->ram + at, bytes, n);
+			put(q, "OK");
+		}
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		snprintf(hex + 2 * i, 3, "%02x",
+			 is_ram(at, n) && q->physical ? (unsigned int)q->ram[at + i] : 0u);
+	hex[2 * n] = 0;
+	put(q, hex);
+}
+
+static void rcmd(struct fake_qemu *q, const char *hex)
+{
+	size_t n = strlen(hex) / 2;
+	char command[256] = "", *text, *line, *rest, out[4096];
+
+	if (n < sizeof(command))
+		vp_gdb_unhex(hex, 2 * n, (uint8_t *)command, n);
+	text = rest = fake_qemu_hmp(q, command);
+	while ((line = strsep(&rest, "\n"))) { /* one packet a line, as QEMU flushes */
+		size_t at = 1;
+
+		out[0] = 'O';
+		for (; *line && at < sizeof(out) - 8; line++, at += 2)
+			snprintf(out + at, 3, "%02x", (unsigned int)(unsigned char)*line);
+		strcpy(out + at, "0a");
+		put(q, out);
+	}
+	free(text);
+	put(q, "OK");
+}
+
+static void step(struct fake_qemu *q)
+{
+	q->resumes++;
+	q->stops++;
+	put(q, "T05thread:p01.02;");
+}
+
+static void packet(struct fake_qemu *q)
+{
+	const char *p = q->packet;
+	char text[160];
+
+	if (q->stub >= 0)
+		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
+	if (fake_qemu_fault(q, &q->stub, &q->mute_stub, "$E22#a9", "$T05thread:p01.01;#46$QQ#a2"))
+		return;
+	if (!strcmp(p, "qSupported:multiprocess+"))
+		put(q, "PacketSize=1000;qXfer:features:read+;vContSupported+;multiprocess+");
+	else if (!strncmp(p, "Qqemu.PhyMemMode:", 17)) {
+		q->physical = p[17] == '1';
+		put(q, "OK");
+	} else if (p[0] == 'm')
+		memory(q, p + 1, false);
+	else if (p[0] == 'M')
+		memory(q, p + 1, true);
+	else if (!strncmp(p, "qRcmd,", 6))
+		rcmd(q, p + 6);
+	else if (!strncmp(p, "qXfer:features:read:target.xml:", 31)) {
+		snprintf(text, sizeof(text), "l<target><architecture>%s</architecture></target>",
+			 strcmp(q->arch, "x86_64") ? q->arch : "i386:x86-64");
+		put(q, text);
+	} else if (!strcmp(p, "vCont;c"))
+		fake_qemu_cont(q);
+	else if (!strncmp(p, "vCont;s:p1.", 11))
+		step(q);
+	else if (!strcmp(p, "D;1")) {
+		q->attached = false;
+		fake_qemu_cont(q);
+		put(q, "OK");
+	} else
+		put(q, "");
+}
+
+static void byte(struct fake_qemu *q, char c)
+{
+	if (q->unanswered) {
+		if (c == '+' || c == '$')
+			q->unanswered = false;
+		if (c != '$')
+			return;
+	}
+	if (q->running) {
+		fake_qemu_pause(q);
+		return;
+	}
+	switch (q->packet_state) {
+	case 0:
+		q->packet_len = 0;
+		q->packet_state = c == '$';
+		break;
+	case 1:
+		if (c == '#')
+			q->packet_state = 2;
+		else if (q->packet_len < 4096) /* the rest of a longer one is lost */
+			q->packet[q->packet_len++] = c;
+		break;
+	case 2:
+		q->packet_state = 3;
+		break;
+	case 3:
+		q->packet[q->packet_len] = 0;
+		q->packet_state = 0;
+		packet(q);
+		break;
+	}
+}
+
+void fake_stub_bytes(struct fake_qemu *q, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n && q->stub >= 0 && !q->mute_stub; i++)
+		byte(q, bytes[i]);
+}

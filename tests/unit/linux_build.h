@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A Linux guest made of bytes: page tables, an image with symbols as each generation of kernels
+ * lays them out, static keys, a module. A test changes what it wants to be wrong.
+ */
+#ifndef VP_TESTS_LINUX_BUILD_H
+#define VP_TESTS_LINUX_BUILD_H
+
+#include <vmpoke/linux.h>
+
+#define LG_RAM	     0x1000000u
+#define LG_IMAGE_GPA 0x400000u
+#define LG_LINKED    0xffffffff81000000ull
+#define LG_MODULES   0xffffffffc0000000ull /* 16 pages, executable and writable */
+
+/* Offsets in the image: 4 MB of text, 2 MB of read-only data, 4 MB of data. */
+#define LG_ENTRY_TEXT 0x200000u /* what user space sees of the kernel under PTI */
+#define LG_RODATA     0x400000u
+#define LG_BANNER     (LG_RODATA + 0x40u)
+#define LG_NOTES      (LG_RODATA + 0x200u)
+#define LG_KALLSYMS   (LG_RODATA + 0x10000u)
+#define LG_DATA	      0x600000u
+#define LG_SWAPPER    LG_DATA /* two pages: the second for user space */
+#define LG_VARS	      (LG_DATA + 0x2000u)
+#define LG_JUMPS      (LG_DATA + 0x10000u)
+#define LG_KEYS	      (LG_DATA + 0x20000u)
+#define LG_IMAGE_SIZE 0xa00000u
+
+/* Variables, eight bytes each but the mutexes, which have 32. */
+#define LG_PHYS_BASE	   LG_VARS
+#define LG_PAGE_OFFSET	   (LG_VARS + 0x08u)
+#define LG_VMALLOC	   (LG_VARS + 0x10u)
+#define LG_VMEMMAP	   (LG_VARS + 0x18u)
+#define LG_VMCOREINFO	   (LG_VARS + 0x20u)
+#define LG_VMCOREINFO_SIZE (LG_VARS + 0x28u)
+#define LG_TEXT_MUTEX	   (LG_VARS + 0x40u)
+#define LG_JUMP_MUTEX	   (LG_VARS + 0x60u)
+#define LG_VMCOREINFO_TEXT (LG_VARS + 0x800u)
+
+/* Three keys; their sites are in the text from LG_SITES on, 16 bytes apart. */
+#define LG_KEY_OFF   LG_KEYS		    /* count 0; nop5, nop2, jmp5 (branch), one init site */
+#define LG_KEY_ON    (LG_KEYS + 0x10u)	    /* count 1; jmp5, jmp2, nop5 (branch) */
+#define LG_KEY_MOD   (LG_KEYS + 0x20u)	    /* count 0; nop5; a module has a nop2, too */
+#define LG_KEY_MODS  (LG_MODULES + 0x3000u) /* the module's own; count 1; jmp5 */
+#define LG_SITES     0x1000u
+#define LG_SITE(i)   (LG_SITES + 16u * (i))
+#define LG_TARGET(i) (LG_SITE(i) + 12u)
+#define LG_MOD_SITE  (LG_MODULES + 0x100u)
+#define LG_MOD_SITE2 (LG_MODULES + 0x110u)
+#define LG_MOD_NODES (LG_MODULES + 0x2000u)
+#define LG_MOD_JUMPS (LG_MODULES + 0x1000u)
+#define LG_ENTRIES   8u
+
+enum lg_layout {
+	LG_5_10, /* no seqs_of_names */
+	LG_6_1,
+	LG_6_4,	 /* offsets behind the tokens */
+	LG_6_15, /* and no absolute per-CPU symbols */
+	LG_7_0,	 /* place-relative, aligned to 4 */
+	LG_LAYOUTS,
+};
+
+struct lg_opts {
+	enum lg_layout layout;
+	bool five_levels, pti, user_mode;
+	uint64_t slide;
+	bool text_symbols_only; /* no CONFIG_KALLSYMS_ALL */
+	bool empty_tokens;	/* codes that no name uses */
+	bool rt;
+	bool writable_image; /* rodata=off */
+};
+
+/* Where the parts of kallsyms were written: offsets in the image. */
+struct lg_places {
+	uint32_t offsets, relative_base, num_syms, names, markers, token_table, token_index, end;
+};
+
+struct linux_guest {
+	struct vp_target target; /* first */
+	uint8_t *ram;
+	struct lg_opts opts;
+	uint64_t text; /* where _text is */
+	struct lg_places at;
+	size_t nsymbols;
+	struct vp_vcpu_state vcpus[2];
+	unsigned int nvcpus;
+	bool locked, held;
+	unsigned long reads;
+	uint64_t bytes_read;
+};
+
+struct linux_guest *lg_new(const struct lg_opts *opts);
+void lg_free(struct linux_guest *g);
+
+/* The bytes at an address of the image or the module. */
+uint8_t *lg_at(struct linux_guest *g, uint64_t gva);
+
+/* The same by offset in the image; and a number there. */
+uint8_t *lg_image(struct linux_guest *g, uint32_t off);
+void lg_put(struct linux_guest *g, uint32_t off, uint64_t value, unsigned int bytes);
+uint64_t lg_get(struct linux_guest *g, uint32_t off, unsigned int bytes);
+
+/* The symbol @i as kallsyms must tell it; its name is valid until the next call. */
+void lg_symbol(const struct linux_guest *g, size_t i, struct vp_symbol *out);
+
+extern const uint8_t lg_build_id[20];
+
+#endif /* VP_TESTS_LINUX_BUILD_H */

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What QEMU's human monitor prints. */
+#include "unit.h"
+
+#include "fake_qemu.h"
+#include "target/hmp.h"
+
+/* A vCPU in 32-bit mode, as QEMU 7.2 prints it. */
+static const char registers32[] =
+	"CPU#0\r\nEAX=00000001 EBX=00000002 ECX=00000003 EDX=00000004\r\n"
+	"ESI=00000005 EDI=00000006 EBP=00000007 ESP=00006f04\r\n"
+	"EIP=000f4bb3 EFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\r\n"
+	"ES =0010 00000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n"
+	"CS =0008 00000000 ffffffff 00cf9b00 DPL=0 CS32 [-RA]\r\n"
+	"SS =0010 00000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n"
+	"FS =0010 00000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n"
+	"GS =0010 00001000 ffffffff 00cf9300 DPL=0 DS   [-WA]\r\n"
+	"GDT=     000f6240 00000037\r\nIDT=     000f627e 00000000\r\n"
+	"CR0=00000011 CR2=00000000 CR3=00000000 CR4=00000000\r\nEFER=0000000000000000\r\n";
+
+static void test_registers(void **state)
+{
+	struct vp_vcpu_state s;
+	struct vp_err err;
+
+	(void)state;
+	assert_int_equal(vp_hmp_vcpus(fake_registers), 2);
+	assert_int_equal(vp_hmp_registers(fake_registers, 1, &s, &err), 0);
+	assert_int_equal(s.regs.gpr[VP_RAX], 1);
+	assert_int_equal(s.regs.gpr[VP_RBX], 2);
+	assert_int_equal(s.regs.gpr[VP_R8], 8);
+	assert_int_equal(s.regs.gpr[VP_R15], 15);
+	assert_int_equal(s.regs.rip, 0xffffffffa2a17a0c);
+	assert_int_equal(s.regs.rflags, 0x246);
+	assert_int_equal(s.cs, 0x10);
+	assert_int_equal(s.ss, 0x18);
+	assert_int_equal(s.fs_base, 0x7f0000001000);
+	assert_int_equal(s.gs_base, 0xffff8c4d5f400000);
+	assert_int_equal(s.idt_base, 0xfffffe0000000000);
+	assert_int_equal(s.paging.cr0, 0x80050033);
+	assert_int_equal(s.paging.cr3, 0x194000);
+	assert_int_equal(s.paging.cr4, 0x6b0);
+	assert_int_equal(s.paging.efer, 0xd01);
+	assert_int_equal(vp_hmp_registers(fake_registers, 0, &s, &err), 0);
+	assert_int_equal(s.regs.rip, 0xffffffffa2a17a0b);
+	assert_int_equal(vp_hmp_registers(fake_registers, 2, &s, &err), -ENOENT);
+
+	assert_int_equal(vp_hmp_registers(registers32, 0, &s, &err), 0);
+	assert_int_equal(s.regs.gpr[VP_RSP], 0x6f04);
+	assert_int_equal(s.regs.rip, 0xf4bb3);
+	assert_int_equal(s.gs_base, 0x1000);
+	assert_int_equal(s.paging.efer, 0);
+}
+
+/* With any line of it gone, or cut anywhere, it is refused and nothing beyond it is read. */
+static void test_registers_damaged(void **state)
+{
+	static const char *const needed[] = { "RAX=", "R8 =", "RIP=", "RFL=", "CS =", "FS =",
+					      "IDT=", "CR0=", "CR3=", "CR4=", "EFER" };
+	struct vp_vcpu_state s;
+	struct vp_err err;
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		text = strdup(fake_registers);
+		strstr(text, needed[i])[0] = 'Q';
+		err.text[0] = 0;
+		assert_int_equal(vp_hmp_registers(text, 0, &s, &err), -EPROTO);
+		assert_non_null(strstr(err.text, "vCPU 0"));
+		assert_int_equal(vp_hmp_registers(text, 1, &s, &err), 0);
+		free(text);
+	}
+	for (size_t n = 0; n < strlen(fake_registers) / 2 - 140; n++) {
+		text = strndup(fake_registers, n);
+		assert_true(vp_hmp_registers(text, 0, &s, &err) < 0);
+		free(text);
+	}
+	assert_true(vp_hmp_registers("CPU#0\nRAX=11112222333344445 RIP=0 ", 0, &s, &err) < 0);
+}
+
+static int ram(const char *lines, struct vp_hmp_range *ranges, size_t *n, struct vp_err *err)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text),
+		 "FlatView #0\n AS \"I/O\"\n  0000-00ff (prio 0, ram): no\n\n"
+		 "FlatView #1\n AS \"memory\", root: system\n%s\n  9999-9999 (prio 0, ram): no\n",
+		 lines);
+	return vp_hmp_ram(text, ranges, n, err);
+}
+
+static void test_ram(void **state)
+{
+	struct vp_hmp_range r[VP_HMP_RANGES];
+	struct vp_err err;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(
+		ram("  0000000000000000-000000000009ffff (prio 0, ram): pc.ram\n"
+		    "  00000000000c0000-00000000000fffff (prio 0, rom): pc.ram\n"
+		    "  0000000000100000-00000000001fffff (prio 0, ram): pc.ram\n"
+		    "  0000000000200000-00000000002fffff (prio 0, ram): more\n"
+		    "  00000000f0000000-00000000f0ffffff (prio 1, ramd): a device's\n"
+		    "  00000000fee00000-00000000feefffff (prio 4096, i/o): apic-msi\n"
+		    "  0000000100000000-000000017fffffff (prio 0, ram): pc.ram @00c0 KVM\n",
+		    r, &n, &err),
+		0);
+	assert_int_equal(n, 3);
+	assert_int_equal(r[0].len, 0xa0000);
+	assert_int_equal(r[1].start, 0x100000);
+	assert_int_equal(r[1].len, 0x200000);
+	assert_int_equal(r[2].start, 0x100000000);
+	assert_int_equal(r[2].len, 0x80000000);
+
+	assert_int_equal(vp_hmp_ram("", r, &n, &err), -EPROTO);
+	assert_int_equal(vp_hmp_ram("unknown command: 'info'\n", r, &n, &err), -EPROTO);
+	assert_int_equal(ram("", r, &n, &err), -EPROTO);
+	assert_int_equal(ram("  2000-2fff (prio 0, ram): a\n  1000-1fff (prio 0, ram): b\n", r, &n,
+			     &err),
+			 -EPROTO);
+	assert_int_equal(ram("  2000-1000 (prio 0, ram): a\n", r, &n, &err), -EPROTO);
+	assert_int_equal(ram("  0-ffffffffffffffff (prio 0, ram): a\n", r, &n, &err), -EPROTO);
+}
+
+static void test_status(void **state)
+{
+	bool running;
+	char why[48];
+	struct vp_err err;
+
+	(void)state;
+	assert_int_equal(vp_hmp_status("VM status: running\r\n", &running, why, sizeof(why), &err),
+			 0);
+	assert_true(running);
+	assert_int_equal(vp_hmp_status("VM status: paused (io-error)\r\n", &running, why,
+				       sizeof(why), &err),
+			 0);
+	assert_false(running);
+	assert_string_equal(why, "paused (io-error)");
+	assert_int_equal(vp_hmp_status("what?\x1b[2J\nmore", &running, why, sizeof(why), &err),
+			 -EPROTO);
+	assert_null(strpbrk(err.text, "\x1b\n"));
+}
+
+static void test_small_ones(void **state)
+{
+	char line[8];
+
+	(void)state;
+	vp_hmp_line(" \r\n  one \xff two\nthree", line, sizeof(line));
+	assert_string_equal(line, "one ? t");
+	vp_hmp_line("a  \r\nb", line, sizeof(line));
+	assert_string_equal(line, "a");
+	vp_hmp_line("", line, sizeof(line));
+	assert_string_equal(line, "");
+	assert_int_equal(vp_hmp_version(" 7.2.22Debian 1:7.2"), 702);
+	assert_int_equal(vp_hmp_version("10.1.0"), 1001);
+	assert_int_equal(vp_hmp_version("unknown"), 0);
+	assert_false(vp_hmp_migrating("globals:\nsend-section-footer: on\n"));
+	assert_false(vp_hmp_migrating("Migration status: completed\r\n"));
+	assert_false(vp_hmp_migrating("Migration status: failed (no)\r\n"));
+	assert_true(vp_hmp_migrating("x\r\nMigration status: active\r\ntotal time: 3 ms\r\n"));
+	assert_true(vp_hmp_migrating("Migration status: something new\r\n"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_registers),  cmocka_unit_test(test_registers_damaged),
+		cmocka_unit_test(test_ram),	   cmocka_unit_test(test_status),
+		cmocka_unit_test(test_small_ones),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
