@@ -39,7 +39,8 @@ CPPFLAGS += -D_GNU_SOURCE -DVP_VERSION='"$(VERSION)"' -Iinclude -Ipatcher -I.
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -pthread
 override LDFLAGS += -pthread
-LDLIBS := -lZydis -lelf -ljansson
+LDLIBS := -lZydis -lelf -ljansson -lz -llzma -lzstd -llz4
+VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
   override LDFLAGS += -fsanitize=$(SAN)
@@ -48,7 +49,7 @@ endif
 # --- what is built from what -------------------------------------------------
 
 lib_src := $(wildcard patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
-	patcher/hotfix/*.c patcher/target/*.c)
+	patcher/hotfix/*.c patcher/target/*.c patcher/control/*.c)
 vmm_src := $(wildcard vmm/*.c)
 cli_src := $(wildcard patcher/cli/*.c)
 unit_src := $(wildcard tests/unit/test_*.c)
@@ -98,7 +99,7 @@ tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
 $(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 $(LIB): $(call objs,$(lib_src))
 	$(call say,AR,$@)

@@ -7,11 +7,13 @@ set -u
 packages=(
 	gcc libc6-dev make binutils
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
+	zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libvirt-dev
 )
 # Only the tests need these.
 test_packages=(
 	clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev
 	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio # tests/rigs
+	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # tests/integration/libvirt.sh
 )
 
 [ "${1-}" = --tests ] && packages+=("${test_packages[@]}")

@@ -25,8 +25,9 @@ rule patcher/core "x86"
 rule patcher/linux "x86 elf"
 rule patcher/hotfix "x86 elf"
 rule patcher/target "x86"
-rule patcher/cli "x86 elf core linux hotfix target vmm guest"
-rule vmm "x86 elf core linux hotfix target"
+rule patcher/control "x86 elf core linux target"
+rule patcher/cli "x86 elf core linux hotfix target control vmm guest"
+rule vmm "x86 elf core linux hotfix target control"
 
 only() { # PATTERN FILES-THAT-MAY WHAT
 	local hits
@@ -37,7 +38,7 @@ only() { # PATTERN FILES-THAT-MAY WHAT
 }
 only '#include <Zydis' 'patcher/x86/decode.c' "Zydis"
 only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
-only '#include <jansson' 'patcher/target/qmp.*|patcher/cli/.*|vmm/control.*' "JSON"
+only '#include <jansson' 'patcher/target/(qmp|monitor|hmp).*|patcher/control/.*|patcher/cli/.*|vmm/control.*' "JSON"
 
 # The engine makes no system call of its own: what it links against, apart from memory and strings.
 allowed='calloc|strlen|free|reallocarray|qsort|memcmp|memcpy|memmove|memset|strncpy|vsnprintf|__.*|_GLOBAL_OFFSET_TABLE_|vp_.*'

@@ -68,8 +68,13 @@ struct vp_poke_opts {
 	unsigned int timeout_ms;       /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
 	int64_t when;		       /* kept in the record: seconds since 1970 */
 	const char *note;	       /* kept in the record, at most 63 bytes; may be NULL */
+	/*
+	 * Asked when all checks have passed, before the first write, on the calling thread; not
+	 * for a dry run. Non-zero refuses the batch, with that error. May be NULL.
+	 */
+	int (*permit)(void *arg, struct vp_err *err);
 	void (*phase)(void *arg, enum vp_phase phase); /* on the calling thread; may be NULL */
-	void *phase_arg;
+	void *phase_arg;			       /* of both */
 };
 
 #define VP_TIMEOUT_MS 5000u
@@ -134,6 +139,16 @@ void vp_engine_free(struct vp_engine *engine);
  */
 int vp_poke(struct vp_engine *engine, const struct vp_site *sites, size_t nsites,
 	    const struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err);
+
+/*
+ * Put right what a process left behind that died in the middle of a batch of strategy stop: where
+ * @sites stand half old, half new, put the old bytes back, and the old word. Every vCPU is stopped
+ * meanwhile, as it was then.
+ *  -ESTALE  some byte is neither of the old nor of the new: nothing is written
+ *  others as vp_poke()
+ */
+int vp_poke_undo(struct vp_engine *engine, const struct vp_site *sites, size_t nsites,
+		 const struct vp_poke_opts *opts, struct vp_err *err);
 
 /*
  * Take back an applied batch: put its old bytes back, by the same protocol with

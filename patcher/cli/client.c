@@ -16,28 +16,92 @@ int vp_client_options(int argc, char **argv, const char *help, const char **targ
 	return code;
 }
 
-int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
-		   unsigned int timeout_ms)
+int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
+{
+	static char state[256], cache[256]; /* for as long as the process runs */
+	struct vp_err err;
+
+	if (vp_cmd_state_dir(state, sizeof(state), &err))
+		return vp_cmd_fail(cmd, VP_EXIT_HOST, "%s", err.text);
+	*cfg = (struct vp_remote_config){ .state_dir = state };
+	if (!vp_cmd_cache_dir(cache, sizeof(cache), NULL))
+		cfg->cache_dir = cache;
+	return VP_EXIT_OK;
+}
+
+/* The exit code of an open that failed: -EUCLEAN, -EBUSY and the like are states of the guest. */
+static int open_exit_code(int rc)
+{
+	int code = vp_cmd_exit_code(rc);
+
+	return rc == -ENOENT || rc == -ETIMEDOUT || code == VP_EXIT_FAILED ? VP_EXIT_UNREACHABLE
+									   : code;
+}
+
+static int open_remote(struct vp_client *c, const char *target, unsigned int timeout_ms,
+		       const char *kernel_file)
+{
+	struct vp_remote_config cfg;
+	struct vp_err err;
+	int rc, code = vp_client_remote_config(c->cmd, &cfg);
+
+	if (code)
+		return code;
+	cfg.kernel_file = kernel_file;
+	cfg.timeout_ms = timeout_ms == VP_CLIENT_TIMEOUT_MS ? 0 : timeout_ms;
+	rc = vp_remote_open(target, &cfg, &c->remote, &err);
+	return rc ? vp_cmd_fail(c->cmd, open_exit_code(rc), "%s", err.text) : VP_EXIT_OK;
+}
+
+int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
+			 unsigned int timeout_ms, const char *kernel_file)
 {
 	char path[256];
 	struct vp_err err;
 
 	*c = (struct vp_client){ .cmd = cmd };
+	if (vp_remote_is(target))
+		return open_remote(c, target, timeout_ms, kernel_file);
+	if (kernel_file)
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
+				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
+				   "knows its own kernel");
 	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
 	    vp_qmp_connect(path, timeout_ms, &c->qmp, &err))
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
 	return VP_EXIT_OK;
 }
 
-void vp_client_close(struct vp_client *c)
+int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
+		   unsigned int timeout_ms)
 {
+	return vp_client_open_linux(c, cmd, target, timeout_ms, NULL);
+}
+
+int vp_client_close(struct vp_client *c, int code)
+{
+	struct vp_err err;
+
 	vp_qmp_close(c->qmp);
 	c->qmp = NULL;
+	if (vp_remote_close(c->remote, &err))
+		code = vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
+	c->remote = NULL;
+	return code;
+}
+
+bool vp_client_is_broken(const struct vp_client *c)
+{
+	return c->qmp && vp_qmp_is_broken(c->qmp);
 }
 
 int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t **ret, int *rc,
 		  struct vp_err *err)
 {
+	if (c->remote) {
+		*rc = vp_remote_call(c->remote, command, args, ret, err);
+		return vp_cmd_exit_code(*rc);
+	}
 	*rc = vp_qmp_call(c->qmp, command, args, ret, NULL, err);
 	if (*rc && vp_qmp_is_broken(c->qmp))
 		return vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err->text);
@@ -49,7 +113,7 @@ int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_
 	struct vp_err err;
 	int rc, code = vp_client_try(c, command, args, ret, &rc, &err);
 
-	return code && !vp_qmp_is_broken(c->qmp) ? vp_cmd_fail(c->cmd, code, "%s", err.text) : code;
+	return code && !vp_client_is_broken(c) ? vp_cmd_fail(c->cmd, code, "%s", err.text) : code;
 }
 
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)

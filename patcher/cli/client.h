@@ -4,14 +4,18 @@
 #define VP_CLI_CLIENT_H
 
 #include "cli/cmd.h"
+#include "control/remote.h"
 #include "target/qmp.h"
+#include "target/qmp_wire.h"
 
 /* How long a target may take to answer what it answers at once. */
 #define VP_CLIENT_TIMEOUT_MS 60000u
 
+/* A guest of our VMM, through its control socket; or one of QEMU, in this process. */
 struct vp_client {
 	const char *cmd; /* for messages */
 	struct vp_qmp *qmp;
+	struct vp_remote *remote;
 };
 
 /*
@@ -20,10 +24,23 @@ struct vp_client {
  */
 int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json);
 
-/* Connect to a target, a name or a socket's path. An exit code. */
+/*
+ * Connect to a target: a name or a socket's path, or one of the forms of vp_remote_is(). An exit
+ * code. vp_client_close() passes @code on, unless letting the guest go fails.
+ *
+ * vp_client_open_linux() is for a guest whose kernel must agree with @kernel_file (NULL: any).
+ */
 int vp_client_open(struct vp_client *c, const char *cmd, const char *target,
 		   unsigned int timeout_ms);
-void vp_client_close(struct vp_client *c);
+int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
+			 unsigned int timeout_ms, const char *kernel_file);
+int vp_client_close(struct vp_client *c, int code);
+
+/* Did the connection break off, which has been said then? */
+bool vp_client_is_broken(const struct vp_client *c);
+
+/* What "vmpoke list" and others need to open a guest of QEMU: the folders. An exit code. */
+int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg);
 
 /*
  * Call; @args is stolen (json_object() for none). An exit code. vp_client_try() leaves the text to

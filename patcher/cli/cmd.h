@@ -37,6 +37,12 @@ int vp_cmd_revert(int argc, char **argv);
 int vp_cmd_stop(int argc, char **argv);
 int vp_cmd_cont(int argc, char **argv);
 int vp_cmd_vcpu(int argc, char **argv);
+int vp_cmd_list(int argc, char **argv);
+int vp_cmd_sym(int argc, char **argv);
+int vp_cmd_regs(int argc, char **argv);
+int vp_cmd_imm(int argc, char **argv);
+int vp_cmd_key(int argc, char **argv);
+int vp_cmd_recover(int argc, char **argv);
 
 /* "vmpoke poke: text" as one line on stderr; returns @exit_code. */
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
@@ -50,6 +56,17 @@ int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 /* Read a whole file into malloc()ed memory (at most @max bytes). -errno, text filled. */
 int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, struct vp_err *err);
+
+/* --- paths.c: where vmpoke keeps its files ----------------------------------- */
+
+/*
+ * Ledgers and locks / what can be made again / control sockets: $VMPOKE_STATE_DIR,
+ * $VMPOKE_CACHE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's system puts such things
+ * (docs/vmpoke.1, FILES). The folder need not exist. -ENAMETOOLONG, -ENOENT.
+ */
+int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err);
+int vp_cmd_cache_dir(char *path, size_t size, struct vp_err *err);
+int vp_cmd_runtime_dir(char *path, size_t size, struct vp_err *err);
 
 /*
  * The socket of a target: a path (has a '/') as it is, else NAME in the runtime folder:

@@ -31,8 +31,9 @@ static const char help[] =
 	"  --batch FILE     {\"sites\": [{\"addr\": WHERE, \"old\": HEX, \"new\": NEW,\n"
 	"                   \"resume\": RULE, \"fixup\": WHERE}, ...]}; the last two may be left "
 	"out\n"
-	"  --elf FILE       take symbols from FILE, not from the image the guest was started with\n"
-	"  --strategy WHICH int3 (default: the guest keeps running) or stop\n"
+	"  --elf FILE       take symbols from FILE, not from the image the guest was started "
+	"with\n" VP_KERNEL_HELP
+	"  --strategy WHICH int3 (default where it works: the guest keeps running) or stop\n"
 	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
 	"  --dry-run        make every check, write nothing\n"
 	"  --json           print one JSON object\n"
@@ -41,7 +42,7 @@ static const char help[] =
 	"5 begun and rolled back, the old bytes stand; 7 bad FILE.\n";
 
 struct poke_args {
-	const char *target, *elf, *strategy, *batch;
+	const char *target, *elf, *kernel, *strategy, *batch;
 	struct vp_poke_text site;
 	uint64_t timeout_ms;
 	bool dry_run, json;
@@ -57,6 +58,7 @@ static int parse(int argc, char **argv, struct poke_args *a)
 		VP_TEXT("fixup", &s->fixup),
 		VP_CHOICE("resume", &s->resume, rules),
 		VP_TEXT("elf", &a->elf),
+		VP_TEXT("kernel", &a->kernel),
 		VP_CHOICE("strategy", &a->strategy, vp_strategy_choices),
 		VP_TEXT("batch", &a->batch),
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
@@ -162,11 +164,12 @@ int vp_cmd_poke(int argc, char **argv)
 	code = a.elf ? load_symbols(a.elf, &symbols) : VP_EXIT_OK;
 	if (!code) {
 		/* A batch may wait that long in each of its steps, and for another one before. */
-		code = vp_client_open(&c, "poke", a.target,
-				      10 * (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS);
+		code = vp_client_open_linux(&c, "poke", a.target,
+					    10 * (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS,
+					    a.kernel);
 		if (!code)
 			code = poke(&(struct vp_poke_names){ &c, symbols }, &a);
-		vp_client_close(&c);
+		code = vp_client_close(&c, code);
 	}
 	vp_symtab_free(symbols);
 	return code;

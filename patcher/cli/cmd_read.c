@@ -17,18 +17,18 @@
 #define PAGE	      4096u
 
 static const char help[] =
-	"usage: vmpoke read TARGET WHERE [--len N | --insns N] [--json]\n"
+	"usage: vmpoke read TARGET WHERE [--len N | --insns N] [--kernel FILE] [--json]\n"
 	"\n"
 	"Show guest memory at WHERE, an address or symbol+offset, as the guest sees it.\n"
 	"\n"
 	"  --len N     N bytes (up to 1048576) as hex\n"
-	"  --insns N   N instructions (up to 10000; default 8)\n"
+	"  --insns N   N instructions (up to 10000; default 8)\n" VP_KERNEL_HELP
 	"  --json      print one JSON object\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 3 no such symbol, or it is not mapped; 4 no such target.\n";
 
 struct read_args {
-	const char *target, *where;
+	const char *target, *where, *kernel;
 	uint64_t len, insns;
 	bool json;
 };
@@ -38,6 +38,7 @@ static int parse(int argc, char **argv, struct read_args *a)
 	const struct vp_option options[] = {
 		VP_NUMBER("len", &a->len, 1, LEN_MAX),
 		VP_NUMBER("insns", &a->insns, 1, INSNS_MAX),
+		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
 		VP_OPTIONS_END,
 	};
@@ -78,7 +79,7 @@ static int read_more(struct vp_client *c, struct chunk *m, size_t len, bool quie
 				   &got, &err) ||
 		      got != len))
 		code = vp_cmd_fail("read", VP_EXIT_UNREACHABLE, "the target sent a damaged answer");
-	else if (code && !quiet && !vp_qmp_is_broken(c->qmp))
+	else if (code && !quiet && !vp_client_is_broken(c))
 		vp_cmd_fail("read", code, "%s", err.text);
 	if (!code)
 		m->len += len;
@@ -240,9 +241,8 @@ int vp_cmd_read(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	code = vp_client_open(&c, "read", a.target, VP_CLIENT_TIMEOUT_MS);
+	code = vp_client_open_linux(&c, "read", a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
 	if (!code)
 		code = run(&c, &a);
-	vp_client_close(&c);
-	return code;
+	return vp_client_close(&c, code);
 }

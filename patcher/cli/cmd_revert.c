@@ -15,7 +15,7 @@ static const char help[] =
 	"while a newer poke covers the same bytes, or if somebody else has changed them.\n"
 	"\n"
 	"  --all            take back every poke, newest first, until one is refused\n"
-	"  --strategy WHICH int3 (default) or stop\n"
+	"  --strategy WHICH int3 (default where it works) or stop\n"
 	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
 	"  --dry-run        make every check, write nothing (not with --all)\n"
 	"  --json           print one JSON object\n"
@@ -119,6 +119,5 @@ int vp_cmd_revert(int argc, char **argv)
 			      10 * (unsigned int)a.timeout_ms + VP_CLIENT_TIMEOUT_MS);
 	if (!code)
 		code = a.all ? revert_all(&c, &a) : revert_one(&c, &a);
-	vp_client_close(&c);
-	return code;
+	return vp_client_close(&c, code);
 }

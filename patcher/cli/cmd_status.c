@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke status: the guest's state, the pokes that are applied, and the counters. */
+#include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 
 static const char help[] =
-	"usage: vmpoke status TARGET [--json]\n"
+	"usage: vmpoke status TARGET [--history] [--json]\n"
 	"\n"
-	"Show whether the guest runs, its vCPUs, the pokes that are applied (oldest first)\n"
-	"and what was counted since it started. Sites are listed as far as there are not too\n"
-	"many (docs/control-protocol.md, query-pokes).\n"
+	"Show whether the guest runs, its vCPUs, the pokes that are applied (oldest first): who,\n"
+	"when, what, and whether the memory still says so; and what was counted since it started.\n"
+	"Sites are listed as far as there are not too many (docs/control-protocol.md).\n"
 	"\n"
-	"  --json   print one JSON object\n"
+	"  --history  the ledger instead: every change that was ever begun, and how it ended\n"
+	"  --json     print one JSON object; with --history an array\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 4 no such target, or it does not answer.\n";
 
@@ -43,6 +47,17 @@ static void print_json(const struct status *s)
 	json_decref(out);
 }
 
+/* What the memory says of a site, in words. */
+static const char *standing(const json_t *site)
+{
+	const char *now = vp_client_text(site, "now");
+
+	return !strcmp(now, "new")   ? "stands"
+	       : !strcmp(now, "old") ? "GONE: the old bytes stand there"
+	       : *now		     ? "CHANGED by somebody else"
+				     : "";
+}
+
 static void print_poke(const json_t *poke)
 {
 	const json_t *sites = json_object_get(poke, "sites"), *site;
@@ -53,13 +68,15 @@ static void print_poke(const json_t *poke)
 
 	localtime_r(&when, &tm);
 	strftime(date, sizeof(date), "%F %T", &tm);
-	printf("  %lld  %s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
+	printf("  %lld  %s  %s %s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
+	       vp_client_text(poke, "user"), vp_client_text(poke, "command"),
 	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
 	json_array_foreach(sites, i, site)
-		printf("     %s %s  %s -> %s  %s%s%s\n", vp_client_text(site, "addr"),
+		printf("     %s %s  %s -> %s  %s%s%s  %s\n", vp_client_text(site, "addr"),
 		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
 		       vp_client_text(site, "new"), vp_client_text(site, "resume"),
-		       *vp_client_text(site, "fixup") ? " " : "", vp_client_text(site, "fixup"));
+		       *vp_client_text(site, "fixup") ? " " : "", vp_client_text(site, "fixup"),
+		       standing(site));
 }
 
 static void print_counters(const json_t *counters)
@@ -94,17 +111,38 @@ static void print_text(const struct status *s)
 	print_counters(json_object_get(stats, "bp-exits"));
 }
 
+/* The lines of the ledger, which are JSON already. */
+static int show_history(struct vp_client *c, bool json)
+{
+	json_t *lines = NULL, *line;
+	size_t i;
+	int code = vp_client_call(c, "query-ledger", json_object(), &lines);
+
+	if (!code && json)
+		vp_client_print(lines);
+	else if (!code)
+		json_array_foreach(lines, i, line) vp_client_print(line);
+	json_decref(lines);
+	return code;
+}
+
 int vp_cmd_status(int argc, char **argv)
 {
 	struct status s = { 0 };
 	struct vp_client c;
-	const char *target;
-	bool json = false;
-	int code = vp_client_options(argc, argv, help, &target, &json);
+	bool json = false, history = false;
+	const struct vp_option options[] = {
+		VP_FLAG("history", &history),
+		VP_FLAG("json", &json),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 1, 1);
 
 	if (code >= 0)
 		return code;
-	code = vp_client_open(&c, "status", target, VP_CLIENT_TIMEOUT_MS);
+	code = vp_client_open(&c, "status", argv[optind], VP_CLIENT_TIMEOUT_MS);
+	if (!code && history)
+		return vp_client_close(&c, show_history(&c, json));
 	if (!code)
 		code = query(&c, &s);
 	if (!code && json)
@@ -115,6 +153,5 @@ int vp_cmd_status(int argc, char **argv)
 	json_decref(s.cpus);
 	json_decref(s.pokes);
 	json_decref(s.vm);
-	vp_client_close(&c);
-	return code;
+	return vp_client_close(&c, code);
 }

@@ -43,8 +43,7 @@ static int run(int argc, char **argv, const char *help)
 	else if (!code)
 		printf("%s\n", vp_client_text(status, "status"));
 	json_decref(status);
-	vp_client_close(&c);
-	return code;
+	return vp_client_close(&c, code);
 }
 
 int vp_cmd_stop(int argc, char **argv)

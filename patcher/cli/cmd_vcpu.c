@@ -84,6 +84,5 @@ int vp_cmd_vcpu(int argc, char **argv)
 	else if (!code)
 		printf("vCPU %lld %s\n", vp_client_int(ret, "id"), a.add ? "added" : "removed");
 	json_decref(ret);
-	vp_client_close(&c);
-	return code;
+	return vp_client_close(&c, code);
 }

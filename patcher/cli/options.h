@@ -42,6 +42,9 @@ struct vp_option {
 	}
 
 /* What many commands take. */
+#define VP_KERNEL_HELP                                                                          \
+	"  --kernel FILE    a vmlinux, bzImage or System.map that the guest's kernel must be\n" \
+	"                   of; for guests of QEMU and libvirt\n"
 #define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, 600000)
 extern const char *const vp_strategy_choices[];
 

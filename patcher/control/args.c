@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Arguments and values of the control socket's commands. */
+/* Arguments and values of the control commands. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "control/internal.h"
 #include "target/qmp_wire.h"
-#include "vmm/control_internal.h"
 
 int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...)
 {
@@ -18,6 +18,12 @@ int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...)
 	ret = json_vunpack_ex((json_t *)args, &why, JSON_STRICT, fmt, ap);
 	va_end(ap);
 	return ret ? vp_err_set(err, -EINVAL, "bad arguments: %.160s", why.text) : 0;
+}
+
+bool vp_args_none(const json_t *args, int *code, struct vp_err *err)
+{
+	*code = vp_args_unpack(args, err, "{}");
+	return !*code;
 }
 
 int vp_args_number(const json_t *value, const char *name, uint64_t min, uint64_t max, uint64_t *out,
@@ -35,10 +41,20 @@ int vp_args_number(const json_t *value, const char *name, uint64_t min, uint64_t
 	return 0;
 }
 
-int vp_args_addr(struct vp_vm *vm, const json_t *value, vp_gva *out, struct vp_err *err)
+int vp_args_addr(struct vp_control *c, const json_t *value, vp_gva *out, struct vp_err *err)
 {
-	if (json_is_string(value))
-		return vp_symtab_parse(vp_vm_symbols(vm), json_string_value(value), out, err);
+	if (json_is_string(value)) {
+		const char *text = json_string_value(value);
+		bool number = *text >= '0' && *text <= '9';
+		struct vp_linux *l;
+		int rc = 0;
+
+		/* If there are no symbols, say why. */
+		if (!number && !c->cfg.symbols)
+			rc = vp_control_linux(c, &l, err);
+		return rc ? rc
+			  : vp_symtab_parse(number ? NULL : vp_control_symbols(c), text, out, err);
+	}
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
 		return vp_err_set(err, -EINVAL,
 				  "an address must be a text (\"0x...\", \"symbol+offset\") or an "
@@ -55,10 +71,11 @@ json_t *vp_json_addr(uint64_t addr)
 	return json_string(text);
 }
 
-void vp_json_set_where(struct vp_vm *vm, json_t *object, vp_gva addr)
+void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr)
 {
+	const struct vp_symtab *symbols = vp_control_symbols(c);
 	uint64_t offset;
-	const char *symbol = vp_symtab_nearest(vp_vm_symbols(vm), addr, &offset);
+	const char *symbol = symbols ? vp_symtab_nearest(symbols, addr, &offset) : NULL;
 
 	json_object_set_new(object, "addr", vp_json_addr(addr.v));
 	if (!symbol || offset > INT64_MAX)

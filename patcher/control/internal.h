@@ -1,42 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the control socket share. */
-#ifndef VP_VMM_CONTROL_INTERNAL_H
-#define VP_VMM_CONTROL_INTERNAL_H
+/* What the files of the control commands share. */
+#ifndef VP_CONTROL_INTERNAL_H
+#define VP_CONTROL_INTERNAL_H
 
-#include "target/qmp.h"
-#include "vmm/control.h"
+#include <vmpoke/linux.h>
+
+#include "control/control.h"
+#include "control/ledger.h"
+
+#define VP_CONTROL_TIMEOUT_MAX_MS 600000u
 
 struct vp_control {
-	struct vp_vm *vm;
-	struct vp_qmp_server *server;
-	pthread_t thread;
-	bool serving; /* the thread was started */
-	int ram_fd;   /* the RAM memfd, opened again for reading only: what clients get */
+	struct vp_control_config cfg;
+	struct vp_linux *linux_guest; /* NULL: not looked for, or none */
+	int no_linux;		      /* -errno of the last look, not made again in this command */
+	struct vp_err why_no_linux;
+	bool refreshed;
+	struct vp_ledger *ledger; /* NULL: not opened, or nothing is recorded */
 };
 
-/*
- * Arguments, all from a hostile client. json_unpack() formats, strict: what is not named is
- * refused. Strings and objects stay owned by @args.
- */
-int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...);
+/* control.c: open the ledger if there is to be one. */
+int vp_control_ledger(struct vp_control *c, struct vp_err *err);
 
-/* An integer within [min, max]; @value NULL (not given): @out stays. -EINVAL, -ERANGE. */
-int vp_args_number(const json_t *value, const char *name, uint64_t min, uint64_t max, uint64_t *out,
-		   struct vp_err *err);
+/* --- kernel.c: what the guest runs ------------------------------------------- */
+
+/* Every command begins with it: is the kernel that was found still the one that runs? */
+void vp_control_refresh(struct vp_control *c);
+
+/*
+ * The Linux kernel of the guest, looked for when it is first needed. Errors as vp_linux_open();
+ * -ENOENT: the guest runs none.
+ */
+int vp_control_linux(struct vp_control *c, struct vp_linux **out, struct vp_err *err);
+
+/* The symbols of the guest, whatever it runs. NULL: it has none. */
+const struct vp_symtab *vp_control_symbols(struct vp_control *c);
+
+/* The page tables that translate @addr for everybody; NULL: those of the vCPUs do. */
+const struct vp_paging *vp_control_space(struct vp_control *c, vp_gva addr);
+
+/* Which boot of the guest this is; 0 where that cannot be told. */
+uint64_t vp_control_boot(struct vp_control *c);
+
+/* Read guest memory by address. */
+int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err);
+
+/* --- args.c ------------------------------------------------------------------ */
 
 /* A guest address: an integer, or text as for vp_symtab_parse(). */
-int vp_args_addr(struct vp_vm *vm, const json_t *value, vp_gva *out, struct vp_err *err);
-
-/* "0x..." for an address: JSON readers lose bits of large numbers. */
-json_t *vp_json_addr(uint64_t addr);
+int vp_args_addr(struct vp_control *c, const json_t *value, vp_gva *out, struct vp_err *err);
 
 /* Put "addr", "symbol", "offset" into @object; the latter two only if a symbol is near. */
-void vp_json_set_where(struct vp_vm *vm, json_t *object, vp_gva addr);
+void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr);
 
-/* Commands, as struct vp_qmp_command wants them; @arg is the struct vp_control. control_poke.c */
-json_t *vp_control_query_pokes(void *arg, const json_t *args, int *fd, int *code,
+/* --- the commands, as struct vp_qmp_command wants them ------------------------- */
+
+json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *code,
+				  struct vp_err *err);
+json_t *vp_control_read_memory(void *arg, const json_t *args, int *fd, int *code,
 			       struct vp_err *err);
+json_t *vp_control_query_registers(void *arg, const json_t *args, int *fd, int *code,
+				   struct vp_err *err);
+json_t *vp_control_query_kernel(void *arg, const json_t *args, int *fd, int *code,
+				struct vp_err *err);
+json_t *vp_control_query_symbols(void *arg, const json_t *args, int *fd, int *code,
+				 struct vp_err *err);
 json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err);
 json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err);
+json_t *vp_control_query_pokes(void *arg, const json_t *args, int *fd, int *code,
+			       struct vp_err *err);
+json_t *vp_control_query_keys(void *arg, const json_t *args, int *fd, int *code,
+			      struct vp_err *err);
+json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err);
+json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *code,
+				struct vp_err *err);
 
-#endif /* VP_VMM_CONTROL_INTERNAL_H */
+/* --- applied.c --------------------------------------------------------------- */
+
+/* A batch that is applied. */
+struct vp_applied {
+	uint64_t id;
+	enum vp_strategy strategy;
+	int64_t when;
+	struct vp_site *sites; /* owned */
+	size_t nsites;
+	struct vp_word word;
+};
+
+/* All of them, oldest first; to be freed. -ENOMEM, and as vp_ledger_applied(). */
+int vp_control_applied(struct vp_control *c, struct vp_applied **out, size_t *n,
+		       struct vp_err *err);
+void vp_control_applied_free(struct vp_applied *list, size_t n);
+
+/* --- apply.c ----------------------------------------------------------------- */
+
+/* The options that every command takes which writes. */
+struct vp_write_args {
+	const char *strategy;
+	int dry_run;
+	json_t *timeout;
+	const char *note; /* no argument: what the command itself has to say */
+};
+#define VP_WRITE_ARGS_FMT "s?s, s?b, s?o"
+#define VP_WRITE_ARGS(w) \
+	"strategy", &(w)->strategy, "dry-run", &(w)->dry_run, "timeout", &(w)->timeout
+
+/*
+ * Apply a batch / take one back, tell its phases as those of @command, and record it. The "return"
+ * value of the command, or NULL and @code. @word may be NULL.
+ */
+json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
+			 const struct vp_site *sites, size_t n, const struct vp_word *word,
+			 int *code, struct vp_err *err);
+json_t *vp_control_take_back(struct vp_control *c, const char *command,
+			     const struct vp_write_args *w, const struct vp_applied *a, int *code,
+			     struct vp_err *err);
+
+#endif /* VP_CONTROL_INTERNAL_H */

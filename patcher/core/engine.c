@@ -158,6 +158,11 @@ static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_
 	int rc;
 
 	*applied = false;
+	rc = opts->permit ? opts->permit(opts->phase_arg, err) : 0;
+	if (rc) {
+		vp_batch_free(b);
+		return rc;
+	}
 	if (opts->phase)
 		opts->phase(opts->phase_arg, VP_PHASE_PLANNED);
 	if (opts->strategy == VP_STRATEGY_STOP)
@@ -202,7 +207,7 @@ static int poke_locked(struct vp_engine *e, const struct vp_site *sites, size_t 
 	if (rc)
 		return rc;
 	res->syncs = 0; /* this batch's, not those of an earlier one that was settled */
-	rc = vp_plan_make(e, sites, n, opts, res, &b, err);
+	rc = vp_plan_make(e, sites, n, opts, false, res, &b, err);
 	if (rc)
 		return rc;
 	res->sites = n;
@@ -232,6 +237,27 @@ int vp_poke(struct vp_engine *e, const struct vp_site *sites, size_t nsites,
 	e->target->ops->unlock(e->target);
 	if (result)
 		*result = res;
+	return rc;
+}
+
+int vp_poke_undo(struct vp_engine *e, const struct vp_site *sites, size_t nsites,
+		 const struct vp_poke_opts *opts, struct vp_err *err)
+{
+	struct vp_poke_opts o = with_defaults(opts);
+	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_batch *b = NULL;
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	o.strategy = VP_STRATEGY_STOP;
+	rc = may_write(e, &o, &res, err);
+	if (!rc)
+		rc = vp_plan_make(e, sites, nsites, &o, true, &res, &b, err);
+	if (!rc)
+		rc = vp_batch_undo(e, b, o.timeout_ms, err);
+	vp_batch_free(b);
+	e->target->ops->unlock(e->target);
 	return rc;
 }
 
@@ -293,7 +319,7 @@ static int plan_revert(struct vp_engine *e, const struct vp_batch *was,
 	o.word = (struct vp_word){ w->addr, w->new_value, w->old_value };
 	if (!sites)
 		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
-	rc = n ? vp_plan_make(e, sites, n, &o, res, out, err) : 1;
+	rc = n ? vp_plan_make(e, sites, n, &o, false, res, out, err) : 1;
 	free(sites);
 	if (rc)
 		return rc;

@@ -72,16 +72,20 @@ struct vp_engine {
 	} stats;
 };
 
-/* plan.c: every check of a batch; writes nothing. On success *@out is a new batch. */
+/*
+ * plan.c: every check of a batch; writes nothing. On success *@out is a new batch. @half_done: new
+ * bytes may stand among the old ones, as a writer leaves them that died.
+ */
 int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
-		 const struct vp_poke_opts *opts, struct vp_poke_result *res, struct vp_batch **out,
-		 struct vp_err *err);
+		 const struct vp_poke_opts *opts, bool half_done, struct vp_poke_result *res,
+		 struct vp_batch **out, struct vp_err *err);
 void vp_batch_free(struct vp_batch *b);
 
 /* slot.c: the bytes of a slot, which may lie on two pages that are not neighbours. */
 int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err);
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err);
+bool vp_slot_is_half_done(const struct vp_slot *s, const uint8_t *now);
 bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
 
 /* The slot that @addr is a byte of, or NULL. By address alone. */
@@ -107,6 +111,10 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
+
+/* Put the old bytes and word back wherever the new ones stand. The batch stays the caller's. */
+int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
+		  struct vp_err *err);
 
 /* Store the word of a batch, if it has one. -EAGAIN: another value stands there. */
 int vp_batch_swap_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err);

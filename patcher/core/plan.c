@@ -129,6 +129,7 @@ static int check_overlap(struct vp_batch *b, struct vp_poke_result *res, struct 
 struct space {
 	struct vp_target *target;
 	enum vp_strategy strategy;
+	bool half_done; /* each byte may be the old or the new one */
 	struct vp_paging paging;
 };
 
@@ -181,7 +182,8 @@ static int check_bytes(const struct space *sp, const struct vp_slot *s, struct v
 	uint8_t now[VP_INSN_MAX];
 	int rc = vp_slot_read(sp->target, s, now, err);
 
-	if (rc || !memcmp(now, s->site.old_bytes, s->site.len))
+	if (rc || !memcmp(now, s->site.old_bytes, s->site.len) ||
+	    (sp->half_done && vp_slot_is_half_done(s, now)))
 		return rc;
 	if (now[0] == VP_INT3)
 		return vp_err_set(err, -EBUSY,
@@ -267,7 +269,7 @@ static int check_word(const struct space *sp, struct vp_batch *b, struct vp_err 
 		    map.gpa.v < b->runs[i].start + b->runs[i].len)
 			return vp_err_set(err, -EINVAL, "word at 0x%llx: lies inside site %zu", at,
 					  b->runs[i].slot->index);
-	if (now != w->old_value)
+	if (now != w->old_value && !(sp->half_done && now == w->new_value))
 		return vp_err_set(err, -ESTALE, "word at 0x%llx: holds %d, not %d", at,
 				  (int32_t)now, (int32_t)w->old_value);
 	return 0;
@@ -335,9 +337,9 @@ static int check_in_space(const struct space *sp, struct vp_batch *b, struct vp_
 
 /* The page tables that the caller gave are the kernel's own; a vCPU's are held while in use. */
 static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
-			  struct vp_poke_result *res, struct vp_err *err)
+			  bool half_done, struct vp_poke_result *res, struct vp_err *err)
 {
-	struct space sp = { .target = e->target, .strategy = b->rec.strategy };
+	struct space sp = { e->target, b->rec.strategy, half_done, { 0 } };
 	struct vp_vcpu_state state;
 	int rc;
 
@@ -355,8 +357,8 @@ static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct 
 }
 
 int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
-		 const struct vp_poke_opts *opts, struct vp_poke_result *res, struct vp_batch **out,
-		 struct vp_err *err)
+		 const struct vp_poke_opts *opts, bool half_done, struct vp_poke_result *res,
+		 struct vp_batch **out, struct vp_err *err)
 {
 	struct vp_batch *b;
 	int rc = 0;
@@ -372,7 +374,7 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 			res->bad_site = (ptrdiff_t)b->slots[i].index;
 	}
 	if (!rc)
-		rc = check_in_guest(e, b, opts, res, err);
+		rc = check_in_guest(e, b, opts, half_done, res, err);
 	if (!rc)
 		rc = copy_record(b, err);
 	if (rc) {

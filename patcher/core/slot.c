@@ -28,6 +28,15 @@ int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8
 	return rc;
 }
 
+/* Is each byte of @now one of the old or of the new instruction? */
+bool vp_slot_is_half_done(const struct vp_slot *s, const uint8_t *now)
+{
+	for (unsigned int i = 0; i < s->site.len; i++)
+		if (now[i] != s->site.old_bytes[i] && now[i] != s->site.new_bytes[i])
+			return false;
+	return true;
+}
+
 bool vp_slot_has_tail(const struct vp_slot *s)
 {
 	return memcmp(s->site.old_bytes + 1, s->site.new_bytes + 1, (size_t)(s->site.len - 1)) != 0;

@@ -140,3 +140,36 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 		vp_batch_free(b); /* no handler ever saw it */
 	return rc;
 }
+
+static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
+{
+	const uint8_t *old = s->site.old_bytes;
+	uint8_t now[VP_INSN_MAX];
+	int rc = vp_slot_read(e->target, s, now, err);
+
+	if (!rc && !vp_slot_is_half_done(s, now))
+		rc = vp_err_set(err, -ESTALE,
+				"site %zu at 0x%llx: somebody else has changed these bytes",
+				s->index, (unsigned long long)s->site.addr.v);
+	if (!rc && memcmp(now + 1, old + 1, (size_t)(s->site.len - 1)))
+		rc = vp_slot_write_tail(e->target, s, old, err);
+	if (!rc && now[0] != old[0])
+		rc = e->target->ops->swap_head(e->target, s->head, now[0], old[0], err);
+	return rc;
+}
+
+int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
+		  struct vp_err *err)
+{
+	const struct vp_word *w = &b->rec.word;
+	int rc = e->target->ops->stop(e->target, timeout_ms, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < b->n && !rc; i++)
+		rc = undo_slot(e, &b->slots[i], err);
+	if (!rc && w->addr.v) /* it may be the old one still */
+		e->target->ops->swap_word(e->target, b->word, w->new_value, w->old_value, NULL);
+	e->target->ops->resume(e->target);
+	return rc;
+}

@@ -8,6 +8,7 @@
 
 #include <vmpoke/types.h>
 #include <jansson.h>
+#include <sys/types.h>
 
 /* --- client: one thread at a time --- */
 
@@ -35,8 +36,15 @@ void vp_qmp_close(struct vp_qmp *q);
 int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
 		struct vp_err *err);
 
+/* The same, with the descriptor @pass (borrowed) for QEMU's getfd and add-fd. */
+int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
+			struct vp_err *err);
+
 /* Did a call break off, so that it is unknown whether the target carried it out? */
 bool vp_qmp_is_broken(const struct vp_qmp *q);
+
+/* The socket, to look at, not to use. */
+int vp_qmp_socket(const struct vp_qmp *q);
 
 /* --- server: one thread runs it --- */
 
@@ -69,6 +77,9 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 int vp_qmp_server_run(struct vp_qmp_server *s);
 void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */
 void vp_qmp_server_free(struct vp_qmp_server *s); /* removes the socket */
+
+/* Who asked for the command that runs now. For handlers, on their thread. */
+void vp_qmp_server_peer(const struct vp_qmp_server *s, uid_t *uid, pid_t *pid);
 
 /* Send an event to every negotiated client. Any thread. @data is stolen; may be NULL. */
 void vp_qmp_server_event(struct vp_qmp_server *s, const char *event, json_t *data);

@@ -64,16 +64,16 @@ static int receive(struct vp_qmp *q, json_t **out, int *fd, int64_t deadline, st
 			return ret;
 	}
 	if (ret < 0)
-		return vp_err_set(err, -EPROTO, "this is not a vmpoke control socket: %.160s",
-				  why.text);
+		return vp_err_set(err, -EPROTO, "this is not a QMP socket: %.160s", why.text);
 	return 0;
 }
 
-/* Send one message (stolen; NULL: no memory). */
-static int transmit(struct vp_qmp *q, json_t *message, int64_t deadline, struct vp_err *err)
+/* Send one message (stolen; NULL: no memory) and, if not -1, @pass with it. */
+static int transmit(struct vp_qmp *q, json_t *message, int pass, int64_t deadline,
+		    struct vp_err *err)
 {
 	char *text = vp_qmp_dump(message);
-	int ret = text ? vp_qmp_out_add(&q->out, text, strlen(text), VP_QMP_MESSAGE_MAX, -1)
+	int ret = text ? vp_qmp_out_add(&q->out, text, strlen(text), VP_QMP_MESSAGE_MAX, pass)
 		       : -ENOMEM;
 
 	free(text);
@@ -93,14 +93,15 @@ static int transmit(struct vp_qmp *q, json_t *message, int64_t deadline, struct 
 	}
 }
 
-static int call(struct vp_qmp *q, json_t *request, json_t **ret_value, int *fd, struct vp_err *err)
+static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value, int *fd,
+		struct vp_err *err)
 {
 	int64_t deadline = now_ms() + q->timeout_ms;
 	json_t *reply = NULL, *value;
 	int ret;
 
 	q->broken = true; /* until the whole answer is here */
-	ret = transmit(q, request, deadline, err);
+	ret = transmit(q, request, pass, deadline, err);
 	if (ret)
 		return ret;
 	do {
@@ -120,15 +121,15 @@ static int call(struct vp_qmp *q, json_t *request, json_t **ret_value, int *fd, 
 		ret = vp_qmp_error_code(json_object_get(reply, "error"), err);
 	} else {
 		ret = vp_err_set(err, -EPROTO,
-				 "this is not a vmpoke control socket: "
+				 "this is not a QMP socket: "
 				 "a reply has neither 'return' nor 'error'");
 	}
 	json_decref(reply);
 	return ret;
 }
 
-int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
-		struct vp_err *err)
+static int execute(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
+		   int *fd, struct vp_err *err)
 {
 	json_t *request;
 	int code;
@@ -146,7 +147,7 @@ int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **re
 		json_decref(request);
 		return vp_err_set(err, -ENOTCONN, "the connection broke off earlier");
 	}
-	code = call(q, request, ret, fd, err);
+	code = call(q, request, pass, ret, fd, err);
 	if (code && fd && *fd >= 0) {
 		close(*fd);
 		*fd = -1;
@@ -154,9 +155,26 @@ int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **re
 	return code;
 }
 
+int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **ret, int *fd,
+		struct vp_err *err)
+{
+	return execute(q, command, args, -1, ret, fd, err);
+}
+
+int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
+			struct vp_err *err)
+{
+	return execute(q, command, args, pass, ret, NULL, err);
+}
+
 bool vp_qmp_is_broken(const struct vp_qmp *q)
 {
 	return q->broken;
+}
+
+int vp_qmp_socket(const struct vp_qmp *q)
+{
+	return q->sock;
 }
 
 static const char *advice(int code)
@@ -202,7 +220,7 @@ static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 	if (json_object_get(hello, "error"))
 		ret = vp_qmp_error_code(json_object_get(hello, "error"), err);
 	else if (!json_object_get(hello, "QMP"))
-		ret = vp_err_set(err, -EPROTO, "this is not a vmpoke control socket: no greeting");
+		ret = vp_err_set(err, -EPROTO, "this is not a QMP socket: no greeting");
 	json_decref(hello);
 	return ret ? ret : vp_qmp_call(q, "qmp_capabilities", json_object(), NULL, NULL, err);
 }

@@ -39,6 +39,7 @@ struct event {
 struct vp_qmp_server {
 	const struct vp_qmp_command *commands;
 	void *arg;
+	const struct client *asking; /* whose command runs */
 	int listen_fd, wake_fd;
 	struct sockaddr_un addr;
 	dev_t dev; /* with ino: the socket file we made */
@@ -248,7 +249,9 @@ static json_t *execute(struct vp_qmp_server *s, struct client *c, const struct r
 		return NULL;
 	}
 	none = r->args ? NULL : json_object();
+	s->asking = c;
 	ret = cmd->fn(s->arg, r->args ? r->args : none, fd, code, err);
+	s->asking = NULL;
 	json_decref(none);
 	return ret;
 }
@@ -438,6 +441,17 @@ int vp_qmp_server_run(struct vp_qmp_server *s)
 	}
 	send_events(s);
 	return 0;
+}
+
+void vp_qmp_server_peer(const struct vp_qmp_server *s, uid_t *uid, pid_t *pid)
+{
+	struct ucred cred = { .pid = getpid(), .uid = geteuid() };
+	socklen_t len = sizeof(cred);
+
+	if (s->asking)
+		getsockopt(s->asking->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	*uid = cred.uid;
+	*pid = cred.pid;
 }
 
 void vp_qmp_server_stop(struct vp_qmp_server *s)

@@ -143,6 +143,78 @@ int vp_insn_decode(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn *
 	return 0;
 }
 
+/* --- immediates --------------------------------------------------------------- */
+
+static bool takes_imm(const ZydisDecodedInstruction *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_CMP:
+	case ZYDIS_MNEMONIC_TEST:
+		return in->raw.imm[0].size && !in->raw.imm[1].size && !in->raw.imm[0].is_relative;
+	default:
+		return false;
+	}
+}
+
+/*
+ * An immediate that is shorter than the operand has its sign extended (SDM vol. 1, 3.3.7), so it
+ * stands for signed values only; one of the full length may be meant either way.
+ */
+static bool imm_fits(const ZydisDecodedInstruction *in, int64_t value)
+{
+	unsigned int size = in->raw.imm[0].size;
+	int64_t low, high;
+
+	if (size == 64)
+		return true;
+	low = -((int64_t)1 << (size - 1));
+	high = size == in->operand_width ? ((int64_t)1 << size) - 1 : -low - 1;
+	return value >= low && value <= high;
+}
+
+static int64_t imm_value(const ZydisDecodedInstruction *in)
+{
+	unsigned int shift = 64u - in->raw.imm[0].size;
+
+	return (int64_t)(in->raw.imm[0].value.u << shift) >> shift;
+}
+
+int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, uint8_t *out,
+		    int64_t *was, struct vp_err *err)
+{
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction in;
+	ZyanStatus st;
+
+	st = ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (ZYAN_SUCCESS(st))
+		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, &in);
+	if (!ZYAN_SUCCESS(st))
+		return refuse(err, st, bytes, n, addr);
+	if (!takes_imm(&in))
+		return vp_err_set(err, -EINVAL,
+				  "the instruction at 0x%llx is not a mov, add, sub, and, or, xor, "
+				  "cmp or test of a constant",
+				  (unsigned long long)addr.v);
+	if (!imm_fits(&in, value))
+		return vp_err_set(err, -ERANGE,
+				  "%lld does not fit into the %u-bit constant of the instruction "
+				  "at 0x%llx",
+				  (long long)value, in.raw.imm[0].size, (unsigned long long)addr.v);
+	memcpy(out, bytes, in.length);
+	for (unsigned int i = 0; i < in.raw.imm[0].size / 8u; i++)
+		out[in.raw.imm[0].offset + i] = (uint8_t)((uint64_t)value >> (8 * i));
+	if (was)
+		*was = imm_value(&in);
+	return in.length;
+}
+
 int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size)
 {
 	ZydisDisassembledInstruction dis;

@@ -33,6 +33,15 @@ struct vp_insn {
 int vp_insn_decode(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn *out,
 		   struct vp_err *err);
 
+/*
+ * The same instruction with another immediate (S8): mov, add, sub, and, or, xor, cmp or test of a
+ * constant. @out gets as many bytes as the instruction has, which is returned; @was, if not NULL,
+ * the constant that stood there, its sign extended. -EINVAL: another instruction, or none;
+ * -ERANGE: @value does not fit.
+ */
+int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, uint8_t *out,
+		    int64_t *was, struct vp_err *err);
+
 /* Text of the instruction (Intel syntax), at most @size bytes with the NUL. Returns its length in
  * bytes, or -EINVAL. */
 int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size);

@@ -12,7 +12,7 @@ FUZZ_LIBFUZZER := CC=clang OUT=build/fuzz SAN=fuzzer-no-link,address,undefined
 
 # All link the same: the scripted target, and what of the command line reads batches.
 fuzz_src := tests/fuzz/world.c tests/unit/fake.c tests/unit/elf_build.c $(vmm_src) \
-	$(patsubst %,patcher/cli/%.c,poke_site client cmd options)
+	$(patsubst %,patcher/cli/%.c,poke_site client cmd options paths)
 
 .PHONY: fuzz fuzz-check fuzz-plain-bins fuzz-libfuzzer-bins
 fuzz-plain-bins: $(FUZZ_PLAIN_BINS)
@@ -22,13 +22,13 @@ $(FUZZ_PLAIN_BINS): $(OUT)/fuzz/plain-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
 		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 $(FUZZ_LIBFUZZER_BINS): $(OUT)/fuzz/libfuzzer-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
 		$(call objs,$(fuzz_src)) $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 fuzz:
 	$(if $(filter $(FUZZ),$(FUZZ_NAMES)),,$(error FUZZ=NAME with one of: $(FUZZ_NAMES)))

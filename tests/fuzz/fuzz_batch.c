@@ -6,22 +6,19 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/poke_site.h"
+#include "control/internal.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/world.h"
 #include "tests/unit/elf_build.h"
-#include "vmm/control_internal.h"
-#include "vmm/internal.h"
 
-static char dir[] = "/tmp/vmpoke-fuzz-XXXXXX", path[sizeof(dir) + 8];
-static struct vp_vm vm;
-static struct vp_control control = { .vm = &vm };
+static struct vp_symtab *symbols;
+static struct vp_control control;
 
 static void load_symbols(void)
 {
-	static const struct elf_symbol symbols[] = {
+	static const struct elf_symbol list[] = {
 		{ "text", FAKE_TEXT, 0x10000, STT_FUNC, SEC_TEXT },
 		{ "split", FAKE_SPLIT, 0x2000, STT_FUNC, SEC_TEXT },
 		{ "data", FAKE_DATA, 0x10000, STT_OBJECT, SEC_TEXT },
@@ -30,25 +27,17 @@ static void load_symbols(void)
 	};
 	static struct elf_image image;
 
-	elf_build(&image, symbols, sizeof(symbols) / sizeof(symbols[0]));
-	FUZZ_CHECK(!vp_symtab_load(image.bytes, image.len, "fuzz", &vm.symbols, NULL));
+	elf_build(&image, list, sizeof(list) / sizeof(list[0]));
+	FUZZ_CHECK(!vp_symtab_load(image.bytes, image.len, "fuzz", &symbols, NULL));
 }
 
 static void end(void)
 {
-	vp_symtab_free(vm.symbols);
-	vp_qmp_server_free(control.server);
-	rmdir(dir);
+	vp_symtab_free(symbols);
 }
 
-/* The server only takes the events of each batch; nobody is connected. */
 static void begin(void)
 {
-	static const struct vp_qmp_command none[] = { { NULL, NULL } };
-
-	FUZZ_CHECK(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/sock", dir);
-	FUZZ_CHECK(!vp_qmp_server_new(path, none, NULL, &control.server, NULL));
 	load_symbols();
 	stderr = fopen("/dev/null", "w"); /* each refusal is said there */
 	FUZZ_CHECK(stderr);
@@ -69,10 +58,10 @@ static void check_ram(bool applied)
 {
 	unsigned int records = 0;
 
-	FUZZ_CHECK(!vp_engine_records(vm.engine, check_record, &records));
+	FUZZ_CHECK(!vp_engine_records(control.cfg.engine, check_record, &records));
 	FUZZ_CHECK(records == (applied ? 1 : 0));
 	if (applied)
-		FUZZ_CHECK(!vp_revert(vm.engine, 0, NULL, NULL, NULL));
+		FUZZ_CHECK(!vp_revert(control.cfg.engine, 0, NULL, NULL, NULL));
 	FUZZ_CHECK(fuzz_world_holds(NULL, 0));
 }
 
@@ -126,7 +115,7 @@ static void poke(const json_t *args)
 
 static void check_file(const char *text, size_t len)
 {
-	struct vp_poke_names names = { .symbols = vm.symbols };
+	struct vp_poke_names names = { .symbols = symbols };
 	json_t *sites = json_array(), *args, *site;
 	size_t i;
 	int code = vp_poke_batch_json(&names, "fuzz", text, len, sites);
@@ -167,11 +156,12 @@ static void check_arguments(const char *text, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (!control.server)
+	if (!symbols)
 		begin();
-	vm.engine = fuzz_world_engine();
+	control.cfg.symbols = symbols;
+	control.cfg.engine = fuzz_world_engine();
 	check_file((const char *)data, size);
 	check_arguments((const char *)data, size);
-	vp_engine_free(vm.engine);
+	vp_engine_free(control.cfg.engine);
 	return 0;
 }

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `qemu` target: a stock QEMU (KVM or TCG), reached from outside through its QMP socket, its
+ * gdbstub, or libvirt. docs/qemu.md.
+ *
+ * With QMP or libvirt the guest runs while it is looked at, and is stopped, through a gdbstub that
+ * is opened for that and closed again, only to be written to. With a gdbstub alone it is stopped
+ * for every read, too: for each by itself, or from lock() to unlock().
+ *
+ * The guest is patched with VP_STRATEGY_STOP; arm() fails. While it is stopped, SIGINT, SIGTERM,
+ * SIGHUP, SIGQUIT and SIGTSTP are blocked in the thread that stopped it, and delivered once it
+ * runs again. A program with more threads blocks them in the others. What cannot be blocked
+ * (kill -9) leaves a mark in vp_qemu_config.state_dir: see vp_qemu_config.repair.
+ *
+ * Threads: the target's operations may be called by many threads; open and close by one.
+ */
+#ifndef VMPOKE_QEMU_H
+#define VMPOKE_QEMU_H
+
+#include <vmpoke/target.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vp_qemu;
+
+struct vp_qemu_config {
+	const char *gdb_path; /* unix socket of a gdbstub; NULL: one is opened through QMP */
+	const char *qmp_path; /* unix socket of QMP; NULL: the gdbstub alone */
+	/*
+	 * A folder for locks between vmpoke processes, and marks of what kill -9 interrupted; made
+	 * (mode 0700) if need be. The same for all vmpoke processes of a user, and not in the VM's
+	 * reach.
+	 */
+	const char *state_dir;
+	const char *name;	 /* how the user names the VM: for error texts. NULL: the path */
+	unsigned int timeout_ms; /* for each answer of QEMU or libvirt; 0: VP_TIMEOUT_MS */
+	/*
+	 * NULL: a VM that a killed vmpoke has left stopped is refused with -EBUSY. Else it is
+	 * repaired: this is called, with the target's lock held and every vCPU stopped, to put half
+	 * a batch right; if it returns 0 the VM goes on, else it stays as it was found.
+	 */
+	int (*repair)(void *arg, struct vp_target *t, const char *identity, struct vp_err *err);
+	void *repair_arg;
+};
+
+enum vp_qemu_state {
+	VP_QEMU_RUNNING,
+	VP_QEMU_PAUSED, /* by its owner, or by an error of its devices */
+	VP_QEMU_OFF,
+};
+
+struct vp_qemu_info {
+	char name[128];	   /* the VM's own name; "" if it has none */
+	char identity[64]; /* its UUID, or "qemu-PID-START" without one: stable while it runs */
+	enum vp_qemu_state state;
+	char state_text[48]; /* "running", "paused (io-error)", ... */
+	char accel[8];	     /* "kvm", "tcg" */
+	char version[64];    /* of QEMU */
+	unsigned int vcpus;
+	char pinning[256]; /* "0:0-3 1:2": vCPU and host CPUs; "" if unknown */
+	bool recovered;	   /* vp_qemu_config.repair was called, and well */
+};
+
+/*
+ * Open a VM. Nothing is written to it.
+ *  -EBUSY       a vmpoke was killed while it was stopped: `vmpoke recover`; or somebody else is
+ *               attached to the socket; or it is paused and there is only the gdbstub
+ *  -EOPNOTSUPP  not an x86-64 machine
+ *  -EPROTO      what answers is no QEMU
+ *  -ETIMEDOUT, -ECONNRESET, and as connect()
+ */
+int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct vp_err *err);
+
+/*
+ * The same for a domain of libvirt; @uri NULL: libvirt's default. Paths in @cfg are not used.
+ *  -ENOENT  no such domain;  -ENOTCONN: it is shut off
+ * Whoever calls this, or vp_qemu_list(), links with -lvirt-qemu -lvirt.
+ */
+int vp_qemu_open_libvirt(const char *uri, const char *domain, const struct vp_qemu_config *cfg,
+			 struct vp_qemu **out, struct vp_err *err);
+
+/*
+ * Let it go: as it was found, with no gdbstub of ours left open. NULL is fine. An error means that
+ * it may have been left stopped, and says what to do.
+ */
+int vp_qemu_close(struct vp_qemu *q, struct vp_err *err);
+
+/* The target for vp_engine_new(). Lives as long as @q. */
+struct vp_target *vp_qemu_target(struct vp_qemu *q);
+
+/* Ask QEMU how it is now. */
+int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err);
+
+/* The domains of libvirt that QEMU runs or could run. */
+struct vp_qemu_domain {
+	const char *name;
+	char uuid[40];
+	enum vp_qemu_state state;
+	char state_text[48];
+	unsigned int vcpus;
+};
+
+/* Call @fn for each until it returns non-zero; return that. @uri NULL: libvirt's default. */
+int vp_qemu_list(const char *uri, unsigned int timeout_ms,
+		 int (*fn)(void *arg, const struct vp_qemu_domain *domain), void *arg,
+		 struct vp_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMPOKE_QEMU_H */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke list: the guests of `vmpoke run`, and the domains of libvirt. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/options.h"
+
+#define LIST_TIMEOUT_MS 5000u
+
+static const char help[] =
+	"usage: vmpoke list [--connect URI] [--json]\n"
+	"\n"
+	"List the guests of `vmpoke run` of this user, and the domains of libvirt: name, state,\n"
+	"vCPUs, kernel, applied pokes. The first column is what other commands take as TARGET.\n"
+	"\n"
+	"  --connect URI   libvirt's, as for virsh. Without it the default of libvirt; that no\n"
+	"                  libvirt answers there is no error then\n"
+	"  --json          print one JSON array\n"
+	"\n"
+	"Exit code: 0; 2 bad options; 4 the libvirt of URI does not answer.\n";
+
+/* What is known of a guest that is open: its kernel and pokes. Silent: a list goes on. */
+static void add_kernel(json_t *entry, const json_t *kernel, const json_t *pokes)
+{
+	json_object_set_new(entry, "kernel", json_string(vp_client_text(kernel, "release")));
+	json_object_set_new(entry, "pokes", json_integer((json_int_t)json_array_size(pokes)));
+}
+
+/* --- our own ----------------------------------------------------------------- */
+
+static void add_own(json_t *list, const char *dir, const char *name)
+{
+	json_t *vm = NULL, *status = NULL, *kernel = NULL, *pokes = NULL, *entry;
+	char path[512];
+	struct vp_qmp *q;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (vp_qmp_connect(path, LIST_TIMEOUT_MS, &q, NULL))
+		return; /* the socket of a VM that was killed, or no socket */
+	if (!vp_qmp_call(q, "query-vm", json_object(), &vm, NULL, NULL) &&
+	    !vp_qmp_call(q, "query-status", json_object(), &status, NULL, NULL) &&
+	    !vp_qmp_call(q, "query-pokes", json_object(), &pokes, NULL, NULL)) {
+		entry = json_pack("{s:s, s:s, s:s, s:I}", "target", name, "type", "vmpoke", "state",
+				  vp_client_text(status, "status"), "vcpus",
+				  (json_int_t)vp_client_int(vm, "vcpus"));
+		vp_qmp_call(q, "query-kernel", json_object(), &kernel, NULL, NULL);
+		add_kernel(entry, kernel, pokes);
+		json_array_append_new(list, entry);
+	}
+	json_decref(vm);
+	json_decref(status);
+	json_decref(kernel);
+	json_decref(pokes);
+	vp_qmp_close(q);
+}
+
+static void list_own(json_t *list)
+{
+	char dir[256];
+	struct dirent **names;
+	int n;
+
+	if (vp_cmd_runtime_dir(dir, sizeof(dir), NULL))
+		return;
+	n = scandir(dir, &names, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
+		if (*names[i]->d_name != '.')
+			add_own(list, dir, names[i]->d_name);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+}
+
+/* --- libvirt's --------------------------------------------------------------- */
+
+struct domains {
+	json_t *list;
+	const char *uri;
+};
+
+static int add_domain(void *arg, const struct vp_qemu_domain *d)
+{
+	struct domains *to = arg;
+	json_t *target = to->uri ? json_sprintf("libvirt+%s:%s", to->uri, d->name)
+				 : json_sprintf("libvirt:%s", d->name);
+
+	json_array_append_new(to->list, json_pack("{s:o, s:s, s:s, s:s, s:I}", "target", target,
+						  "type", "libvirt", "uuid", d->uuid, "state",
+						  d->state_text, "vcpus", (json_int_t)d->vcpus));
+	if (d->state == VP_QEMU_RUNNING)
+		return 0;
+	add_kernel(json_array_get(to->list, json_array_size(to->list) - 1), NULL, NULL);
+	return 0;
+}
+
+/* After the list was taken: libvirt's connection is closed then. */
+static void look_into(json_t *entry, const struct vp_remote_config *cfg)
+{
+	json_t *kernel = NULL, *pokes = NULL;
+	struct vp_remote *r;
+	struct vp_err err;
+
+	if (vp_remote_open(vp_client_text(entry, "target"), cfg, &r, &err)) {
+		add_kernel(entry, NULL, NULL);
+		json_object_set_new(entry, "error", vp_qmp_text(err.text));
+		return;
+	}
+	if (vp_remote_call(r, "query-kernel", json_object(), &kernel, NULL) == 0)
+		vp_remote_call(r, "query-pokes", json_object(), &pokes, NULL);
+	add_kernel(entry, kernel, pokes);
+	json_decref(kernel);
+	json_decref(pokes);
+	vp_remote_close(r, NULL);
+}
+
+static int list_domains(json_t *list, const char *uri)
+{
+	struct domains to = { list, uri };
+	size_t i = json_array_size(list);
+	struct vp_remote_config cfg;
+	struct vp_err err;
+	int rc, code = vp_client_remote_config("list", &cfg);
+
+	if (code)
+		return code;
+	rc = vp_qemu_list(uri, LIST_TIMEOUT_MS, add_domain, &to, &err);
+	if (rc && uri)
+		return vp_cmd_fail("list", VP_EXIT_UNREACHABLE, "%s", err.text);
+	for (; i < json_array_size(list); i++)
+		if (!json_object_get(json_array_get(list, i), "kernel"))
+			look_into(json_array_get(list, i), &cfg);
+	return VP_EXIT_OK;
+}
+
+/* --- output ------------------------------------------------------------------ */
+
+static void print_text(const json_t *list)
+{
+	const json_t *e;
+	size_t i;
+
+	printf("%-32s %-14s %5s  %-24s %5s\n", "TARGET", "STATE", "VCPUS", "KERNEL", "POKES");
+	json_array_foreach(list, i, e)
+	{
+		const char *kernel = vp_client_text(e, "kernel");
+
+		printf("%-32s %-14s %5lld  %-24s %5lld\n", vp_client_text(e, "target"),
+		       vp_client_text(e, "state"), vp_client_int(e, "vcpus"),
+		       *kernel ? kernel : "-", vp_client_int(e, "pokes"));
+	}
+}
+
+int vp_cmd_list(int argc, char **argv)
+{
+	const char *uri = NULL;
+	bool json = false;
+	const struct vp_option options[] = {
+		VP_TEXT("connect", &uri),
+		VP_FLAG("json", &json),
+		VP_OPTIONS_END,
+	};
+	json_t *list;
+	int code = vp_options_parse(argc, argv, help, options, 0, 0);
+
+	if (code >= 0)
+		return code;
+	list = json_array();
+	list_own(list);
+	code = list_domains(list, uri);
+	if (!code && json)
+		vp_client_print(list);
+	else if (!code)
+		print_text(list);
+	json_decref(list);
+	return code;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Static keys of a Linux guest (S7): query-keys, key-set. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/internal.h"
+#include "target/qmp_wire.h"
+
+static json_t *key_json(const struct vp_linux_key *k)
+{
+	json_t *json = json_pack("{s:o, s:o, s:i, s:I, s:I, s:b}", "name", vp_qmp_text(k->name),
+				 "addr", vp_json_addr(k->addr.v), "enabled", (int)k->enabled,
+				 "sites", (json_int_t)k->sites, "init-sites",
+				 (json_int_t)k->init_sites, "consistent", k->broken == NULL);
+
+	if (k->broken)
+		json_object_set_new(json, "broken", vp_qmp_text(k->broken));
+	return json;
+}
+
+static int list_key(void *arg, const struct vp_linux_key *k)
+{
+	json_array_append_new(arg, key_json(k));
+	return 0;
+}
+
+json_t *vp_control_query_keys(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	json_t *where = NULL, *list;
+	struct vp_linux_key key;
+	struct vp_linux *l;
+	vp_gva addr;
+
+	(void)fd;
+	vp_control_refresh(c);
+	*code = vp_args_unpack(args, err, "{s?o}", "key", &where);
+	if (!*code)
+		*code = vp_control_linux(c, &l, err);
+	if (!*code && where)
+		*code = vp_args_addr(c, where, &addr, err);
+	if (*code)
+		return NULL;
+	list = json_array();
+	if (!where)
+		*code = vp_linux_keys(l, list_key, list, err);
+	else if (!(*code = vp_linux_key_at(l, addr, &key, err)))
+		list_key(list, &key);
+	if (!*code)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+/* Is @flip exactly what takes @a back? Both are sorted by address. */
+static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied *a)
+{
+	if (flip->nsites != a->nsites || flip->word.addr.v != a->word.addr.v ||
+	    flip->word.old_value != a->word.new_value || flip->word.new_value != a->word.old_value)
+		return false;
+	for (size_t i = 0; i < a->nsites; i++) {
+		const struct vp_site *x = &flip->sites[i], *y = &a->sites[i];
+
+		if (x->addr.v != y->addr.v || x->len != y->len ||
+		    memcmp(x->old_bytes, y->new_bytes, x->len) ||
+		    memcmp(x->new_bytes, y->old_bytes, x->len))
+			return false;
+	}
+	return true;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct vp_site *x = a, *y = b;
+
+	return (x->addr.v > y->addr.v) - (x->addr.v < y->addr.v);
+}
+
+/*
+ * Switching a key back is taking back the batch that switched it, if that is the newest: the list
+ * of what is applied then says what differs, not how often it went to and fro.
+ */
+static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
+			struct vp_linux_flip *flip, int *code, struct vp_err *err)
+{
+	struct vp_applied *list = NULL;
+	json_t *ret;
+	size_t n = 0;
+
+	*code = vp_control_applied(c, &list, &n, err);
+	if (*code)
+		return NULL;
+	qsort(flip->sites, flip->nsites, sizeof(flip->sites[0]), by_address);
+	if (n && takes_back(flip, &list[n - 1]))
+		ret = vp_control_take_back(c, "revert", w, &list[n - 1], code, err);
+	else
+		ret = vp_control_apply(c, "key-set", w, flip->sites, flip->nsites, &flip->word,
+				       code, err);
+	vp_control_applied_free(list, n);
+	return ret;
+}
+
+json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_linux_flip flip = { 0 };
+	struct vp_write_args w = { 0 };
+	json_t *where, *ret = NULL;
+	char note[64] = "";
+	struct vp_linux *l;
+	vp_gva addr;
+	int on;
+
+	(void)fd;
+	vp_control_refresh(c);
+	*code = vp_args_unpack(args, err, "{s:o, s:b, " VP_WRITE_ARGS_FMT "}", "key", &where, "on",
+			       &on, VP_WRITE_ARGS(&w));
+	if (!*code)
+		*code = vp_control_linux(c, &l, err);
+	if (!*code)
+		*code = vp_args_addr(c, where, &addr, err);
+	if (!*code)
+		*code = vp_linux_key_plan(l, addr, on, &flip, err);
+	if (*code)
+		return NULL;
+	if (json_is_string(where))
+		snprintf(note, sizeof(note), "%s %s", json_string_value(where), on ? "on" : "off");
+	w.note = note;
+	if (flip.nsites)
+		ret = flip_key(c, &w, &flip, code, err);
+	else
+		ret = json_pack("{s:i, s:i}", "id", 0, "sites", 0);
+	vp_linux_flip_free(&flip);
+	return ret;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What an earlier process left behind that died between the two lines of a batch. */
+#include <errno.h>
+#include <string.h>
+
+#include "control/internal.h"
+
+enum standing { STANDS_OLD, STANDS_NEW, STANDS_MIXED };
+
+static enum standing stands(const void *now, const void *old, const void *fresh, size_t len)
+{
+	return !memcmp(now, old, len)	 ? STANDS_OLD
+	       : memcmp(now, fresh, len) ? STANDS_MIXED
+					 : STANDS_NEW;
+}
+
+/* How much of the batch is there. */
+static int look(struct vp_control *c, const struct vp_record *rec, enum standing *out,
+		struct vp_err *err)
+{
+	const struct vp_word *w = &rec->word;
+	size_t count[3] = { 0 };
+	uint32_t word;
+	int rc = 0;
+
+	for (size_t i = 0; i < rec->nsites && !rc; i++) {
+		const struct vp_site *s = &rec->sites[i];
+		uint8_t now[VP_INSN_MAX];
+
+		rc = vp_control_read(c, s->addr, now, s->len, err);
+		if (!rc)
+			count[stands(now, s->old_bytes, s->new_bytes, s->len)]++;
+	}
+	if (!rc && w->addr.v) {
+		rc = vp_control_read(c, w->addr, &word, sizeof(word), err);
+		if (!rc)
+			count[stands(&word, &w->old_value, &w->new_value, sizeof(word))]++;
+	}
+	*out = count[STANDS_MIXED] || (count[STANDS_OLD] && count[STANDS_NEW]) ? STANDS_MIXED
+	       : count[STANDS_NEW]					       ? STANDS_NEW
+									       : STANDS_OLD;
+	return rc;
+}
+
+/* The number that the batch would have got. */
+static uint64_t number_of(struct vp_control *c, const struct vp_ledger_batch *b)
+{
+	const json_t *id = json_object_get(b->line, "id");
+
+	return id ? (uint64_t)json_integer_value(id) : vp_ledger_next_id(c->ledger);
+}
+
+/* It died before the first write, or after the last: only the ledger is behind. */
+static int settle(struct vp_control *c, const struct vp_ledger_batch *b, enum standing standing,
+		  struct vp_err *err)
+{
+	if (standing == STANDS_NEW)
+		return vp_ledger_end(c->ledger, "applied", number_of(c, b),
+				     "its process was killed after the last write", err);
+	return vp_ledger_end(c->ledger, "failed", 0,
+			     "its process was killed before the first write", err);
+}
+
+static int undo(struct vp_control *c, const struct vp_record *rec, struct vp_err *err)
+{
+	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
+	int rc;
+
+	opts.word = rec->word;
+	if (rec->nsites)
+		opts.space = vp_control_space(c, rec->sites[0].addr);
+	rc = vp_poke_undo(c->cfg.engine, rec->sites, rec->nsites, &opts, err);
+	return rc ? rc
+		  : vp_ledger_end(c->ledger, "undone", 0,
+				  "its process was killed in the middle; the old bytes stand", err);
+}
+
+/* @sites: NULL to change nothing of the guest. */
+static int resolve(struct vp_control *c, size_t *sites, struct vp_err *err)
+{
+	enum standing standing = STANDS_OLD;
+	struct vp_ledger_batch b;
+	int rc = vp_control_ledger(c, err);
+
+	if (!rc && c->ledger)
+		rc = vp_ledger_unfinished(c->ledger, vp_control_boot(c), &b, err);
+	if (rc <= 0)
+		return rc;
+	rc = look(c, &b.record, &standing, err);
+	if (!rc && standing != STANDS_MIXED) {
+		rc = settle(c, &b, standing, err);
+	} else if (!rc && !sites) {
+		rc = vp_err_set(err, -EUCLEAN,
+				"an earlier vmpoke was killed in the middle of a batch of %zu "
+				"sites: run `vmpoke recover`",
+				b.record.nsites);
+	} else if (!rc) {
+		*sites = b.record.nsites;
+		rc = undo(c, &b.record, err);
+	}
+	vp_ledger_batch_clear(&b);
+	return rc;
+}
+
+int vp_control_recover(struct vp_control *c, size_t *sites, struct vp_err *err)
+{
+	*sites = 0;
+	return resolve(c, sites, err);
+}
+
+int vp_control_check(struct vp_control *c, struct vp_err *err)
+{
+	return resolve(c, NULL, err);
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A guest of QEMU behind the control commands. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/internal.h"
+#include "control/remote.h"
+#include "target/qmp_wire.h"
+
+struct vp_remote {
+	struct vp_remote_config cfg;
+	struct vp_qemu *qemu;
+	struct vp_engine *engine;
+	struct vp_control *control;
+	char *ledger;
+	size_t undone; /* sites that were put back */
+	bool recovered;
+};
+
+/* --- names ------------------------------------------------------------------- */
+
+static const char *after(const char *text, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(text, prefix, n) ? NULL : text + n;
+}
+
+bool vp_remote_is(const char *target)
+{
+	return after(target, "qemu+") || after(target, "libvirt:") || after(target, "libvirt+");
+}
+
+/* URI:NAME, split at the last colon: a URI holds others. */
+static int open_libvirt_uri(const char *text, const struct vp_qemu_config *cfg,
+			    struct vp_qemu **out, struct vp_err *err)
+{
+	const char *colon = strrchr(text, ':');
+	char *uri;
+	int rc;
+
+	if (!colon || colon == text || !colon[1])
+		return vp_err_set(err, -EINVAL,
+				  "libvirt+%.100s: write libvirt+URI:NAME, as in "
+				  "libvirt+qemu:///system:web1",
+				  text);
+	uri = strndup(text, (size_t)(colon - text));
+	rc = uri ? vp_qemu_open_libvirt(uri, colon + 1, cfg, out, err)
+		 : vp_err_set(err, -ENOMEM, "out of memory");
+	free(uri);
+	return rc;
+}
+
+static int open_qemu(const char *target, struct vp_qemu_config *cfg, struct vp_qemu **out,
+		     struct vp_err *err)
+{
+	const char *rest;
+
+	if ((rest = after(target, "libvirt:")) && *rest)
+		return vp_qemu_open_libvirt(NULL, rest, cfg, out, err);
+	if ((rest = after(target, "libvirt+")))
+		return open_libvirt_uri(rest, cfg, out, err);
+	if ((rest = after(target, "qemu+gdb:")) && *rest)
+		cfg->gdb_path = rest;
+	else if ((rest = after(target, "qemu+qmp:")) && *rest)
+		cfg->qmp_path = rest;
+	else
+		return vp_err_set(err, -EINVAL,
+				  "\"%.120s\" is no target: write qemu+gdb:PATH, qemu+qmp:PATH, "
+				  "libvirt:NAME or libvirt+URI:NAME",
+				  target);
+	return vp_qemu_open(cfg, out, err);
+}
+
+/* --- life -------------------------------------------------------------------- */
+
+/* The ledger of one VM is named by its identity, which is the VM's own choice: nothing but names.
+ */
+static int name_ledger(struct vp_remote *r, const char *identity, struct vp_err *err)
+{
+	if (!*identity || strchr(identity, '/') || *identity == '.')
+		return vp_err_set(err, -EPROTO, "the VM's identity \"%.64s\" is no name", identity);
+	if (asprintf(&r->ledger, "%s/ledger/%s.jsonl", r->cfg.state_dir, identity) < 0) {
+		r->ledger = NULL;
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+static int make_control(struct vp_remote *r, struct vp_target *target, const char *identity,
+			struct vp_err *err)
+{
+	struct vp_control_config control = {
+		.target = target,
+		.kernel_file = r->cfg.kernel_file,
+		.cache_dir = r->cfg.cache_dir,
+		.strategy = VP_STRATEGY_STOP,
+		.short_lived = true,
+		.host = r,
+	};
+	int rc = name_ledger(r, identity, err);
+
+	if (!rc)
+		rc = vp_engine_new(target, &r->engine, err);
+	control.engine = r->engine;
+	control.ledger = r->ledger;
+	return rc ? rc : vp_control_new(&control, &r->control, err);
+}
+
+static void drop_control(struct vp_remote *r)
+{
+	vp_control_free(r->control);
+	vp_engine_free(r->engine);
+	free(r->ledger);
+	r->control = NULL;
+	r->engine = NULL;
+	r->ledger = NULL;
+}
+
+/* A VM was left stopped: put half a batch right before it runs again. */
+static int repair(void *arg, struct vp_target *target, const char *identity, struct vp_err *err)
+{
+	struct vp_remote *r = arg;
+	int rc = make_control(r, target, identity, err);
+
+	if (!rc)
+		rc = vp_control_recover(r->control, &r->undone, err);
+	drop_control(r);
+	r->recovered = !rc;
+	return rc;
+}
+
+/* The VM runs, but half a batch may stand in it all the same, if somebody let it go on. */
+static int put_right(struct vp_remote *r, struct vp_err *err)
+{
+	size_t sites = 0;
+	int rc;
+
+	if (!r->cfg.recover)
+		return vp_control_check(r->control, err);
+	rc = vp_control_recover(r->control, &sites, err);
+	r->undone += sites;
+	return rc;
+}
+
+int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struct vp_remote **out,
+		   struct vp_err *err)
+{
+	struct vp_remote *r = calloc(1, sizeof(*r));
+	struct vp_qemu_config qemu = {
+		.state_dir = cfg->state_dir,
+		.name = target,
+		.timeout_ms = cfg->timeout_ms,
+		.repair = cfg->recover ? repair : NULL,
+		.repair_arg = r,
+	};
+	struct vp_qemu_info info;
+	int rc;
+
+	if (!r)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	r->cfg = *cfg;
+	rc = open_qemu(target, &qemu, &r->qemu, err);
+	if (!rc)
+		rc = vp_qemu_describe(r->qemu, &info, err);
+	if (!rc)
+		rc = make_control(r, vp_qemu_target(r->qemu), info.identity, err);
+	if (!rc)
+		rc = put_right(r, err);
+	if (rc)
+		vp_remote_close(r, NULL);
+	else
+		*out = r;
+	return rc;
+}
+
+int vp_remote_close(struct vp_remote *r, struct vp_err *err)
+{
+	int rc;
+
+	if (!r)
+		return 0;
+	drop_control(r);
+	rc = vp_qemu_close(r->qemu, err);
+	free(r);
+	return rc;
+}
+
+bool vp_remote_recovered(const struct vp_remote *r, size_t *sites)
+{
+	*sites = r->undone;
+	return r->recovered;
+}
+
+/* --- commands of the host ----------------------------------------------------- */
+
+static int describe(void *control, const json_t *args, struct vp_qemu_info *info, int *code,
+		    struct vp_err *err)
+{
+	struct vp_remote *r = vp_control_host(control);
+
+	if (vp_args_none(args, code, err))
+		*code = vp_qemu_describe(r->qemu, info, err);
+	return *code;
+}
+
+static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_qemu_info info;
+
+	(void)fd;
+	if (describe(arg, args, &info, code, err))
+		return NULL;
+	return json_pack("{s:b, s:o}", "running", info.state == VP_QEMU_RUNNING, "status",
+			 vp_qmp_text(info.state_text));
+}
+
+static json_t *query_cpus(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_qemu_info info;
+	json_t *list;
+
+	(void)fd;
+	if (describe(arg, args, &info, code, err))
+		return NULL;
+	list = json_array();
+	for (unsigned int i = 0; i < info.vcpus; i++)
+		json_array_append_new(list, json_pack("{s:i}", "cpu-index", (int)i));
+	return list;
+}
+
+static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_qemu_info info;
+	json_t *ret;
+
+	(void)fd;
+	if (describe(arg, args, &info, code, err))
+		return NULL;
+	ret = json_pack("{s:o, s:o, s:o, s:o, s:s, s:i, s:s, s:[s]}", "name",
+			vp_qmp_text(info.name), "identity", vp_qmp_text(info.identity), "state",
+			vp_qmp_text(info.state_text), "qemu", vp_qmp_text(info.version), "accel",
+			info.accel, "vcpus", (int)info.vcpus, "trap-route", "none", "strategies",
+			vp_strategy_name(VP_STRATEGY_STOP));
+	if (*info.pinning)
+		json_object_set_new(ret, "pinning", vp_qmp_text(info.pinning));
+	vp_control_describe(arg, ret);
+	return ret;
+}
+
+static const struct vp_qmp_command host_commands[] = {
+	{ "query-status", query_status },
+	{ "query-cpus-fast", query_cpus },
+	{ "query-vm", query_vm },
+	{ NULL, NULL },
+};
+
+static const struct vp_qmp_command *find(const struct vp_qmp_command *list, const char *name)
+{
+	while (list->name && strcmp(list->name, name))
+		list++;
+	return list->name ? list : NULL;
+}
+
+int vp_remote_call(struct vp_remote *r, const char *command, json_t *args, json_t **ret,
+		   struct vp_err *err)
+{
+	const struct vp_qmp_command *cmd = find(vp_control_commands, command);
+	int fd = -1, code = 0;
+	json_t *answer;
+
+	if (!cmd)
+		cmd = find(host_commands, command);
+	if (!args)
+		return vp_err_set(err, -EINVAL, "arguments that are not UTF-8 text");
+	if (!cmd) {
+		json_decref(args);
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "%s works on VMs of `vmpoke run` only: use QEMU's or libvirt's "
+				  "own command",
+				  command);
+	}
+	answer = cmd->fn(r->control, args, &fd, &code, err);
+	json_decref(args);
+	if (ret)
+		*ret = answer;
+	else
+		json_decref(answer);
+	return code;
+}

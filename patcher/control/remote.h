@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest of a stock QEMU or of libvirt, with the control commands in this process: what the socket
+ * of our VMM is for our own guests.
+ */
+#ifndef VP_CONTROL_REMOTE_H
+#define VP_CONTROL_REMOTE_H
+
+#include <vmpoke/qemu.h>
+
+#include "control/control.h"
+
+struct vp_remote;
+
+struct vp_remote_config {
+	const char *state_dir;	 /* ledgers and locks are kept there */
+	const char *cache_dir;	 /* for decoded kernel symbols; NULL: none */
+	const char *kernel_file; /* must agree with the guest's kernel; NULL: none */
+	unsigned int timeout_ms; /* for each answer of QEMU; 0: VP_TIMEOUT_MS */
+	bool recover;		 /* put right what an earlier process left behind */
+};
+
+/* Is @target of one of the forms qemu+gdb:PATH, qemu+qmp:PATH, libvirt:NAME, libvirt+URI:NAME? */
+bool vp_remote_is(const char *target);
+
+/*
+ * Open a guest. Errors as vp_qemu_open() and vp_qemu_open_libvirt(), and
+ *  -EINVAL   @target has not one of these forms
+ *  -EUCLEAN  an earlier vmpoke was killed in the middle of a batch: `vmpoke recover`
+ */
+int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struct vp_remote **out,
+		   struct vp_err *err);
+
+/* Let it go, as it was found. An error says that it may be stopped, and what to do. */
+int vp_remote_close(struct vp_remote *r, struct vp_err *err);
+
+/* As vp_qmp_call(): -errno, -ENOSYS: there is no such command here. @args is stolen. */
+int vp_remote_call(struct vp_remote *r, const char *command, json_t *args, json_t **ret,
+		   struct vp_err *err);
+
+/* After an open with cfg->recover: was the VM found stopped; how many sites were put back. */
+bool vp_remote_recovered(const struct vp_remote *r, size_t *sites);
+
+#endif /* VP_CONTROL_REMOTE_H */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of QEMU's gdbstub: one connection, one thread at a time, each call bounded by a
+ * timeout. docs/qemu.md says what QEMU does that GDB's manual does not.
+ *
+ * All but vp_gdb_stop() want the VM stopped. A failure other than -EINVAL leaves the connection
+ * broken: every later call fails with -ENOTCONN.
+ */
+#ifndef VP_TARGET_GDB_H
+#define VP_TARGET_GDB_H
+
+#include <vmpoke/types.h>
+
+struct vp_gdb;
+
+/*
+ * Connect to a unix socket. Returns the descriptor; QEMU stops the VM as soon as it sees us.
+ * -ENOENT, -EACCES, -ECONNREFUSED as connect(); -EPERM: another user's.
+ */
+int vp_gdb_dial(const char *path, struct vp_err *err);
+
+/*
+ * Speak first on @sock (owned from now on, also on failure). The VM is stopped afterwards.
+ * @was_running: whether it was this connection that stopped it (-1: this stub does not tell).
+ *  -ETIMEDOUT  no answer: another debugger is attached, or this is no gdbstub
+ *  -EPROTO     this is no gdbstub of QEMU
+ */
+int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was_running,
+		struct vp_err *err);
+
+/* Close. The VM stays as it is: stopped if it was. NULL is fine. */
+void vp_gdb_close(struct vp_gdb *g);
+
+/* Guest-physical memory; the caller knows that it is RAM. write() reads back what it wrote. */
+int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
+int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err);
+
+/* Run a command of QEMU's human monitor; @text (malloc()ed) is what it printed. */
+int vp_gdb_hmp(struct vp_gdb *g, const char *command, char **text, struct vp_err *err);
+
+/* -EOPNOTSUPP unless the stub's target description is that of an x86-64 machine. */
+int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err);
+
+/* Let the VM go on. */
+int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
+
+/* Stop it. -EBUSY: somebody else has stopped it meanwhile. */
+int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err);
+
+/*
+ * One vCPU executes one instruction with interrupts masked; the others stay stopped.
+ * -ETIMEDOUT: it did not (it may be halted); it is stopped again.
+ */
+int vp_gdb_step(struct vp_gdb *g, unsigned int vcpu, struct vp_err *err);
+
+/*
+ * Be done: leave the gdbstub as it was found; let the VM go on, or not. The connection is good for
+ * vp_gdb_close() only afterwards.
+ */
+int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err);
+
+#endif /* VP_TARGET_GDB_H */

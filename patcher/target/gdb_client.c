@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Packets out, replies back. QEMU has no QStartNoAckMode, and any byte that reaches it while the
+ * VM runs stops the VM (gdb_read_byte() in QEMU's gdbstub.c), an acknowledgement, too, unless it
+ * waits for one. So: one acknowledgement an exchange, sent at once after its last reply. Replies
+ * before it need none: QEMU forgets about them when the next packet begins.
+ */
+#include "target/gdb_internal.h"
+#include "target/gdb.h"
+#include "target/qmp_wire.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GRACE_MS 500 /* for a stop that may not come */
+
+int64_t vp_gdb_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int wait_for(struct vp_gdb *g, short events, int64_t deadline, struct vp_err *err)
+{
+	struct pollfd p = { .fd = g->sock, .events = events };
+	int64_t left;
+	int n;
+
+	do {
+		left = deadline - vp_gdb_now_ms();
+		n = poll(&p, 1, left > 0 ? (int)left : 0);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return 0;
+	return vp_err_set(err, -ETIMEDOUT, "the gdbstub does not answer within %u ms",
+			  g->timeout_ms);
+}
+
+static int send_bytes(struct vp_gdb *g, const char *bytes, size_t len, int64_t deadline,
+		      struct vp_err *err)
+{
+	while (len) {
+		ssize_t n = send(g->sock, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int rc = 0;
+
+		if (n > 0) {
+			bytes += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			rc = wait_for(g, POLLOUT, deadline, err);
+		} else if (errno != EINTR) {
+			rc = vp_err_set(err, -errno, "gdbstub: %s", strerror(errno));
+		}
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
+		struct vp_err *err)
+{
+	char frame[VP_GDB_PACKET + 8];
+
+	return send_bytes(g, frame, vp_gdb_frame(payload, len, frame), deadline, err);
+}
+
+int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
+{
+	char payload[VP_GDB_PACKET];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(payload, sizeof(payload), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(payload) - 4)
+		return vp_err_set(err, -EINVAL, "gdbstub: the request is too long");
+	return vp_gdb_send(g, payload, (size_t)n, deadline, err);
+}
+
+static int acknowledge(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	return send_bytes(g, "+", 1, deadline, err);
+}
+
+/* The next packet, whatever it is. */
+static int receive(struct vp_gdb *g, char **payload, size_t *len, int64_t deadline,
+		   struct vp_err *err)
+{
+	int rc;
+
+	while (!(rc = vp_gdb_in_next(&g->in, payload, len, err))) {
+		ssize_t n = vp_gdb_in_recv(&g->in, g->sock);
+
+		if (n > 0)
+			continue;
+		if (!n)
+			return vp_err_set(err, -ECONNRESET, "the gdbstub closed the connection");
+		if (n != -EAGAIN)
+			return vp_err_set(err, (int)n, "gdbstub: %s", strerror((int)-n));
+		rc = wait_for(g, POLLIN, deadline, err);
+		if (rc)
+			return rc;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static bool is_stop(const char *payload)
+{
+	return payload[0] == 'T' || payload[0] == 'S';
+}
+
+/*
+ * The answer to a request. Stop replies may stand before it: somebody paused the VM, which was
+ * stopped anyway or was just being stopped.
+ */
+int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
+		  int64_t deadline, struct vp_err *err)
+{
+	for (unsigned int i = 0; i < 16; i++) {
+		int rc = receive(g, payload, len, deadline, err);
+
+		if (rc)
+			return rc;
+		if ((*payload)[0] == 'W' || (*payload)[0] == 'X')
+			return vp_err_set(err, -ECONNRESET, "the VM has ended");
+		if (!is_stop(*payload))
+			return 0;
+		if (stops)
+			(*stops)++;
+	}
+	return vp_err_set(err, -EPROTO, "gdbstub: one stop reply after the other");
+}
+
+int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err)
+{
+	char text[32];
+	size_t i;
+
+	for (i = 0; payload[i] && i < sizeof(text) - 1; i++)
+		text[i] = payload[i] > ' ' && payload[i] <= '~' ? payload[i] : '?';
+	text[i] = 0;
+	return vp_err_set(err, -EPROTO, "gdbstub: unexpected answer to %s: '%s'", what, text);
+}
+
+/* The last reply of an exchange was @rc; afterwards the connection works or is broken. */
+int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err)
+{
+	if (!rc)
+		rc = acknowledge(g, deadline, err);
+	if (rc)
+		g->broken = true;
+	return rc;
+}
+
+int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
+{
+	*deadline = vp_gdb_now_ms() + g->timeout_ms;
+	if (g->broken)
+		return vp_err_set(err, -ENOTCONN,
+				  "the connection to the gdbstub broke off earlier");
+	return 0;
+}
+
+int vp_gdb_want_ok(struct vp_gdb *g, const char *what, int64_t deadline, struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+
+	if (!rc && strcmp(payload, "OK"))
+		rc = vp_gdb_unexpected(what, payload, err);
+	return rc;
+}
+
+/* --- life -------------------------------------------------------------------- */
+
+int vp_gdb_dial(const char *path, struct vp_err *err)
+{
+	struct sockaddr_un addr;
+	int rc = vp_qmp_address(path, &addr, err);
+	int fd;
+
+	if (rc)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return vp_err_set(err, -errno, "socket: %s", strerror(errno));
+	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
+		rc = vp_err_set(err, -errno, "gdbstub %.120s: %s", path, strerror(errno));
+	else if (geteuid())
+		rc = vp_qmp_check_peer(fd, err);
+	if (!rc)
+		return fd;
+	close(fd);
+	return rc;
+}
+
+/*
+ * QEMU announces the stop that our connecting caused before it answers anything, and announces
+ * nothing if the VM stood still before. From 8.1 on it never does (its commit "gdbstub: Only send
+ * stop-reply packets when allowed to").
+ */
+static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp_err *err)
+{
+	unsigned int stops = 0;
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_ask(g, deadline, err, "qSupported:multiprocess+");
+
+	if (!rc)
+		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
+	if (!rc && (!strstr(payload, "PacketSize=1000") || !strstr(payload, "multiprocess+")))
+		rc = vp_err_set(err, -EPROTO, "this is no gdbstub of QEMU: it lacks multiprocess");
+	*was_running = stops > 0;
+	return vp_gdb_finish(g, rc, deadline, err);
+}
+
+int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was_running,
+		struct vp_err *err)
+{
+	struct vp_gdb *g = calloc(1, sizeof(*g));
+	int rc;
+
+	if (!g) {
+		close(sock);
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	}
+	g->sock = sock;
+	g->timeout_ms = timeout_ms;
+	rc = greet(g, was_running, vp_gdb_now_ms() + timeout_ms, err);
+	if (rc)
+		vp_gdb_close(g);
+	else
+		*out = g;
+	return rc;
+}
+
+void vp_gdb_close(struct vp_gdb *g)
+{
+	if (!g)
+		return;
+	close(g->sock);
+	free(g);
+}
+
+/* --- running and stopped ----------------------------------------------------- */
+
+int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
+	if (!rc)
+		rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
+	if (rc)
+		g->broken = true;
+	return rc;
+}
+
+/* Stops that nobody asked for have come since the VM was let go: count and acknowledge them. */
+static int drain(struct vp_gdb *g, unsigned int *stops, int64_t deadline, struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	ssize_t n;
+	int rc;
+
+	for (*stops = 0;;) {
+		rc = vp_gdb_in_next(&g->in, &payload, &len, err);
+		if (rc < 0)
+			return rc;
+		if (rc && !is_stop(payload))
+			return vp_gdb_unexpected("nothing", payload, err);
+		*stops += rc > 0;
+		if (rc)
+			continue;
+		n = vp_gdb_in_recv(&g->in, g->sock);
+		if (n == -EAGAIN)
+			return *stops ? acknowledge(g, deadline, err) : 0;
+		if (n <= 0)
+			return vp_err_set(err, -ECONNRESET, "the gdbstub closed the connection");
+		if (vp_gdb_now_ms() > deadline)
+			return vp_err_set(err, -EPROTO, "gdbstub: stop replies without an end");
+	}
+}
+
+static int want_stop(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	int rc = receive(g, &payload, &len, deadline, err);
+
+	if (!rc && !is_stop(payload))
+		rc = payload[0] == 'W' ? vp_err_set(err, -ECONNRESET, "the VM has ended")
+				       : vp_gdb_unexpected("a stop", payload, err);
+	return rc;
+}
+
+int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
+{
+	unsigned int stops;
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (!rc)
+		rc = drain(g, &stops, deadline, err);
+	if (!rc)
+		rc = send_bytes(g, "\003", 1, deadline, err);
+	if (rc)
+		return vp_gdb_finish(g, rc, deadline, err);
+	/* A VM that stands still ignores the byte and answers nothing. */
+	g->paused_elsewhere |= stops > 0;
+	if (g->paused_elsewhere)
+		deadline = vp_gdb_now_ms() + GRACE_MS;
+	rc = want_stop(g, deadline, err);
+	if (rc == -ETIMEDOUT && g->paused_elsewhere)
+		return vp_err_set(err, -EBUSY,
+				  "the VM was paused by somebody else: resume it first");
+	g->paused_elsewhere = false;
+	return vp_gdb_finish(g, rc, deadline + g->timeout_ms, err);
+}
+
+int vp_gdb_step(struct vp_gdb *g, unsigned int vcpu, struct vp_err *err)
+{
+	bool stuck = false;
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (!rc)
+		rc = vp_gdb_ask(g, deadline, err, "vCont;s:p1.%x", vcpu + 1);
+	if (!rc)
+		rc = want_stop(g, vp_gdb_now_ms() + GRACE_MS, err);
+	if (rc == -ETIMEDOUT) {
+		stuck = true;
+		rc = send_bytes(g, "\003", 1, deadline, err);
+		if (!rc)
+			rc = want_stop(g, deadline, err);
+	}
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc && stuck)
+		rc = vp_err_set(err, -ETIMEDOUT, "vCPU %u did not step: is it halted?", vcpu);
+	return rc;
+}
+
+int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err)
+{
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	/* The mode is QEMU's, not the connection's: the next debugger would find it. */
+	if (!rc && g->physical)
+		rc = vp_gdb_physical(g, false, deadline, err);
+	if (!rc && go_on)
+		rc = vp_gdb_ask(g, deadline, err, "D;1");
+	if (!rc && go_on)
+		rc = vp_gdb_want_ok(g, "the detach", deadline, err);
+	g->broken = true; /* not one byte more: it would stop the VM again */
+	return rc;
+}

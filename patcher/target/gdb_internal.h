@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the gdbstub client share: one exchange of packets. */
+#ifndef VP_TARGET_GDB_INTERNAL_H
+#define VP_TARGET_GDB_INTERNAL_H
+
+#include "target/gdb_wire.h"
+
+struct vp_gdb {
+	int sock;
+	unsigned int timeout_ms;
+	bool broken;
+	bool physical;	       /* addresses of memory are guest-physical */
+	bool paused_elsewhere; /* when we last wanted to stop it, somebody had */
+	struct vp_gdb_in in;
+};
+
+int64_t vp_gdb_now_ms(void);
+
+/* Begin an exchange: its deadline, and whether the connection still works. */
+int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err);
+
+/* Send a packet. */
+int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
+		struct vp_err *err);
+
+/*
+ * Take its answer. Stop replies may stand before it (somebody paused the VM, which was stopped
+ * anyway): they are counted in @stops, which may be NULL.
+ */
+int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
+		  int64_t deadline, struct vp_err *err);
+int vp_gdb_want_ok(struct vp_gdb *g, const char *what, int64_t deadline, struct vp_err *err);
+int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err);
+
+/* End it: @rc is how it went; the connection is broken afterwards unless that is 0. */
+int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err);
+
+int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
+
+#endif /* VP_TARGET_GDB_INTERNAL_H */

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is asked of a stopped VM over the gdbstub: memory, QEMU's human monitor, its architecture.
+ */
+#include "target/gdb_internal.h"
+#include "target/gdb.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_MAX  2000 /* bytes a packet; hex doubles them */
+#define WRITE_MAX 2000
+#define PIPELINE  16	      /* packets under way: their replies fit the socket's buffer */
+#define HMP_MAX	  (4ul << 20) /* what a monitor command may print */
+
+/* --- memory ------------------------------------------------------------------ */
+
+/* Addresses of `m` and `M` are guest-physical (QEMU's docs/system/gdb.rst, "Examining physical
+ * memory"). */
+int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
+{
+	int rc = vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
+
+	if (!rc)
+		rc = vp_gdb_want_ok(g, "PhyMemMode", deadline, err);
+	if (!rc)
+		g->physical = on;
+	return rc;
+}
+
+static int begin_memory(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
+{
+	int rc = vp_gdb_begin(g, deadline, err);
+
+	if (rc || g->physical)
+		return rc;
+	return vp_gdb_finish(g, vp_gdb_physical(g, true, *deadline, err), *deadline, err);
+}
+
+static int take_bytes(struct vp_gdb *g, uint8_t *to, size_t n, int64_t deadline, struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+
+	if (!rc && !vp_gdb_unhex(payload, len, to, n))
+		rc = vp_gdb_unexpected("a read of memory", payload, err);
+	return rc;
+}
+
+static size_t chunk(size_t len, size_t at, size_t max)
+{
+	return len - at < max ? len - at : max;
+}
+
+int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	size_t asked = 0, got = 0;
+	uint8_t *to = buf;
+	int64_t deadline;
+	int rc = begin_memory(g, &deadline, err);
+
+	if (rc)
+		return rc;
+	while (!rc && got < len) {
+		if (asked < len && asked - got < PIPELINE * READ_MAX) {
+			size_t n = chunk(len, asked, READ_MAX);
+
+			rc = vp_gdb_ask(g, deadline, err, "m%" PRIx64 ",%zx", gpa.v + asked, n);
+			asked += n;
+			continue;
+		}
+		rc = take_bytes(g, to + got, chunk(len, got, READ_MAX), deadline, err);
+		got += chunk(len, got, READ_MAX);
+		deadline = vp_gdb_now_ms() + g->timeout_ms; /* it makes progress */
+	}
+	return vp_gdb_finish(g, rc, deadline, err);
+}
+
+static int write_packet(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
+			int64_t deadline, struct vp_err *err)
+{
+	static const char digits[] = "0123456789abcdef";
+	char payload[64 + 2 * WRITE_MAX];
+	size_t at = (size_t)snprintf(payload, 64, "M%" PRIx64 ",%zx:", gpa, n);
+
+	for (size_t i = 0; i < n; i++) {
+		payload[at++] = digits[from[i] >> 4];
+		payload[at++] = digits[from[i] & 15];
+	}
+	return vp_gdb_send(g, payload, at, deadline, err);
+}
+
+/* Write and read back in one round trip: QEMU answers OK whatever became of the bytes. */
+static int write_checked(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
+			 int64_t deadline, struct vp_err *err)
+{
+	uint8_t back[WRITE_MAX];
+	int rc = write_packet(g, gpa, from, n, deadline, err);
+
+	if (!rc)
+		rc = vp_gdb_ask(g, deadline, err, "m%" PRIx64 ",%zx", gpa, n);
+	if (!rc)
+		rc = vp_gdb_want_ok(g, "a write of memory", deadline, err);
+	if (!rc)
+		rc = take_bytes(g, back, n, deadline, err);
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc && memcmp(back, from, n))
+		rc = vp_err_set(err, -EIO,
+				"guest-physical 0x%" PRIx64 " did not take the bytes: "
+				"is it RAM?",
+				gpa);
+	return rc;
+}
+
+int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err)
+{
+	int64_t deadline;
+	int rc = begin_memory(g, &deadline, err);
+
+	for (size_t at = 0; !rc && at < len; at += chunk(len, at, WRITE_MAX))
+		rc = write_checked(g, gpa.v + at, (const uint8_t *)buf + at,
+				   chunk(len, at, WRITE_MAX), deadline, err);
+	return rc;
+}
+
+/* --- the human monitor, and what machine it is ------------------------------- */
+
+static int append_output(char **text, size_t *used, const char *hex, size_t len, struct vp_err *err)
+{
+	char *more;
+
+	if (len % 2 || *used + len / 2 > HMP_MAX)
+		return vp_err_set(err, -EPROTO, "gdbstub: the monitor's output makes no sense");
+	more = realloc(*text, *used + len / 2 + 1);
+	if (!more)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	*text = more;
+	if (!vp_gdb_unhex(hex, len, (uint8_t *)more + *used, len / 2))
+		return vp_err_set(err, -EPROTO, "gdbstub: the monitor's output is not hex");
+	*used += len / 2;
+	more[*used] = 0;
+	return 0;
+}
+
+/* Output packets ('O' and hex, but "OK" is the end) until the end. */
+static int collect(struct vp_gdb *g, const char *command, char **text, int64_t deadline,
+		   struct vp_err *err)
+{
+	size_t len, used = 0;
+	char *payload;
+	int rc;
+
+	for (;;) {
+		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+		if (rc || !strcmp(payload, "OK"))
+			return rc;
+		if (payload[0] != 'O')
+			return vp_gdb_unexpected(command, payload, err);
+		rc = append_output(text, &used, payload + 1, len - 1, err);
+		if (rc)
+			return rc;
+	}
+}
+
+int vp_gdb_hmp(struct vp_gdb *g, const char *command, char **text, struct vp_err *err)
+{
+	char hex[512] = "qRcmd,";
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (rc)
+		return rc;
+	if (strlen(command) > 200)
+		return vp_err_set(err, -EINVAL, "gdbstub: the monitor command is too long");
+	for (size_t i = 0; command[i]; i++)
+		snprintf(hex + 6 + 2 * i, 3, "%02x", (unsigned int)(unsigned char)command[i]);
+	*text = calloc(1, 1);
+	rc = *text ? vp_gdb_ask(g, deadline, err, "%s", hex)
+		   : vp_err_set(err, -ENOMEM, "out of memory");
+	if (!rc)
+		rc = collect(g, command, text, deadline, err);
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (rc) {
+		free(*text);
+		*text = NULL;
+	}
+	return rc;
+}
+
+int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline;
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (rc)
+		return rc;
+	rc = vp_gdb_ask(g, deadline, err, "qXfer:features:read:target.xml:0,ffb");
+	if (!rc)
+		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc && !strstr(payload, "<architecture>i386:x86-64</architecture>"))
+		rc = vp_err_set(err, -EOPNOTSUPP,
+				"the guest is not an x86-64 machine: vmpoke "
+				"cannot patch it");
+	return rc;
+}

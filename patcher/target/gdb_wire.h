@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Framing of the GDB remote serial protocol ("Overview" and "Packets" in GDB's manual, appendix
+ * "GDB Remote Serial Protocol"): $payload#checksum, and bytes as hex digits. The peer is hostile:
+ * what it can make us keep is bounded.
+ */
+#ifndef VP_TARGET_GDB_WIRE_H
+#define VP_TARGET_GDB_WIRE_H
+
+#include <vmpoke/types.h>
+#include <sys/types.h>
+
+/* QEMU says PacketSize=1000 (hex) and counts '$', '#' and the checksum in. */
+#define VP_GDB_PACKET 4096
+
+/* Bytes received and not yet taken as packets. All zero is a fresh one. */
+struct vp_gdb_in {
+	char buf[4 * VP_GDB_PACKET];
+	size_t head, tail;
+};
+
+/* Receive what is there, once. > 0: bytes; 0: the peer has closed; -EAGAIN, -errno. */
+ssize_t vp_gdb_in_recv(struct vp_gdb_in *in, int sock);
+
+/*
+ * Take the next packet. 1: @payload (NUL-terminated, valid until the next vp_gdb_in_recv()) has
+ * @len bytes; 0: none is complete; -EPROTO: no framing to go on with: close.
+ */
+int vp_gdb_in_next(struct vp_gdb_in *in, char **payload, size_t *len, struct vp_err *err);
+
+/* Frame @len bytes of @payload. @out has room for @len + 5; returns the bytes it got. */
+size_t vp_gdb_frame(const char *payload, size_t len, char *out);
+
+/* Exactly @n bytes out of 2 * @n hex digits and no more. False: it is something else. */
+bool vp_gdb_unhex(const char *digits, size_t len, uint8_t *out, size_t n);
+
+#endif /* VP_TARGET_GDB_WIRE_H */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's monitor, by whatever way it is reached: a QMP socket, libvirt, or the gdbstub (which
+ * passes commands of the human monitor on). One thread at a time; every call has a deadline.
+ */
+#ifndef VP_TARGET_MONITOR_H
+#define VP_TARGET_MONITOR_H
+
+#include <vmpoke/qemu.h>
+#include "target/qmp.h"
+
+struct vp_gdb;
+struct vp_monitor;
+
+struct vp_monitor_ops {
+	const char *name; /* "qmp", "libvirt", "gdb" */
+
+	/* Run a command of the human monitor; @text (malloc()ed) is what it printed. */
+	int (*hmp)(struct vp_monitor *m, const char *command, char **text, struct vp_err *err);
+
+	/*
+	 * Execute a QMP command; @args is stolen, @fd (borrowed; -1: none) passed along, @ret (may
+	 * be NULL) owned by the caller. NULL: this way carries no QMP.
+	 */
+	int (*execute)(struct vp_monitor *m, const char *command, json_t *args, int fd,
+		       json_t **ret, struct vp_err *err);
+
+	/*
+	 * Read guest-physical memory while the guest runs. NULL: not by this way.
+	 * -EOPNOTSUPP: QEMU cannot hand it over (confined?): read through the gdbstub.
+	 */
+	int (*save)(struct vp_monitor *m, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
+
+	/* Add what only this way knows (pinning). May be NULL. */
+	void (*describe)(struct vp_monitor *m, struct vp_qemu_info *info);
+
+	void (*close)(struct vp_monitor *m);
+};
+
+/* Each kind of monitor has this as its first member. */
+struct vp_monitor {
+	const struct vp_monitor_ops *ops;
+	/* The process that made the socket, and since when; 0: unknown. */
+	int peer_pid;
+	uint64_t peer_start;
+};
+
+/*
+ * Connect to a QMP socket.
+ *  -EBUSY  it answers nothing: another client is connected (QEMU serves one at a time)
+ *  others  as vp_qmp_connect()
+ */
+int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_monitor **out,
+			struct vp_err *err);
+
+/* Over a gdbstub (borrowed), while the VM is stopped. @sock: its socket. */
+int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, struct vp_err *err);
+
+/* hmp() by way of execute(). */
+int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struct vp_err *err);
+
+/* -EOPNOTSUPP unless QEMU emulates an x86-64 machine. Needs execute(). */
+int vp_monitor_check_arch(struct vp_monitor *m, struct vp_err *err);
+
+/* Fill peer_pid and peer_start from the socket's credentials, as far as they can be known. */
+void vp_monitor_peer(struct vp_monitor *m, int sock);
+
+#endif /* VP_TARGET_MONITOR_H */

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The qemu target: opening, recovering, describing, closing. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/qemu_internal.h"
+
+/* --- asking ---------------------------------------------------------------------- */
+
+int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t size,
+		     struct vp_err *err)
+{
+	char *text = NULL;
+	int rc = q->mon->ops->hmp(q->mon, command, &text, err);
+
+	if (!rc)
+		vp_hmp_line(text, line, size);
+	free(text);
+	return rc;
+}
+
+int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err)
+{
+	int rc = 0;
+
+	*text = NULL;
+	if (!q->registers) {
+		rc = q->mon->ops->hmp(q->mon, "info registers -a", text, err);
+		if (rc || !q->windows)
+			return rc;
+		q->registers = *text;
+	}
+	*text = strdup(q->registers);
+	return *text ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+}
+
+int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
+{
+	char *text = NULL;
+	int rc = q->mon->ops->hmp(q->mon, "info mtree -f", &text, err);
+
+	if (!rc)
+		rc = vp_hmp_ram(text, q->ram, &q->nram, err);
+	free(text);
+	return rc;
+}
+
+/* Its UUID, so that all ways to one VM agree; without one, the process. */
+int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
+{
+	char uuid[64];
+	int rc = vp_qemu_ask_line(q, "info uuid", uuid, sizeof(uuid), err);
+
+	if (rc)
+		return rc;
+	if (strlen(uuid) != 36 || strspn(uuid, "0123456789abcdefABCDEF-") != 36)
+		return vp_err_set(err, -EPROTO, "QEMU's monitor shows no UUID: '%.40s'", uuid);
+	if (strspn(uuid, "0-") != 36)
+		snprintf(q->identity, sizeof(q->identity), "%s", uuid);
+	else
+		snprintf(q->identity, sizeof(q->identity), "qemu-%d-%llu", q->mon->peer_pid,
+			 (unsigned long long)q->mon->peer_start);
+	return 0;
+}
+
+/* --- life -------------------------------------------------------------------------- */
+
+static void destroy(struct vp_qemu *q)
+{
+	vp_gdb_close(q->gdb);
+	if (q->mon)
+		q->mon->ops->close(q->mon);
+	while (q->nlocks)
+		vp_vmlock_close(q->locks[--q->nlocks]);
+	free(q->registers);
+	free(q->gdb_path);
+	free(q->name);
+	pthread_mutex_destroy(&q->mutex);
+	free(q);
+}
+
+int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qemu **out,
+		struct vp_err *err)
+{
+	struct vp_qemu *q = calloc(1, sizeof(*q));
+	pthread_mutexattr_t attr;
+
+	if (!q)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&q->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	q->target.ops = &vp_qemu_ops;
+	q->cfg = *cfg;
+	if (!q->cfg.timeout_ms)
+		q->cfg.timeout_ms = 5000;
+	q->name = strdup(cfg->name ? cfg->name : name);
+	q->gdb_path = cfg->gdb_path ? strdup(cfg->gdb_path) : NULL;
+	if (!q->name || (cfg->gdb_path && !q->gdb_path)) {
+		destroy(q);
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	}
+	*out = q;
+	return 0;
+}
+
+int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
+{
+	int rc = vp_vmlock_open(q->cfg.state_dir, key, &q->locks[q->nlocks], err);
+
+	if (!rc)
+		q->nlocks++;
+	return rc;
+}
+
+/* In a window that takes over from @q->interrupted. */
+int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, err);
+
+	if (!rc) {
+		q->interrupted = 0; /* so that the window's end removes the marks */
+		q->recovered = true;
+	}
+	return rc;
+}
+
+/* --- over a monitor that carries QMP ------------------------------------------------ */
+
+static int recover(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = vp_qemu_window_enter(q, err);
+
+	if (rc)
+		return rc;
+	rc = vp_qemu_repair(q, err);
+	vp_qemu_window_leave(q);
+	if (!rc && q->stuck.text[0])
+		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);
+	return rc;
+}
+
+/* Was a vmpoke killed in a window? One that lives and is in one holds the lock. */
+static int check_interrupted(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = vp_vmlock_take(q->locks[0], q->cfg.repair ? q->cfg.timeout_ms : 0, err);
+
+	if (rc == -ETIMEDOUT && !q->cfg.repair)
+		return 0;
+	if (rc)
+		return rc;
+	if (q->cfg.repair)
+		q->interrupted = vp_vmlock_interrupted(q->locks[0]);
+	rc = vp_qemu_take(q, err);
+	if (!rc) {
+		if (q->interrupted)
+			rc = recover(q, err);
+		vp_qemu_drop(q);
+	}
+	vp_vmlock_drop(q->locks[0]);
+	return rc;
+}
+
+int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
+			 struct vp_qemu **out, struct vp_err *err)
+{
+	struct vp_qemu *q = NULL;
+	uint8_t byte;
+	int rc = vp_qemu_new(cfg, name, &q, err);
+
+	if (rc) {
+		mon->ops->close(mon);
+		return rc;
+	}
+	q->mon = mon;
+	rc = vp_monitor_check_arch(mon, err);
+	if (!rc)
+		rc = vp_qemu_find_identity(q, err);
+	if (!rc)
+		rc = vp_qemu_add_lock(q, q->identity, err);
+	if (!rc)
+		rc = vp_qemu_map_ram(q, err);
+	if (!rc) {
+		rc = mon->ops->save(mon, VP_GPA(q->ram[0].start), &byte, 1, err);
+		q->peeks = !rc;
+		rc = rc == -EOPNOTSUPP ? 0 : rc;
+	}
+	if (!rc)
+		rc = check_interrupted(q, err);
+	if (rc)
+		destroy(q);
+	else
+		*out = q;
+	return rc;
+}
+
+int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct vp_err *err)
+{
+	struct vp_monitor *mon;
+	struct vp_qemu *q;
+	int rc;
+
+	if (cfg->qmp_path) {
+		rc = vp_monitor_qmp_open(cfg->qmp_path, cfg->timeout_ms ? cfg->timeout_ms : 5000,
+					 &mon, err);
+		return rc ? rc : vp_qemu_open_monitor(cfg, cfg->qmp_path, mon, out, err);
+	}
+	if (!cfg->gdb_path)
+		return vp_err_set(err, -EINVAL, "neither a QMP socket nor a gdbstub is given");
+	rc = vp_qemu_new(cfg, cfg->gdb_path, &q, err);
+	if (rc)
+		return rc;
+	rc = vp_qemu_open_gdb(q, err);
+	if (rc)
+		destroy(q);
+	else
+		*out = q;
+	return rc;
+}
+
+/* Leave the owner's gdbstub as it was: that takes a stopped VM. */
+static int let_go(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	int rc = vp_qemu_take(q, err);
+
+	if (rc)
+		return rc;
+	rc = vp_qemu_window_enter(q, &why);
+	if (!rc && vp_gdb_detach(q->gdb, true, &why)) {
+		rc = vp_err_set(&q->stuck, -EIO,
+				"%.60s may have been left stopped (%.100s): "
+				"`vmpoke recover %.40s`",
+				q->name, why.text, q->name);
+	}
+	if (q->windows)
+		vp_qemu_window_end(q, !rc);
+	vp_qemu_drop(q);
+	return rc == -EBUSY ? 0 : rc; /* its owner has paused it: it stays so */
+}
+
+int vp_qemu_close(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = 0;
+
+	if (!q)
+		return 0;
+	if (q->windows) {
+		q->windows = 1;
+		vp_qemu_window_leave(q);
+	}
+	if (q->gdb_only && !q->stuck.text[0])
+		rc = let_go(q, err);
+	if (q->stuck.text[0])
+		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);
+	destroy(q);
+	return rc;
+}
+
+struct vp_target *vp_qemu_target(struct vp_qemu *q)
+{
+	return &q->target;
+}
+
+/* --- describing -------------------------------------------------------------------- */
+
+static int ask_all(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
+{
+	char line[96], *text = NULL;
+	bool running = true;
+	int rc = vp_qemu_ask_line(q, "info name", info->name, sizeof(info->name), err);
+
+	if (!rc)
+		rc = vp_qemu_ask_line(q, "info version", info->version, sizeof(info->version), err);
+	if (!rc)
+		rc = vp_qemu_ask_line(q, "info kvm", line, sizeof(line), err);
+	if (!rc)
+		strcpy(info->accel, strstr(line, "enabled") ? "kvm" : "tcg");
+	if (!rc)
+		rc = vp_qemu_registers(q, &text, err);
+	if (!rc)
+		info->vcpus = vp_hmp_vcpus(text);
+	free(text);
+	text = NULL;
+	strcpy(info->state_text, "running");
+	if (!rc && !q->windows) /* in a window it is us who stopped it */
+		rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
+	if (!rc && text)
+		rc = vp_hmp_status(text, &running, info->state_text, sizeof(info->state_text), err);
+	free(text);
+	info->state = running ? VP_QEMU_RUNNING : VP_QEMU_PAUSED;
+	return rc;
+}
+
+int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
+{
+	int rc;
+
+	*info = (struct vp_qemu_info){ .recovered = q->recovered };
+	strcpy(info->identity, q->identity);
+	pthread_mutex_lock(&q->mutex);
+	rc = q->gdb_only ? vp_qemu_take(q, err) : 0;
+	if (!rc && q->gdb_only) {
+		rc = vp_qemu_window_enter(q, err);
+		if (rc)
+			vp_qemu_drop(q);
+	}
+	if (!rc) {
+		rc = ask_all(q, info, err);
+		if (q->gdb_only) {
+			vp_qemu_window_leave(q);
+			vp_qemu_drop(q);
+		}
+	}
+	if (!rc && q->mon->ops->describe)
+		q->mon->ops->describe(q->mon, info);
+	pthread_mutex_unlock(&q->mutex);
+	return rc;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Opening a VM of which there is the gdbstub alone. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "target/qemu_internal.h"
+
+#define QEMU_SILENT_STOPS 801 /* from QEMU 8.1 on the gdbstub announces no stop by itself */
+
+/*
+ * To connect is to stop the VM, so lock and mark come first, by what is known before: the socket's
+ * file. From here to the end the window is made by hand.
+ */
+static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
+{
+	struct stat st;
+	char key[64];
+	int rc, was = 0;
+
+	if (stat(q->gdb_path, &st))
+		return vp_err_set(err, -errno, "gdbstub %.120s: %s", q->gdb_path, strerror(errno));
+	snprintf(key, sizeof(key), "gdb-%llx-%llx", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	rc = vp_qemu_add_lock(q, key, err);
+	if (!rc)
+		rc = vp_vmlock_take(q->locks[0], q->cfg.timeout_ms, err); /* until we close */
+	if (!rc && q->cfg.repair)
+		q->interrupted = vp_vmlock_interrupted(q->locks[0]);
+	if (!rc)
+		rc = vp_qemu_take(q, err);
+	if (!rc)
+		rc = vp_qemu_mark(q, err);
+	if (rc)
+		return rc;
+	*sock = vp_gdb_dial(q->gdb_path, err);
+	rc = *sock < 0 ? *sock : vp_gdb_open(*sock, q->cfg.timeout_ms, &q->gdb, &was, err);
+	q->found_running = was > 0;
+	if (rc == -ETIMEDOUT)
+		rc = vp_err_set(err, rc,
+				"gdbstub %.100s: no answer within %u ms; is a debugger "
+				"attached? It serves one at a time",
+				q->gdb_path, q->cfg.timeout_ms);
+	return rc;
+}
+
+/* Now that the monitor can be asked: who it is, and whether somebody was interrupted by that name.
+ */
+static int identify(struct vp_qemu *q, struct vp_err *err)
+{
+	char line[64];
+	int pid, rc = vp_gdb_check_arch(q->gdb, err);
+
+	if (!rc)
+		rc = vp_qemu_find_identity(q, err);
+	if (!rc)
+		rc = vp_qemu_ask_line(q, "info version", line, sizeof(line), err);
+	if (!rc && vp_hmp_version(line) >= QEMU_SILENT_STOPS && !q->interrupted)
+		q->found_running = true; /* it cannot be known: docs/qemu.md */
+	if (!rc)
+		rc = vp_qemu_add_lock(q, q->identity, err);
+	if (!rc) {
+		rc = vp_vmlock_take(q->locks[1], q->cfg.timeout_ms, err);
+		if (rc)
+			return rc;
+		pid = vp_vmlock_interrupted(q->locks[1]);
+		if (pid && q->cfg.repair)
+			q->interrupted = pid;
+		vp_vmlock_drop(q->locks[1]);
+	}
+	return rc;
+}
+
+static int settle(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = vp_qemu_take(q, err);
+
+	if (rc)
+		return rc;
+	if (!q->found_running && !q->interrupted)
+		rc = vp_err_set(
+			err, -EBUSY,
+			"%.80s is paused: through the gdbstub alone vmpoke cannot tell what "
+			"for; resume it first, or give its QMP socket",
+			q->name);
+	if (!rc)
+		rc = vp_qemu_mark(q, err);
+	if (!rc)
+		rc = vp_qemu_map_ram(q, err);
+	if (!rc && q->interrupted)
+		rc = vp_qemu_repair(q, err);
+	vp_qemu_drop(q);
+	return rc;
+}
+
+/*
+ * Nothing came of it. A stub that did not answer has us in its queue, and will stop the VM when it
+ * gets to us, however late: the mark stays.
+ */
+static void back_out(struct vp_qemu *q, int rc)
+{
+	bool unsure = !q->gdb && rc == -ETIMEDOUT;
+
+	if (q->gdb && vp_gdb_detach(q->gdb, q->found_running, NULL))
+		unsure = q->found_running;
+	if (!unsure)
+		vp_qemu_unmark(q);
+	q->windows = 0;
+	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
+}
+
+int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
+{
+	int sock = -1, rc;
+
+	q->gdb_only = true;
+	vp_qemu_signals_block(q);
+	rc = connect_stub(q, &sock, err);
+	if (!rc)
+		rc = vp_monitor_gdb_open(q->gdb, sock, &q->mon, err);
+	if (!rc) {
+		q->windows = 1;
+		rc = identify(q, err);
+	}
+	if (!rc)
+		rc = settle(q, err);
+	if (rc) {
+		back_out(q, rc);
+		return rc;
+	}
+	vp_qemu_window_leave(q);
+	return 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the qemu target share.
+ *
+ * A *window* is the time in which we hold every vCPU: signals are blocked, the marks are set, the
+ * gdbstub is connected. Windows nest. With a gdbstub alone the connection outlives the windows, and
+ * everything needs one; otherwise it is opened and closed with each window.
+ */
+#ifndef VP_TARGET_QEMU_INTERNAL_H
+#define VP_TARGET_QEMU_INTERNAL_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <vmpoke/qemu.h>
+
+#include "target/gdb.h"
+#include "target/hmp.h"
+#include "target/monitor.h"
+#include "target/vmlock.h"
+
+#define VP_QEMU_CHARDEV "vmpoke-gdb" /* of the gdbstub that we open */
+
+struct vp_qemu {
+	struct vp_target target;
+	pthread_mutex_t mutex; /* recursive; over all below; held from lock() to unlock() */
+	struct vp_qemu_config cfg;
+	char *gdb_path, *name; /* cfg's, copied */
+	char identity[64];
+	struct vp_monitor *mon;
+	struct vp_vmlock *locks[2]; /* of the identity; with a gdbstub alone, of its socket, too */
+	size_t nlocks;
+	bool gdb_only;
+	bool peeks; /* memory can be read while the guest runs */
+
+	struct vp_hmp_range ram[VP_HMP_RANGES];
+	size_t nram;
+
+	/* The window. */
+	unsigned int windows;
+	struct vp_gdb *gdb;
+	bool own_stub;	    /* opened by us: to be closed by us */
+	bool found_running; /* the VM ran before */
+	sigset_t signals;   /* the thread's mask before */
+	char *registers;    /* `info registers -a`, once asked for */
+
+	int interrupted; /* the process whose window this one takes over, or 0 */
+	bool recovered;
+	struct vp_err stuck; /* why the VM may have been left stopped; "" if it was not */
+};
+
+static inline struct vp_qemu *vp_qemu_of(struct vp_target *t)
+{
+	return (struct vp_qemu *)t; /* it is the first member */
+}
+
+/* Make one with everything but a monitor. */
+int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qemu **out,
+		struct vp_err *err);
+
+/* Open over a monitor that carries QMP (stolen, also on failure). */
+int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
+			 struct vp_qemu **out, struct vp_err *err);
+
+/* The locks between processes; nest. -EBUSY: somebody was killed in a window. */
+int vp_qemu_take(struct vp_qemu *q, struct vp_err *err);
+void vp_qemu_drop(struct vp_qemu *q);
+
+/* With the locks. Stop the VM; let it go on. A failed enter leaves it as it was. */
+int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err);
+void vp_qemu_window_leave(struct vp_qemu *q);
+
+/* The pieces of a window, for whoever puts one together by hand. */
+void vp_qemu_signals_block(struct vp_qemu *q);
+int vp_qemu_mark(struct vp_qemu *q, struct vp_err *err);
+void vp_qemu_unmark(struct vp_qemu *q);
+void vp_qemu_window_end(struct vp_qemu *q, bool runs);
+
+/* Connect to a gdbstub, which stops the VM; and end that, letting the VM go on if it is to. */
+int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err);
+
+/* With a gdbstub alone: connect, find out, let the VM go on. */
+int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);
+
+/* A lock file more; the identity; what vp_qemu_config.repair does about q->interrupted. */
+int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err);
+int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
+
+/* Ask the human monitor; with a gdbstub alone in a window only. */
+int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t size,
+		     struct vp_err *err);
+int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err);
+int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
+
+/* One vCPU executes one instruction, in a window. */
+int vp_qemu_op_step(struct vp_target *t, unsigned int vcpu, struct vp_err *err);
+
+extern const struct vp_target_ops vp_qemu_ops;
+
+#endif /* VP_TARGET_QEMU_INTERNAL_H */

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The target's operations. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/qemu_internal.h"
+
+#define EFER_LMA (1ull << 10)
+#define CR0_PG	 (1ull << 31)
+#define PEEK_MIN (256u << 10) /* in a window: from here on the monitor is faster than the gdbstub \
+			       */
+
+static int op_lock(struct vp_target *t, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc;
+
+	pthread_mutex_lock(&q->mutex);
+	rc = vp_qemu_take(q, err);
+	/* What can be read in windows only is read in one. */
+	if (!rc && !q->peeks) {
+		rc = vp_qemu_window_enter(q, err);
+		if (rc)
+			vp_qemu_drop(q);
+	}
+	if (rc)
+		pthread_mutex_unlock(&q->mutex);
+	return rc;
+}
+
+static void op_unlock(struct vp_target *t)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+
+	if (!q->peeks)
+		vp_qemu_window_leave(q);
+	vp_qemu_drop(q);
+	pthread_mutex_unlock(&q->mutex);
+}
+
+/* --- memory -------------------------------------------------------------------- */
+
+static bool is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
+{
+	for (size_t i = 0; i < q->nram; i++) {
+		const struct vp_hmp_range *r = &q->ram[i];
+
+		if (gpa.v >= r->start && gpa.v - r->start < r->len &&
+		    len <= r->len - (gpa.v - r->start))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * QEMU reads zeros and swallows writes where there is nothing, so this is the only check. RAM may
+ * have been plugged in since the map was read.
+ */
+static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *err)
+{
+	int rc = 0;
+
+	if (!is_ram(q, gpa, len) && (q->windows || !q->gdb_only))
+		rc = vp_qemu_map_ram(q, err);
+	if (!rc && !is_ram(q, gpa, len))
+		rc = vp_err_set(err, -EFAULT, "guest-physical 0x%llx (%zu bytes) is not RAM",
+				(unsigned long long)gpa.v, len);
+	return rc;
+}
+
+static int read_stopped(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	if (q->peeks && len >= PEEK_MIN)
+		return q->mon->ops->save(q->mon, gpa, buf, len, err);
+	return vp_gdb_read(q->gdb, gpa, buf, len, err);
+}
+
+/* Stop the VM for one read. */
+static int read_in_window(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	int rc = vp_qemu_take(q, err);
+
+	if (rc)
+		return rc;
+	rc = vp_qemu_window_enter(q, err);
+	if (!rc) {
+		rc = read_stopped(q, gpa, buf, len, err);
+		vp_qemu_window_leave(q);
+	}
+	vp_qemu_drop(q);
+	return rc;
+}
+
+static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc;
+
+	pthread_mutex_lock(&q->mutex);
+	rc = check_ram(q, gpa, len, err);
+	if (!rc && q->windows)
+		rc = read_stopped(q, gpa, buf, len, err);
+	else if (!rc && q->peeks)
+		rc = q->mon->ops->save(q->mon, gpa, buf, len, err);
+	else if (!rc)
+		rc = read_in_window(q, gpa, buf, len, err);
+	pthread_mutex_unlock(&q->mutex);
+	return rc;
+}
+
+static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
+		    struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc;
+
+	if (!q->windows)
+		return vp_err_set(err, -EPERM,
+				  "a QEMU guest is written to while it is stopped only");
+	rc = check_ram(q, gpa, len, err);
+	return rc ? rc : vp_gdb_write(q->gdb, gpa, buf, len, err);
+}
+
+/* Nobody runs: to compare and then to write is as good as to swap. */
+static int swap(struct vp_target *t, vp_gpa gpa, const void *expect, const void *value, size_t len,
+		struct vp_err *err)
+{
+	uint8_t now[4];
+	int rc = op_read(t, gpa, now, len, err);
+
+	if (!rc && memcmp(now, expect, len))
+		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
+				(unsigned long long)gpa.v, now[0]);
+	return rc ? rc : op_write(t, gpa, value, len, err);
+}
+
+static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
+			struct vp_err *err)
+{
+	return swap(t, gpa, &expect, &value, 1, err);
+}
+
+static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			struct vp_err *err)
+{
+	return swap(t, gpa, &expect, &value, 4, err);
+}
+
+static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64_t len), void *arg,
+		  struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = 0;
+
+	pthread_mutex_lock(&q->mutex);
+	if (q->windows || !q->gdb_only)
+		rc = vp_qemu_map_ram(q, err);
+	for (size_t i = 0; i < q->nram && !rc; i++)
+		rc = fn(arg, VP_GPA(q->ram[i].start), q->ram[i].len);
+	pthread_mutex_unlock(&q->mutex);
+	return rc;
+}
+
+/* QEMU itself marks what the gdbstub writes as dirty; but the record of the patch stays here. */
+static int op_writable(struct vp_target *t, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	char *text = NULL;
+	int rc = q->mon->ops->hmp(q->mon, "info migrate", &text, err);
+
+	if (!rc && vp_hmp_migrating(text))
+		rc = vp_err_set(err, -EBUSY,
+				"%.80s is being migrated: try again when that is over, where it "
+				"runs then",
+				q->name);
+	free(text);
+	return rc;
+}
+
+/* --- vCPUs --------------------------------------------------------------------- */
+
+static int find_64bit(const char *text, struct vp_vcpu_state *state, struct vp_err *err)
+{
+	unsigned int n = vp_hmp_vcpus(text);
+
+	for (unsigned int i = 0; i < n; i++) {
+		int rc = vp_hmp_registers(text, i, state, err);
+
+		if (rc && rc != -ENOENT) /* numbers have gaps after an unplug */
+			return rc;
+		if (!rc && state->paging.efer & EFER_LMA && state->paging.cr0 & CR0_PG)
+			return 0;
+	}
+	return vp_err_set(err, -EOPNOTSUPP, "no vCPU is in 64-bit mode: has the guest booted?");
+}
+
+static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
+{
+	char *text = NULL;
+	int rc = vp_qemu_registers(vp_qemu_of(t), &text, err);
+
+	if (!rc)
+		rc = vcpu < 0 ? find_64bit(text, state, err)
+			      : vp_hmp_registers(text, (unsigned int)vcpu, state, err);
+	free(text);
+	return rc;
+}
+
+static void op_release(struct vp_target *t)
+{
+	(void)t;
+}
+
+int vp_qemu_op_step(struct vp_target *t, unsigned int vcpu, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+
+	if (!q->windows)
+		return vp_err_set(err, -EPERM, "a vCPU steps while the others are stopped only");
+	free(q->registers);
+	q->registers = NULL;
+	return vp_gdb_step(q->gdb, vcpu, err);
+}
+
+/* --- the protocol: stop only ---------------------------------------------------- */
+
+static int op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	(void)t, (void)timeout_ms;
+	return vp_err_set(err, -EOPNOTSUPP,
+			  "a stock QEMU does not hand int3s over: use --strategy stop");
+}
+
+static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	return op_arm(t, timeout_ms, err);
+}
+
+static int op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	(void)t, (void)timeout_ms, (void)err;
+	return 0; /* there are no traps to be handled */
+}
+
+static void op_nothing(struct vp_target *t)
+{
+	(void)t;
+}
+
+static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	(void)timeout_ms; /* each answer of QEMU has its own limit */
+	return vp_qemu_window_enter(vp_qemu_of(t), err);
+}
+
+static void op_resume(struct vp_target *t)
+{
+	vp_qemu_window_leave(vp_qemu_of(t));
+}
+
+const struct vp_target_ops vp_qemu_ops = {
+	.name = "qemu",
+	.serializer = "stop",
+	.lock = op_lock,
+	.unlock = op_unlock,
+	.read = op_read,
+	.write = op_write,
+	.swap_head = op_swap_head,
+	.swap_word = op_swap_word,
+	.ram = op_ram,
+	.writable = op_writable,
+	.hold = op_hold,
+	.release = op_release,
+	.arm = op_arm,
+	.disarm = op_nothing,
+	.sync = op_sync,
+	.quiesce = op_quiesce,
+	.unpark = op_nothing,
+	.stop = op_stop,
+	.resume = op_resume,
+};

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A gdbstub for one window. Where there is a monitor, one end of a socket pair goes to QEMU
+ * (`getfd`), becomes a character device (`chardev-add`) and that the gdbstub (`gdbserver
+ * chardev:ID`): no path, no permission, nobody else can connect, and `gdbserver none` removes it.
+ * QEMU has one gdbstub at most: one that the VM's owner has opened is used, never replaced.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "target/qemu_internal.h"
+
+static int hmp_prefixed(struct vp_qemu *q, const char *command, const char *prefix,
+			struct vp_err *err)
+{
+	char line[96], *text = NULL;
+	int rc = q->mon->ops->hmp(q->mon, command, &text, err);
+
+	if (rc)
+		return rc;
+	vp_hmp_line(text, line, sizeof(line));
+	if (strncmp(line, prefix, strlen(prefix)))
+		rc = vp_err_set(err, -EIO, "QEMU refused '%.40s': %s", command, line);
+	free(text);
+	return rc;
+}
+
+static int close_own_stub(struct vp_qemu *q, struct vp_err *err)
+{
+	return hmp_prefixed(q, "gdbserver none", "Disabled gdbserver", err);
+}
+
+/* --- what is there already ---------------------------------------------------- */
+
+/* The stub of the VM's owner: free to connect to ("disconnected:unix:PATH,server=on")? */
+static int owners_stub(struct vp_qemu *q, const char *file, struct vp_err *err)
+{
+	static const char free_unix[] = "disconnected:unix:";
+	char *path;
+
+	if (strncmp(file, "disconnected:", 13))
+		return vp_err_set(err, -EBUSY,
+				  "a debugger is attached to the VM's gdbstub: detach it first");
+	if (strncmp(file, free_unix, sizeof(free_unix) - 1))
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "the VM has a gdbstub that is no unix socket: close it with the "
+				  "monitor's `gdbserver none` first");
+	path = strdup(file + sizeof(free_unix) - 1);
+	if (!path)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	path[strcspn(path, ",")] = 0;
+	free(q->gdb_path);
+	q->gdb_path = path;
+	return 0;
+}
+
+static int look_at(struct vp_qemu *q, const char *label, const char *file, struct vp_err *err)
+{
+	if (!strcmp(label, "gdb") && !q->cfg.gdb_path)
+		return owners_stub(q, file, err);
+	if (strcmp(label, VP_QEMU_CHARDEV))
+		return 0;
+	/* Ours, from before: we hold the lock, so whoever opened it is gone, or uses other locks.
+	 */
+	if (strncmp(file, "disconnected:", 13))
+		return vp_err_set(err, -EBUSY, "another vmpoke, of another user, works on this VM");
+	return close_own_stub(q, err);
+}
+
+static int look_around(struct vp_qemu *q, struct vp_err *err)
+{
+	json_t *list = NULL, *entry;
+	size_t i;
+	int rc;
+
+	if (!q->cfg.gdb_path) {
+		free(q->gdb_path);
+		q->gdb_path = NULL;
+	}
+	rc = q->mon->ops->execute(q->mon, "query-chardev", json_object(), -1, &list, err);
+	json_array_foreach(list, i, entry)
+	{
+		const char *label = NULL, *file = NULL;
+
+		if (!rc && !json_unpack(entry, "{s:s, s:s}", "label", &label, "filename", &file))
+			rc = look_at(q, label, file, err);
+	}
+	json_decref(list);
+	return rc;
+}
+
+/* --- opening ------------------------------------------------------------------ */
+
+static int chardev_add(struct vp_qemu *q, int fd, struct vp_err *err)
+{
+	const struct vp_monitor_ops *ops = q->mon->ops;
+	int rc = ops->execute(q->mon, "getfd", json_pack("{s:s}", "fdname", VP_QEMU_CHARDEV), fd,
+			      NULL, err);
+
+	if (rc)
+		return rc;
+	rc = ops->execute(q->mon, "chardev-add",
+			  json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b}}}", "id",
+				    VP_QEMU_CHARDEV, "backend", "type", "socket", "data", "addr",
+				    "type", "fd", "data", "str", VP_QEMU_CHARDEV, "server", 0),
+			  -1, NULL, err);
+	if (rc)
+		ops->execute(q->mon, "closefd", json_pack("{s:s}", "fdname", VP_QEMU_CHARDEV), -1,
+			     NULL, NULL);
+	return rc;
+}
+
+/* Our own stub; returns our end of it. The VM stops in here. */
+static int own_stub(struct vp_qemu *q, struct vp_err *err)
+{
+	int pair[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
+		return vp_err_set(err, -errno, "socketpair: %s", strerror(errno));
+	rc = chardev_add(q, pair[1], err);
+	close(pair[1]);
+	if (!rc) {
+		q->own_stub = true; /* in parts, from now on */
+		rc = hmp_prefixed(q, "gdbserver chardev:" VP_QEMU_CHARDEV, "Waiting for gdb", err);
+		if (rc)
+			q->mon->ops->execute(q->mon, "chardev-remove",
+					     json_pack("{s:s}", "id", VP_QEMU_CHARDEV), -1, NULL,
+					     NULL);
+	}
+	if (!rc)
+		return pair[0];
+	close(pair[0]);
+	return rc;
+}
+
+static int check_state(struct vp_qemu *q, struct vp_err *err)
+{
+	char *text = NULL, why[48];
+	int rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
+
+	if (!rc)
+		rc = vp_hmp_status(text, &q->found_running, why, sizeof(why), err);
+	free(text);
+	if (!rc && !q->found_running && !q->interrupted)
+		rc = vp_err_set(err, -EBUSY,
+				"%.80s is %s: vmpoke patches a VM that runs; let its owner resume "
+				"it first",
+				q->name, why);
+	return rc;
+}
+
+int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_err why;
+	int sock, was, rc = check_state(q, err);
+
+	if (!rc)
+		rc = look_around(q, err);
+	if (rc)
+		return rc;
+	q->own_stub = false;
+	sock = q->gdb_path ? vp_gdb_dial(q->gdb_path, err) : own_stub(q, err);
+	rc = sock < 0 ? sock : vp_gdb_open(sock, q->cfg.timeout_ms, &q->gdb, &was, err);
+	/* It may have been stopped half way. */
+	if (rc && vp_qemu_stub_close(q, q->found_running, &why))
+		q->stuck = why;
+	return rc;
+}
+
+int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	int rc = 0, detached = -ENOTCONN;
+
+	if (q->gdb)
+		detached = vp_gdb_detach(q->gdb, go_on, &why);
+	vp_gdb_close(q->gdb);
+	q->gdb = NULL;
+	if (q->own_stub)
+		rc = close_own_stub(q, &why);
+	if (go_on && detached && q->mon->ops->execute)
+		detached = q->mon->ops->execute(q->mon, "cont", json_object(), -1, NULL, &why);
+	q->own_stub = false;
+	if (go_on && detached)
+		return vp_err_set(err, detached,
+				  "%.60s may have been left stopped (%.100s): see whether QEMU "
+				  "answers, then `vmpoke recover %.40s`",
+				  q->name, why.text, q->name);
+	return rc ? vp_err_set(err, rc, "%s", why.text) : 0;
+}

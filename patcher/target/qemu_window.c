@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The locks between processes, and the window in which every vCPU is held. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/qemu_internal.h"
+
+/* --- locks and marks ----------------------------------------------------------- */
+
+int vp_qemu_take(struct vp_qemu *q, struct vp_err *err)
+{
+	size_t n;
+	int rc = 0, pid = 0;
+
+	for (n = 0; n < q->nlocks && !rc; n++)
+		rc = vp_vmlock_take(q->locks[n], q->cfg.timeout_ms, err);
+	if (rc)
+		n--; /* this one was not taken */
+	for (size_t i = 0; i < n && !rc && !pid; i++)
+		pid = vp_vmlock_interrupted(q->locks[i]);
+	if (pid && !q->interrupted)
+		rc = vp_err_set(err, -EBUSY,
+				"a vmpoke process (%d) was killed while it held %.60s stopped: run "
+				"`vmpoke recover %.60s`",
+				pid, q->name, q->name);
+	while (rc && n)
+		vp_vmlock_drop(q->locks[--n]);
+	return rc;
+}
+
+void vp_qemu_drop(struct vp_qemu *q)
+{
+	for (size_t n = q->nlocks; n; n--)
+		vp_vmlock_drop(q->locks[n - 1]);
+}
+
+int vp_qemu_mark(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < q->nlocks && !rc; i++)
+		rc = vp_vmlock_mark(q->locks[i], err);
+	return rc;
+}
+
+/* Whoever was interrupted stays marked until that is repaired. */
+void vp_qemu_unmark(struct vp_qemu *q)
+{
+	for (size_t i = 0; i < q->nlocks && !q->interrupted; i++)
+		vp_vmlock_unmark(q->locks[i]);
+}
+
+/* --- the window ---------------------------------------------------------------- */
+
+/*
+ * A signal that ends us would leave the VM stopped, ^Z would keep it so. They wait, in this thread,
+ * until it runs again.
+ */
+void vp_qemu_signals_block(struct vp_qemu *q)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGALRM };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, &q->signals);
+}
+
+void vp_qemu_window_end(struct vp_qemu *q, bool runs)
+{
+	free(q->registers);
+	q->registers = NULL;
+	q->windows = 0;
+	if (runs)
+		vp_qemu_unmark(q);
+	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
+}
+
+int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc;
+
+	if (q->stuck.text[0])
+		return vp_err_set(err, -ENOTCONN, "%s", q->stuck.text);
+	if (q->windows++)
+		return 0;
+	vp_qemu_signals_block(q);
+	rc = vp_qemu_mark(q, err);
+	if (!rc)
+		rc = q->gdb_only ? vp_gdb_stop(q->gdb, err) : vp_qemu_stub_open(q, err);
+	if (!rc)
+		return 0;
+	/* The stub alone: what stopped answering may have stopped the VM before. */
+	if (q->gdb_only && rc != -EBUSY)
+		vp_err_set(&q->stuck, rc,
+			   "%.60s may have been left stopped: `vmpoke recover %.60s`", q->name,
+			   q->name);
+	vp_qemu_window_end(q, !q->stuck.text[0]);
+	return rc;
+}
+
+void vp_qemu_window_leave(struct vp_qemu *q)
+{
+	/* As it was found, unless it was a killed vmpoke that stopped it and we put that right. */
+	bool go_on = q->found_running || !q->interrupted;
+	struct vp_err why = { "" };
+	int rc;
+
+	if (--q->windows)
+		return;
+	if (q->gdb_only)
+		rc = go_on ? vp_gdb_cont(q->gdb, &why) : 0;
+	else
+		rc = vp_qemu_stub_close(q, go_on, &why);
+	if (rc)
+		q->stuck = why;
+	vp_qemu_window_end(q, !rc);
+}
