@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of Linux guests share: they source this file, which sources guest.sh. What it says of
+# a guest it has from the guest itself or from QEMU, never from vmpoke.
+
+. "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
+vmpoke=${VMPOKE:-$guest_here/../../build/vmpoke}
+tmp=$(mktemp -d)
+failed=0
+trap 'guest_cleanup; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM
+
+# vmpoke's symbol cache, its ledgers and marks: nothing of the user's, nothing left behind.
+export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state VMPOKE_CACHE_DIR=$tmp/cache
+
+# --- verdicts ----------------------------------------------------------------
+
+ok() { # TEXT STATUS
+	if [ "$2" -eq 0 ]; then
+		echo "ok - $1"
+	else
+		echo "not ok - $1"
+		failed=1
+	fi
+}
+
+same() { # TEXT GOT WANTED
+	[ "$2" = "$3" ]
+	ok "$1" $?
+	[ "$2" = "$3" ] || printf '#  got:    %q\n#  wanted: %q\n' "$2" "$3"
+}
+
+# check TEXT COMMAND...: it must succeed; if not, what it printed is shown.
+check() {
+	local text=$1 code
+	shift
+	"$@" >"$tmp/check" 2>&1
+	code=$?
+	ok "$text" $code
+	[ $code -eq 0 ] || tail -n 10 "$tmp/check" | sed 's/^/#  /'
+}
+
+# until_true SECONDS COMMAND...: try it until it succeeds.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.2
+	done
+}
+
+# --- vmpoke ------------------------------------------------------------------
+
+vp() { timeout --kill-after=5 60 "$vmpoke" "$@" </dev/null; }
+
+# refused TEXT PART COMMAND...: vmpoke must fail, with one line on stderr that holds PART, and in time.
+refused() {
+	local text=$1 part=$2 code
+	shift 2
+	vp "$@" >"$tmp/out" 2>"$tmp/err"
+	code=$?
+	[ $code -ne 0 ] && [ $code -lt 124 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] &&
+		grep -qi -- "$part" "$tmp/err"
+	ok "$text" $?
+	echo "#  exit code $code: $(cat "$tmp/err")"
+}
+
+target() { # NAME gdb|qmp
+	echo "qemu+$2:$(guest_dir "$1")/$2"
+}
+
+# --- the guest ---------------------------------------------------------------
+
+# Its own list of symbols, into $tmp/NAME.kallsyms; the kernel's alone into $tmp/NAME.symbols.
+guest_symbols() { # NAME
+	guest_run "$1" 'cat /proc/kallsyms' >"$tmp/$1.kallsyms" || return
+	awk 'NF == 3 {print $1, $3}' "$tmp/$1.kallsyms" | LC_ALL=C sort >"$tmp/$1.symbols"
+	[ -s "$tmp/$1.symbols" ]
+}
+
+guest_symbol() { # NAME SYMBOL: its address, as a number for $(( ))
+	awk -v name="$2" '$2 == name {print "0x" $1; exit}' "$tmp/$1.symbols"
+}
+
+guest_text_phys() { # NAME
+	guest_run "$1" 'cat /proc/iomem' | awk -F'[- ]+' '/Kernel code/ {print "0x" $2}'
+}
+
+# The kernel's image as it stands in memory, from _text to the end of its data.
+guest_image() { # NAME FILE
+	local text end phys
+	[ -s "$tmp/$1.phys" ] || guest_text_phys "$1" >"$tmp/$1.phys"
+	phys=$(cat "$tmp/$1.phys")
+	text=$(guest_symbol "$1" _text) end=$(guest_symbol "$1" __bss_stop)
+	guest_qmp "$1" "$(printf '{"execute":"pmemsave","arguments":{"val":%d,"size":%d,"filename":"%s"}}' \
+		"$phys" $((end - text)) "$2")" >"$tmp/pmemsave" || { cat "$tmp/pmemsave" >&2; return 1; }
+}
+
+# The kernel's code alone.
+guest_text() { # NAME FILE
+	local size=$(($(guest_symbol "$1" _etext) - $(guest_symbol "$1" _text)))
+	guest_image "$1" "$2.image" && head -c "$size" "$2.image" >"$2" && rm "$2.image"
+}
+
+# Is every live site of the kernel as its key says? By ./keys.c, not by vmpoke.
+guest_keys_right() { # NAME
+	[ -x "$tmp/keys" ] ||
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -o "$tmp/keys" "$guest_here/keys.c" || return
+	guest_image "$1" "$tmp/$1.image" &&
+		"$tmp/keys" "$tmp/$1.image" "$(guest_symbol "$1" _text)" \
+			"$(guest_symbol "$1" __start___jump_table)" \
+			"$(guest_symbol "$1" __stop___jump_table)"
+}
+
+# Warnings and worse in its log. Those of clocks are about a busy host.
+guest_warnings() { # NAME
+	guest_run "$1" 'dmesg -r' | grep -E '^<[0-4]>' |
+		grep -vE 'clocksource|hrtimer: interrupt took|perf: interrupt took|crng'
+}
+
+# What the witness on each CPU has seen, one line a CPU: "99 42 99".
+guest_witness() { # NAME
+	guest_run "$1" 'cat /run/witness' |
+		awk '/: /{seen[$2] = seen[$2] " " $3} END {for (cpu in seen) print seen[cpu]}' |
+		sed 's/^ //'
+}
+
+# Have both CPUs seen exactly that so far?
+guest_saw() { # NAME VALUES
+	[ "$(guest_witness "$1")" = "$2"$'\n'"$2" ]
+}
+
+guest_schedstats() { guest_run "$1" 'cat /proc/sys/kernel/sched_schedstats'; } # NAME

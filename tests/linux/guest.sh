@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Stock Debian kernels under QEMU TCG, for tests to source. By hand: tests/linux/try.sh FLAVOUR.
+#
+#	guest_start NAME FLAVOUR [QEMU-ARG...]	boot one and wait until it is ready
+#	guest_launch NAME QEMU-ARG...	a QEMU with the same sockets that runs something else
+#	guest_run NAME COMMAND		run a shell command in it: its output and exit code
+#	guest_dir NAME			its folder: gdb, qmp, console, shell (sockets), console.log
+#	guest_qmp NAME JSON		a command to QEMU, on a socket of the tests' own: its answer
+#	guest_status NAME		what QEMU says of it: running, paused, ...
+#	guest_pid NAME			its QEMU
+#	guest_stop NAME			kill it
+#	guest_cleanup			kill all and remove their folders: for the EXIT trap
+#
+# A guest has 2 vCPUs, KASLR, 512 MB, no disk and no network card. GUEST_APPEND is added to its
+# command line ("pti=on"), QEMU-ARGs to QEMU's; GUEST_LIMIT is how many seconds anything may take.
+# In the guest: `load start`, `load check`, `load stop` (./load), the modules in /modules.
+#
+# Guests run on one host thread: with a thread each, the guest's own patching hangs in QEMU 7.2.
+
+guest_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+guest_tmp=
+: "${GUEST_LIMIT:=180}"
+
+guest_dir() { echo "$guest_tmp/$1"; }
+guest_pid() { cat "$guest_tmp/$1/pid"; }
+
+# The file system that the guest starts from.
+guest_initrd() { # KERNEL-FOLDER OUTPUT
+	local kernel=$1 out=$2 root=$2.root
+	mkdir -p "$root/bin" "$root/modules" &&
+		cp /bin/busybox "$guest_here/load" "$root/bin/" &&
+		cp "$guest_here/init" "$root/init" &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/bin/witness" "$guest_here/witness.c" &&
+		cp "$kernel"/modules/*.ko "$root/modules/" &&
+		(cd "$root" && find . | cpio -o -H newc --quiet) >"$out" &&
+		rm -r "$root"
+}
+
+# Start a QEMU, whatever it runs.
+guest_launch() { # NAME QEMU-ARG...
+	local name=$1 dir
+	shift
+	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
+	dir=$guest_tmp/$name
+	mkdir -p "$dir" || return
+	qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none -no-reboot \
+		-accel tcg,thread=single -smp 2 -m 512 \
+		-chardev socket,id=gdb,path="$dir/gdb",server=on,wait=off -gdb chardev:gdb \
+		-qmp unix:"$dir/qmp",server=on,wait=off \
+		-qmp unix:"$dir/watch",server=on,wait=off \
+		"$@" </dev/null >"$dir/qemu.log" 2>&1 &
+	echo $! >"$dir/pid"
+}
+
+guest_start() { # NAME FLAVOUR [QEMU-ARG...]
+	local name=$1 flavour=$2 kernel dir i
+	shift 2
+	kernel=$("$guest_here/kernel.sh" "$flavour") || return
+	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
+	dir=$guest_tmp/$name
+	mkdir "$dir" && guest_initrd "$kernel" "$dir/initrd" || return
+	guest_launch "$name" -kernel "$kernel/vmlinuz" -initrd "$dir/initrd" \
+		-append "console=ttyS0 quiet panic=-1 ${GUEST_APPEND-}" \
+		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$dir/console.log" \
+		-serial chardev:con \
+		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
+		-device virtio-serial -device virtserialport,chardev=shell,name=shell "$@" || return
+	for ((i = 0; i < GUEST_LIMIT * 5; i++)); do
+		grep -qs '^GUEST READY' "$dir/console.log" && return
+		kill -0 "$(guest_pid "$name")" 2>/dev/null || break
+		sleep 0.2
+	done
+	echo "guest $name does not come up; QEMU says:" >&2
+	sed 's/^/# /' "$dir/qemu.log" >&2
+	echo "its console says:" >&2
+	tail -n 20 "$dir/console.log" | sed 's/^/# /' >&2
+	return 1
+}
+
+# A connection to one of its sockets: LINK[0] to read from, LINK[1] to write to.
+guest_connect() { # NAME SOCKET
+	coproc LINK { exec socat - UNIX-CONNECT:"$guest_tmp/$1/$2" 2>&1; }
+	link_in=${LINK[1]} link_out=${LINK[0]} link_pid=$LINK_PID
+}
+
+guest_disconnect() {
+	kill "$link_pid" 2>/dev/null
+	wait "$link_pid" 2>/dev/null
+}
+
+# 125: the guest does not answer (GUEST_LIMIT).
+guest_run() { # NAME COMMAND
+	local link_in link_out link_pid code size
+	guest_connect "$1" shell
+	printf '%s\n' "$2" >&"$link_in"
+	if IFS=' ' read -r -t "$GUEST_LIMIT" code size <&"$link_out"; then
+		head -c "$size" <&"$link_out"
+	else
+		echo "guest $1 does not answer to: $2" >&2
+		code=125
+	fi
+	guest_disconnect
+	return "$code"
+}
+
+guest_qmp() { # NAME JSON
+	local link_in link_out link_pid line answers=0
+	guest_connect "$1" watch
+	printf '%s\n' '{"execute":"qmp_capabilities"}' "$2" >&"$link_in"
+	while [ $answers -lt 2 ] && IFS= read -r -t "$GUEST_LIMIT" line <&"$link_out"; do
+		case $line in # not the greeting, not events
+		'{"return"'* | '{"error"'*) answers=$((answers + 1)) ;;
+		esac
+	done
+	guest_disconnect
+	echo "$line"
+	[ $answers -eq 2 ] && [ "${line#'{"return"'}" != "$line" ]
+}
+
+guest_status() { # NAME
+	guest_qmp "$1" '{"execute":"query-status"}' | jq -r .return.status
+}
+
+guest_stop() { # NAME
+	local pid
+	pid=$(guest_pid "$1") && kill -9 "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	rm -rf "${guest_tmp:?}/$1"
+}
+
+guest_cleanup() {
+	local dir
+	[ -n "$guest_tmp" ] || return 0
+	for dir in "$guest_tmp"/*/; do
+		[ -e "$dir/pid" ] && guest_stop "$(basename "$dir")"
+	done
+	rm -rf "$guest_tmp"
+	guest_tmp=
+}
