@@ -43,7 +43,7 @@ static void all_generations(void **state)
 		assert_int_equal(info->text.v, g->text);
 		assert_int_equal(info->text_phys.v, LG_IMAGE_GPA);
 		assert_int_equal(info->kaslr_slide, opts.slide);
-		assert_int_equal(info->phys_base, LG_IMAGE_GPA - 0x1000000 - opts.slide);
+		assert_int_equal(info->phys_base, (uint64_t)LG_IMAGE_GPA - 0x1000000 - opts.slide);
 		assert_int_equal(info->paging_levels, opts.five_levels ? 5 : 4);
 		assert_int_equal(info->pti, opts.pti);
 		/* The kernel's own tables, not those of the process that ran. */

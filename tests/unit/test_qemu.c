@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The qemu target against the fake QEMU. Above all: whatever goes wrong, the VM runs afterwards, or
+ * it is marked, and then `repair` makes it run.
+ */
+#include "unit.h"
+
+#include "fake_qemu.h"
+
+#include <vmpoke/qemu.h>
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HANG_MS	 20000u
+#define SHORT_MS 60u /* for answers that never come */
+#define SITE	 VP_GPA(0x123456)
+
+struct fixture {
+	struct fake_qemu *q;
+	char state_dir[40];
+	struct vp_qemu_config qmp, gdb; /* the two ways */
+	struct vp_err err;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->q = fake_qemu_new();
+	strcpy(f->state_dir, "/tmp/vmpoke-state-XXXXXX");
+	assert_non_null(mkdtemp(f->state_dir));
+	f->qmp = f->gdb =
+		(struct vp_qemu_config){ .state_dir = f->state_dir, .timeout_ms = HANG_MS };
+	f->qmp.qmp_path = f->q->qmp_path;
+	f->gdb.gdb_path = f->q->gdb_path;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	DIR *d = opendir(f->state_dir);
+	struct dirent *e;
+
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	assert_int_equal(rmdir(f->state_dir), 0);
+	fake_qemu_free(f->q);
+	free(f);
+	return 0;
+}
+
+static bool runs(struct fixture *f)
+{
+	bool running;
+
+	/* What was sent to it last may be on its way. */
+	for (int i = 0; i < 2000; i++) {
+		pthread_mutex_lock(&f->q->lock);
+		running = f->q->running;
+		pthread_mutex_unlock(&f->q->lock);
+		if (running)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static struct vp_qemu *open_well(struct fixture *f, const struct vp_qemu_config *cfg)
+{
+	struct vp_qemu *q = NULL;
+
+	if (vp_qemu_open(cfg, &q, &f->err))
+		fail_msg("%s", f->err.text);
+	return q;
+}
+
+/* --- how it is meant to be used ------------------------------------------------ */
+
+static void use(struct fixture *f, struct vp_qemu *q)
+{
+	struct vp_target *t = vp_qemu_target(q);
+	uint8_t old = f->q->ram[SITE.v], bytes[4] = { 1, 2, 3, 4 }, back[300000];
+	struct vp_vcpu_state s;
+
+	assert_int_equal(t->ops->read(t, VP_GPA(0x100000), back, sizeof(back), &f->err), 0);
+	assert_memory_equal(back, f->q->ram + 0x100000, sizeof(back));
+	assert_int_equal(t->ops->read(t, VP_GPA(0x9fffe), back, 4, &f->err), -EFAULT);
+	assert_int_equal(t->ops->read(t, VP_GPA(FAKE_RAM - 1), back, 2, &f->err), -EFAULT);
+	assert_int_equal(t->ops->read(t, VP_GPA(UINT64_MAX), back, 2, &f->err), -EFAULT);
+
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->writable(t, &f->err), 0);
+	assert_int_equal(t->ops->hold(t, -1, &s, &f->err), 0);
+	assert_int_equal(s.paging.cr3, 0x194000);
+	assert_int_equal(t->ops->hold(t, 2, &s, &f->err), -ENOENT);
+	t->ops->release(t);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+	assert_false(f->q->running);
+	assert_int_equal(t->ops->hold(t, 1, &s, &f->err), 0);
+	assert_int_equal(s.regs.rip, 0xffffffffa2a17a0c);
+	assert_int_equal(t->ops->swap_head(t, SITE, (uint8_t)~old, 0xcc, &f->err), -EAGAIN);
+	assert_int_equal(f->q->ram[SITE.v], old);
+	assert_int_equal(t->ops->swap_head(t, SITE, old, 0xcc, &f->err), 0);
+	assert_int_equal(f->q->ram[SITE.v], 0xcc);
+	assert_int_equal(t->ops->write(t, VP_GPA(0x100010), bytes, 4, &f->err), 0);
+	assert_int_equal(t->ops->swap_word(t, VP_GPA(0x100010), 0x04030201, 7, &f->err), 0);
+	assert_int_equal(f->q->ram[0x100010], 7);
+	assert_int_equal(t->ops->write(t, VP_GPA(0xa0000), bytes, 1, &f->err), -EFAULT);
+	t->ops->resume(t);
+	t->ops->unlock(t);
+	assert_true(runs(f));
+	assert_false(f->q->physical && !f->q->attached);
+}
+
+static void test_both_ways(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_qemu_info a, b;
+
+	assert_int_equal(f->q->stops, 0); /* looking does not stop it */
+	use(f, q);
+	assert_int_equal(f->q->stops, 1);
+	assert_int_equal(vp_qemu_describe(q, &a, &f->err), 0);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+
+	q = open_well(f, &f->gdb);
+	assert_true(runs(f));
+	use(f, q);
+	assert_int_equal(vp_qemu_describe(q, &b, &f->err), 0);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_true(runs(f));
+	assert_false(f->q->physical);
+
+	assert_string_equal(a.identity, "11111111-2222-3333-4444-555555555555");
+	assert_string_equal(a.identity, b.identity);
+	assert_string_equal(a.name, "fake");
+	assert_string_equal(a.accel, "tcg");
+	assert_string_equal(b.state_text, "running");
+	assert_int_equal(a.vcpus, 2);
+	assert_int_equal(b.state, VP_QEMU_RUNNING);
+}
+
+static void test_no_uuid(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_info a, b;
+	struct vp_qemu *q;
+	char want[32];
+
+	f->q->uuid = "00000000-0000-0000-0000-000000000000";
+	q = open_well(f, &f->qmp);
+	assert_int_equal(vp_qemu_describe(q, &a, &f->err), 0);
+	vp_qemu_close(q, NULL);
+	q = open_well(f, &f->gdb);
+	assert_int_equal(vp_qemu_describe(q, &b, &f->err), 0);
+	vp_qemu_close(q, NULL);
+	snprintf(want, sizeof(want), "qemu-%d-", (int)getpid()); /* who listens is this process */
+	assert_memory_equal(a.identity, want, strlen(want));
+	assert_string_equal(a.identity, b.identity);
+}
+
+/* Memory cannot be handed over: it is read in windows then, and all works. */
+static void test_no_pmemsave(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q;
+
+	f->q->no_pmemsave = true;
+	q = open_well(f, &f->qmp);
+	use(f, q);
+	assert_true(f->q->stops > 1);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_true(runs(f));
+}
+
+static void test_signals_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_target *t = vp_qemu_target(q);
+	sigset_t set;
+
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	assert_true(sigismember(&set, SIGINT) && sigismember(&set, SIGTERM) &&
+		    sigismember(&set, SIGTSTP));
+	t->ops->resume(t);
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	assert_false(sigismember(&set, SIGINT) || sigismember(&set, SIGTERM));
+	t->ops->unlock(t);
+	vp_qemu_close(q, NULL);
+}
+
+/* --- refusals ---------------------------------------------------------------------- */
+
+static void refused(struct fixture *f, const struct vp_qemu_config *cfg, int code, const char *part)
+{
+	struct vp_qemu *q = NULL;
+
+	assert_int_equal(vp_qemu_open(cfg, &q, &f->err), code);
+	if (!strstr(f->err.text, part))
+		fail_msg("'%s' lacks '%s'", f->err.text, part);
+}
+
+/* Open by QMP, and fail to stop it. */
+static void not_stopped(struct fixture *f, int code, const char *part)
+{
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_target *t = vp_qemu_target(q);
+
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), code);
+	if (!strstr(f->err.text, part))
+		fail_msg("'%s' lacks '%s'", f->err.text, part);
+	t->ops->unlock(t);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+}
+
+static void test_refusals(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config none = { .state_dir = f->state_dir };
+	struct vp_qemu *q;
+	struct vp_target *t;
+
+	refused(f, &none, -EINVAL, "neither");
+	f->q->arch = "aarch64";
+	refused(f, &f->qmp, -EOPNOTSUPP, "aarch64");
+	refused(f, &f->gdb, -EOPNOTSUPP, "x86-64");
+	assert_true(runs(f));
+	f->q->arch = "x86_64";
+
+	q = open_well(f, &f->qmp);
+	t = vp_qemu_target(q);
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->arm(t, 1, &f->err), -EOPNOTSUPP);
+	assert_non_null(strstr(f->err.text, "--strategy stop"));
+	assert_int_equal(t->ops->write(t, SITE, "x", 1, &f->err), -EPERM);
+	f->q->migrate = "Migration status: active\r\n";
+	assert_int_equal(t->ops->writable(t, &f->err), -EBUSY);
+	assert_non_null(strstr(f->err.text, "migrated"));
+	t->ops->unlock(t);
+	vp_qemu_close(q, NULL);
+}
+
+static void test_paused(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_info info;
+	struct vp_qemu *q;
+
+	fake_qemu_pause(f->q);
+	not_stopped(f, -EBUSY, "resume it");
+	refused(f, &f->gdb, -EBUSY, "is paused");
+	q = open_well(f, &f->qmp); /* it can be looked at */
+	assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+	assert_int_equal(info.state, VP_QEMU_PAUSED);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_false(f->q->running);
+	assert_int_equal(f->q->resumes, 0);
+}
+
+/* QEMU has one gdbstub. The owner's is used if it is free, and never replaced. */
+static void test_owners_stub(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q;
+
+	snprintf(f->q->chardev, sizeof(f->q->chardev), "gdb disconnected:unix:%s,server=on",
+		 f->q->gdb_path);
+	q = open_well(f, &f->qmp);
+	use(f, q);
+	assert_false(f->q->own_stub);
+	assert_int_equal(f->q->passed, -1);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	strcpy(f->q->chardev, "gdb unix:/some/where,server=on");
+	not_stopped(f, -EBUSY, "debugger is attached");
+	strcpy(f->q->chardev, "gdb disconnected:tcp:0.0.0.0:1234,server=on");
+	not_stopped(f, -EOPNOTSUPP, "no unix socket");
+	strcpy(f->q->chardev, "vmpoke-gdb unix:");
+	not_stopped(f, -EBUSY, "another vmpoke");
+	strcpy(f->q->chardev, "");
+	assert_int_equal(f->q->stops, 1);
+}
+
+static void test_two_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config quick = f->qmp;
+	struct vp_qemu *q;
+
+	quick.timeout_ms = SHORT_MS;
+	q = open_well(f, &f->qmp);
+	refused(f, &quick, -ETIMEDOUT, "another client");
+	vp_qemu_close(q, NULL);
+	q = open_well(f, &f->gdb);
+	quick = f->gdb;
+	quick.timeout_ms = SHORT_MS;
+	refused(f, &quick, -ETIMEDOUT, "another vmpoke");
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_true(runs(f));
+}
+
+/* --- killed in a window --------------------------------------------------------------- */
+
+static int repaired(void *arg, struct vp_target *t, const char *identity, struct vp_err *err)
+{
+	struct fixture *f = arg;
+	uint8_t now;
+
+	assert_false(f->q->running);
+	assert_string_equal(identity, "11111111-2222-3333-4444-555555555555");
+	assert_int_equal(t->ops->read(t, SITE, &now, 1, err), 0);
+	return now == 0xcc ? t->ops->swap_head(t, SITE, 0xcc, 0x90, err) : 0;
+}
+
+static int not_repaired(void *arg, struct vp_target *t, const char *identity, struct vp_err *err)
+{
+	(void)arg, (void)t, (void)identity;
+	return vp_err_set(err, -ESTALE, "the ledger is lost");
+}
+
+/* A process that stops the VM, writes, and is killed. */
+static void be_killed(struct fixture *f, const struct vp_qemu_config *cfg)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct vp_qemu *q;
+		struct vp_target *t;
+
+		if (!vp_qemu_open(cfg, &q, NULL)) {
+			t = vp_qemu_target(q);
+			if (!t->ops->lock(t, NULL) && !t->ops->stop(t, HANG_MS, NULL) &&
+			    !t->ops->swap_head(t, SITE, f->q->ram[SITE.v], 0xcc, NULL))
+				kill(getpid(), SIGKILL);
+		}
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_killed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 4; i++) {
+		const struct vp_qemu_config *way = i % 2 ? &f->gdb : &f->qmp;
+		struct vp_qemu_config repair = i < 2 ? *way : f->qmp;
+		struct vp_qemu_info info;
+		struct vp_qemu *q;
+
+		f->q->ram[SITE.v] = 0x90;
+		be_killed(f, way);
+		assert_false(f->q->running);
+		assert_int_equal(f->q->ram[SITE.v], 0xcc);
+		refused(f, way, -EBUSY, "vmpoke recover");
+		refused(f, &f->qmp, -EBUSY, "vmpoke recover");
+		repair.repair_arg = f;
+		repair.repair = not_repaired;
+		refused(f, &repair, -ESTALE, "ledger is lost");
+		assert_false(f->q->running);
+		refused(f, way, -EBUSY, "vmpoke recover");
+		repair.repair = repaired;
+		q = open_well(f, &repair);
+		assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+		assert_true(info.recovered);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+		assert_int_equal(f->q->ram[SITE.v], 0x90);
+		/* Both ways are free again; the socket of the stub has a mark of its own. */
+		if (i == 3) {
+			repair = f->gdb;
+			repair.repair = repaired;
+			repair.repair_arg = f;
+			vp_qemu_close(open_well(f, &repair), NULL);
+		}
+		vp_qemu_close(open_well(f, &f->gdb), NULL);
+		vp_qemu_close(open_well(f, &f->qmp), NULL);
+		assert_true(runs(f));
+	}
+}
+
+/* Its owner let it go on: half a batch may stand there all the same. */
+static void test_killed_and_resumed(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config repair = f->qmp;
+
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(f, &f->qmp);
+	pthread_mutex_lock(&f->q->lock);
+	fake_qemu_cont(f->q);
+	pthread_mutex_unlock(&f->q->lock);
+	refused(f, &f->qmp, -EBUSY, "vmpoke recover");
+	repair.repair_arg = f;
+	repair.repair = not_repaired;
+	refused(f, &repair, -ESTALE, "ledger is lost");
+	assert_true(runs(f));
+	repair.repair = repaired;
+	vp_qemu_close(open_well(f, &repair), NULL);
+	assert_true(runs(f));
+	assert_int_equal(f->q->ram[SITE.v], 0x90);
+}
+
+/* --- everything that can go wrong ------------------------------------------------------- */
+
+static int attempt(const struct vp_qemu_config *cfg, struct vp_err *err)
+{
+	struct vp_qemu *q;
+	struct vp_target *t;
+	uint8_t old;
+	int rc = vp_qemu_open(cfg, &q, err), closed;
+
+	if (rc)
+		return rc;
+	t = vp_qemu_target(q);
+	rc = t->ops->read(t, SITE, &old, 1, err);
+	if (!rc)
+		rc = t->ops->lock(t, err);
+	if (!rc) {
+		rc = t->ops->stop(t, SHORT_MS, err);
+		if (!rc) {
+			rc = t->ops->swap_head(t, SITE, old, 0xcc, err);
+			t->ops->resume(t);
+		}
+		t->ops->unlock(t);
+	}
+	closed = vp_qemu_close(q, err);
+	return rc ? rc : closed;
+}
+
+static void nothing_lasts(struct fixture *f, const struct vp_qemu_config *cfg,
+			  enum fake_fault fault)
+{
+	struct vp_qemu_config quick = *cfg, repair = *cfg;
+	unsigned int n = 0, total;
+	sigset_t mask;
+	int rc;
+
+	quick.timeout_ms = SHORT_MS;
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	f->q->messages = 0;
+	assert_int_equal(attempt(&repair, &f->err), 0);
+	total = f->q->messages;
+	assert_true(total > 8);
+	for (n = 1; n <= total; n++) {
+		f->q->ram[SITE.v] = 0x90;
+		pthread_mutex_lock(&f->q->lock);
+		f->q->fault = fault;
+		f->q->fault_at = n;
+		f->q->messages = 0;
+		pthread_mutex_unlock(&f->q->lock);
+		f->err.text[0] = 0;
+		rc = attempt(&quick, &f->err);
+		pthread_sigmask(SIG_BLOCK, NULL, &mask);
+		assert_false(sigismember(&mask, SIGINT) || sigismember(&mask, SIGTSTP));
+		fake_qemu_heal(f->q);
+		if (rc && (!f->err.text[0] || strpbrk(f->err.text, "\r\n\xff")))
+			fail_msg("fault %d at %u: %d '%s'", fault, n, rc, f->err.text);
+		/* It runs now; or the next one is told, and repair makes it run. */
+		usleep(2000);
+		rc = attempt(cfg, &f->err);
+		if (rc == -EBUSY && strstr(f->err.text, "vmpoke recover"))
+			rc = attempt(&repair, &f->err);
+		if (rc)
+			fail_msg("after fault %d at %u: %d '%s'", fault, n, rc, f->err.text);
+		if (!runs(f))
+			fail_msg("after fault %d at %u: left stopped", fault, n);
+	}
+}
+
+static void test_faults_qmp(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int fault = FAKE_SILENT; fault < FAKE_FAULTS; fault++)
+		nothing_lasts(f, &f->qmp, fault);
+}
+
+static void test_faults_gdb(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int fault = FAKE_SILENT; fault < FAKE_FAULTS; fault++)
+		nothing_lasts(f, &f->gdb, fault);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_both_ways),	       TEST(test_no_uuid),     TEST(test_no_pmemsave),
+		TEST(test_signals_wait),       TEST(test_refusals),    TEST(test_paused),
+		TEST(test_owners_stub),	       TEST(test_two_at_once), TEST(test_killed),
+		TEST(test_killed_and_resumed), TEST(test_faults_qmp),  TEST(test_faults_gdb),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

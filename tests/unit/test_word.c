@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The word of a batch, the permission to write it, and undoing half of one. */
+#include "fake.h"
+#include "unit.h"
+
+#define COUNT (FAKE_DATA + 0x40)
+
+static uint32_t count(struct world *w)
+{
+	uint32_t value;
+
+	memcpy(&value, fake_at(w->fake, COUNT), sizeof(value));
+	return value;
+}
+
+static struct vp_poke_opts opts(enum vp_strategy strategy, uint32_t from, uint32_t to)
+{
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+
+	o.strategy = strategy;
+	o.word = (struct vp_word){ VP_GVA(COUNT), from, to };
+	return o;
+}
+
+static int poke(struct world *w, const struct vp_poke_opts *o, struct vp_err *err)
+{
+	struct vp_site sites[] = { fake_jmp_at(A, VP_RESUME_PARK), fake_jmp_at(B, VP_RESUME_PARK) };
+
+	return vp_poke(w->engine, sites, 2, o, NULL, err);
+}
+
+static void expect(struct world *w, const char *bytes, uint32_t value)
+{
+	assert_memory_equal(fake_at(w->fake, A), bytes, 5);
+	assert_memory_equal(fake_at(w->fake, B), bytes, 5);
+	assert_int_equal(count(w), value);
+}
+
+static void changes_with_the_sites(struct world *w, enum vp_strategy strategy)
+{
+	struct vp_poke_opts o = opts(strategy, 0, 1);
+
+	assert_int_equal(poke(w, &o, NULL), 0);
+	expect(w, JMP5, 1);
+	o.word = (struct vp_word){ VP_GVA(0), 0, 0 }; /* the record knows it */
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	expect(w, NOP5, 0);
+}
+
+static void test_changes_with_the_sites(void **state)
+{
+	changes_with_the_sites(*state, VP_STRATEGY_INT3);
+	changes_with_the_sites(*state, VP_STRATEGY_STOP);
+}
+
+/* After the last tail and before the first head, so that all of it can still be taken back. */
+static void test_order(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_INT3, 0, 1);
+
+	assert_int_equal(poke(w, &o, NULL), 0);
+	assert_string_equal(w->fake->trace, "arm cap cap sync write write sync word head head "
+					    "unpark sync quiesce disarm");
+}
+
+static void refused(struct world *w, const struct vp_poke_opts *o, int rc, const char *why)
+{
+	struct vp_err err = { "" };
+
+	assert_int_equal(poke(w, o, &err), rc);
+	assert_non_null(strstr(err.text, why));
+	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+}
+
+static void test_refused(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_INT3, 7, 8);
+
+	refused(w, &o, -ESTALE, "holds 0, not 7");
+	o = opts(VP_STRATEGY_INT3, 0, 1);
+	o.word.addr.v += 2;
+	refused(w, &o, -EINVAL, "aligned");
+	o.word.addr.v = FAKE_HOLE;
+	refused(w, &o, -EFAULT, "word at");
+	o.word.addr.v = A & ~3ull;
+	memcpy(&o.word.old_value, fake_at(w->fake, A), 4);
+	refused(w, &o, -EINVAL, "inside site 0");
+	assert_string_equal(w->fake->trace, "");
+}
+
+static void count_at_tail(struct fake *f, const char *op)
+{
+	uint32_t users = 2;
+
+	if (!strcmp(op, "word") || !strcmp(op, "stop"))
+		memcpy(fake_at(f, COUNT), &users, sizeof(users));
+}
+
+/* The guest counts another user of the key meanwhile: the batch is taken back. */
+static void test_guest_changes_it(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_INT3, 0, 1);
+
+	w->fake->hook = count_at_tail;
+	assert_int_equal(poke(w, &o, NULL), -EAGAIN);
+	expect(w, NOP5, 2);
+	memset(fake_at(w->fake, COUNT), 0, 4);
+	o.strategy = VP_STRATEGY_STOP;
+	assert_int_equal(poke(w, &o, NULL), -EAGAIN);
+	expect(w, NOP5, 2);
+}
+
+/* --- translate by given tables ------------------------------------------------ */
+
+static void test_space(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_paging kernel = w->fake->paging;
+
+	w->fake->paging.cr3 = 0x90000; /* the vCPU is in user space: no kernel text there */
+	assert_int_not_equal(poke(w, &o, NULL), 0);
+	o.space = &kernel;
+	assert_int_equal(poke(w, &o, NULL), 0);
+	expect(w, JMP5, 0);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	expect(w, NOP5, 0);
+}
+
+/* --- permit -------------------------------------------------------------------- */
+
+static int permit(void *arg, struct vp_err *err)
+{
+	int *rc = arg;
+
+	return *rc ? vp_err_set(err, *rc, "not now") : 0;
+}
+
+static void test_permit(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	int rc = -EROFS;
+
+	o.permit = permit;
+	o.phase_arg = &rc;
+	refused(w, &o, -EROFS, "not now");
+	assert_string_equal(w->fake->trace, "");
+	o.dry_run = true;
+	assert_int_equal(poke(w, &o, NULL), 0); /* nobody is asked */
+	o.dry_run = false;
+	rc = 0;
+	assert_int_equal(poke(w, &o, NULL), 0);
+	rc = -EROFS;
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -EROFS);
+	expect(w, JMP5, 0);
+}
+
+/* --- where the vCPUs stand ------------------------------------------------------ */
+
+static void move_on(struct fake *f, const char *op)
+{
+	if (!strcmp(op, "resume"))
+		f->rip++;
+}
+
+static void test_inside_a_site(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_STOP, 0, 1);
+
+	w->fake->rip = B + 2; /* found other code in these bytes, and stays there */
+	refused(w, &o, -EAGAIN, "stands inside it");
+	w->fake->hook = move_on; /* three steps, and it is out */
+	assert_int_equal(poke(w, &o, NULL), 0);
+	expect(w, JMP5, 1);
+	w->fake->hook = NULL;
+	w->fake->rip = A; /* about to run it is not inside */
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	expect(w, NOP5, 0);
+}
+
+/* --- half a batch --------------------------------------------------------------- */
+
+static int undo(struct world *w, const struct vp_poke_opts *o)
+{
+	struct vp_site sites[] = { fake_jmp_at(A, VP_RESUME_PARK), fake_jmp_at(B, VP_RESUME_PARK) };
+
+	return vp_poke_undo(w->engine, sites, 2, o, NULL);
+}
+
+static void test_undo(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_STOP, 0, 1);
+	uint32_t one = 1;
+
+	/* Every point where a writer may die: n bytes of the ten, in the order they are written. */
+	for (size_t n = 0; n <= 10; n++) {
+		for (size_t i = 0; i < n; i++)
+			fake_at(w->fake, i < 5 ? A : B)[(i + 1) % 5] = (uint8_t)JMP5[(i + 1) % 5];
+		if (n == 10)
+			memcpy(fake_at(w->fake, COUNT), &one, sizeof(one));
+		assert_int_equal(undo(w, &o), 0);
+		expect(w, NOP5, 0);
+	}
+	fake_at(w->fake, B)[3] = 0x77; /* neither old nor new: nothing is touched */
+	fake_at(w->fake, A)[0] = 0xe9;
+	assert_int_equal(undo(w, &o), -ESTALE);
+	assert_int_equal(fake_at(w->fake, A)[0], 0xe9);
+	assert_int_equal(fake_at(w->fake, B)[3], 0x77);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_changes_with_the_sites), T(test_order), T(test_refused),
+		T(test_guest_changes_it),	T(test_space), T(test_permit),
+		T(test_inside_a_site),		T(test_undo),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
