@@ -166,17 +166,19 @@ void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict v
 
 static bool allowed(int rc)
 {
+	bool counted = sc->counts > w.counts_left;
+
 	switch (rc) {
 	case 0:
 		return true;
 	case -ETIMEDOUT:
 	case -EBUSY:
 	case -ENOENT: /* a revert of a batch that was rolled back */
-		return sc->timeouts > w.timeouts_left;
+		return sc->timeouts > w.timeouts_left || (rc == -ENOENT && counted);
 	case -EAGAIN:
 	case -ESTALE:
 	case -EIO:
-		return w.patched;
+		return w.patched || counted;
 	default:
 		return false;
 	}
@@ -202,6 +204,18 @@ static void settle_site(unsigned int s, int rc, uint8_t to)
 	w.legal[s] = (uint8_t)(1u << now);
 }
 
+/* The count goes with the sites, and what the guest did to it meanwhile stays. */
+static void check_count(int rc)
+{
+	unsigned int now = w.count % COUNTED;
+
+	if (sc->word && now != w.stands[0])
+		violate("the call returned %d: the count says %u, the sites %u", rc, now,
+			w.stands[0]);
+	if (sc->word && w.count / COUNTED != (unsigned int)(sc->counts - w.counts_left))
+		violate("the guest's own change of the count is lost");
+}
+
 void check_return(int rc)
 {
 	if (!allowed(rc))
@@ -210,6 +224,7 @@ void check_return(int rc)
 		violate("the call failed, but somebody has run its new code");
 	for (unsigned int s = 0; s < sc->sites; s++)
 		settle_site(s, rc, sc->script[w.action].kind == ACT_SETTLE ? w.stands[s] : w.to);
+	check_count(rc);
 	if (w.engine->unfinished)
 		w.pending = w.to;
 	else

@@ -52,6 +52,8 @@ static int perform(const struct action *a)
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
 
 	opts.phase = on_phase;
+	if (sc->word && a->kind == ACT_POKE)
+		opts.word = (struct vp_word){ WORD_GVA, w.stands[0], a->to };
 	switch (a->kind) {
 	case ACT_POKE:
 		return poke(a, &opts);
@@ -95,6 +97,7 @@ void script_init(void)
 	w.before = true;
 	w.timeouts_left = sc->timeouts;
 	w.patches_left = sc->patches;
+	w.counts_left = sc->counts;
 	w.joins_left = sc->joins;
 	w.leaves_left = sc->leaves;
 	for (unsigned int s = 0; s < sc->sites; s++) {

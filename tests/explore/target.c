@@ -163,6 +163,27 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 	return rc;
 }
 
+static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			struct vp_err *err)
+{
+	int rc = 0;
+
+	(void)t;
+	op_begin();
+	must_be_locked("swap_word");
+	note("count: %u -> %u", expect, value);
+	if (!text_is_word(gpa))
+		violate("swap_word outside the word");
+	if (w.count == expect) {
+		w.count = (uint8_t)value;
+	} else {
+		note(", but it is %u", w.count);
+		rc = vp_err_set(err, -EAGAIN, "changed");
+	}
+	op_end();
+	return rc;
+}
+
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	(void)t;
@@ -322,6 +343,7 @@ const struct vp_target_ops explore_ops = {
 	.read = op_read,
 	.write = op_write,
 	.swap_head = op_swap_head,
+	.swap_word = op_swap_word,
 	.writable = op_writable,
 	.hold = op_hold,
 	.release = op_release,

@@ -44,6 +44,11 @@ static vp_gpa gpa_of(uint64_t gva)
 	return VP_GPA(offset < 0x1000 ? PAGE_ONE + offset : PAGE_TWO + offset - 0x1000);
 }
 
+bool text_is_word(vp_gpa gpa)
+{
+	return gpa.v == gpa_of(WORD_GVA.v).v;
+}
+
 bool text_find(vp_gpa gpa, unsigned int *site, unsigned int *pos)
 {
 	for (*site = 0; *site < sc->sites; ++*site)
@@ -65,6 +70,10 @@ bool text_read(vp_gpa gpa, void *buf, size_t len)
 
 	if (gpa.v >= TABLES && gpa.v + len <= TABLES + sizeof(tables)) {
 		memcpy(buf, (uint8_t *)tables + gpa.v - TABLES, len);
+		return true;
+	}
+	if (text_is_word(gpa) && len == sizeof(uint32_t)) {
+		memcpy(buf, &(uint32_t){ w.count }, len);
 		return true;
 	}
 	for (size_t i = 0; i < len; i++) {

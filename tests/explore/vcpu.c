@@ -128,7 +128,10 @@ unsigned int vcpu_choices(unsigned int i, struct choice *to)
 	case GUEST: {
 		unsigned int n = guest_choices(i, to);
 
-		return n + patch_choices(i, to + n);
+		n += patch_choices(i, to + n);
+		if (!i && w.counts_left)
+			to[n++] = (struct choice){ who, COUNT, 0 };
+		return n;
 	}
 	case ABSENT:
 		if (!w.joins_left || i != sc->vcpus - 1u || !topology_is_free())
@@ -183,6 +186,13 @@ static void leave(struct vcpu *v)
 {
 	w.leaves_left--;
 	*v = (struct vcpu){ .mode = ABSENT, .traps_left = v->traps_left };
+}
+
+/* Another user of the key: the guest counts it without a look at the sites. */
+static void count(void)
+{
+	w.counts_left--;
+	w.count += COUNTED;
 }
 
 static void patch(unsigned int site)
@@ -252,6 +262,10 @@ void vcpu_step(unsigned int i, const struct choice *c)
 	case PATCH:
 		note("the guest rewrites site %u", c->arg);
 		patch(c->arg);
+		break;
+	case COUNT:
+		note("the guest counts another user");
+		count();
 		break;
 	case GO:
 	case TIME_OUT:

@@ -47,6 +47,8 @@ struct scenario {
 	uint8_t foreign;  /* how often each vCPU may run into the guest's own int3 */
 	uint8_t timeouts; /* how many waits for a vCPU may time out */
 	uint8_t patches;  /* how often the guest changes a site itself */
+	bool word;	  /* the batches change the guest's count, too */
+	uint8_t counts;	  /* how often the guest changes that itself */
 	uint8_t joins;	  /* how often a vCPU appears; the last one is absent at first */
 	uint8_t leaves;	  /* how often the last vCPU vanishes */
 	struct action script[MAX_ACTIONS + 1];
@@ -97,7 +99,8 @@ struct world {
 	/* the target */
 	bool locked, want_armed, timed_out;
 	uint8_t wait; /* enum wait: what the engine waits for */
-	uint8_t timeouts_left, patches_left, joins_left, leaves_left;
+	uint8_t timeouts_left, patches_left, counts_left, joins_left, leaves_left;
+	uint8_t count; /* the word: the variant that stands; the guest adds COUNTED */
 	/* the script, and what may be run now */
 	bool before, done, in_call;
 	bool patched;  /* by the guest, ever */
@@ -148,10 +151,14 @@ size_t snapshot_save(uint8_t *to); /* at most SNAPSHOT_MAX bytes */
 size_t snapshot_load(const uint8_t *from);
 #define SNAPSHOT_MAX 0x10000u
 
+#define COUNTED 0x10u
+
 /* --- text.c: guest memory ---------------------------------------------------- */
 
 enum { ID_INT3 = MAX_VARIANTS, ID_OTHER };
 
+#define WORD_GVA VP_GVA(0xffffffff80000040)
+bool text_is_word(vp_gpa gpa);
 vp_gva site_gva(unsigned int site);
 vp_gva fixup_gva(unsigned int variant);
 #define FOREIGN_GVA VP_GVA(0xffffffff80000800ull)
@@ -178,7 +185,7 @@ bool vcpu_in_trap(const struct vcpu *v);
 void script_init(void);
 
 /* One step that could be made now. */
-enum what { GO, TIME_OUT, SERVE, FOREIGN, BEGIN, HANDLE, ENTER, JOIN, LEAVE, PATCH, TRAP };
+enum what { GO, TIME_OUT, SERVE, FOREIGN, BEGIN, HANDLE, ENTER, JOIN, LEAVE, PATCH, COUNT, TRAP };
 struct choice {
 	uint8_t who;  /* coroutine number */
 	uint8_t what; /* enum what; PATCH and TRAP: see arg */
