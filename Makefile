@@ -101,6 +101,12 @@ $(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
+# The program of the rigs, whose hosts have no libvirt.
+$(OUT)/rigs/vmpoke: $(call objs,$(cli_src) $(vmm_src) tests/rigs/no_libvirt.c) $(OUT)/obj/guest/embed.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(LIB): $(call objs,$(lib_src))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -114,7 +114,7 @@ explore_tier() { # every interleaving within bounds, and the seeded faults it mu
 
 rigs_tier() { # real KVM semantics, on hosts that are emulated
 	begin
-	if build rigs all; then
+	if build rigs all build/rigs/vmpoke; then
 		run_test rigs vmx 1200 tests/rigs/vmx.sh
 	fi
 	finish rigs

@@ -11,8 +11,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 rig=tests/rigs/vmx
-kernel=build/rigs/kernel
-vmpoke=${VMPOKE:-build/vmpoke}
+vmpoke=${VMPOKE:-build/rigs/vmpoke}
 limit=${VMX_LIMIT:-840} # seconds until a host counts as hung
 tests=("$rig/inside.sh" tests/integration/vmm.sh)
 tmp=$(mktemp -d)
@@ -20,31 +19,7 @@ root=$tmp/root
 hosts=()
 trap 'kill "${hosts[@]}" 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
-
-give_up() { # TEXT [LOG]
-	echo "not ok - vmx: $1"
-	[ $# -gt 1 ] && sed 's/^/# /' "$2"
-	exit 1
-}
-
-# The newest stock kernel for virtual machines: smaller, and its kvm-intel is a module, too.
-fetch_kernel() {
-	local package module log=$tmp/log new=$kernel.$$
-	package=$(apt-cache depends linux-image-cloud-amd64 2>"$log" |
-		awk '/Depends: linux-image-/ {print $2; exit}')
-	[ -n "$package" ] || give_up "apt knows no linux-image-cloud-amd64: run apt-get update" "$log"
-	(cd "$tmp" && apt-get download "$package") >"$log" 2>&1 ||
-		give_up "cannot download $package" "$log"
-	dpkg -x "$tmp/$package"_*.deb "$tmp/package" || give_up "cannot unpack $package"
-	mkdir -p "$new"
-	cp "$tmp"/package/boot/vmlinuz-* "$new/vmlinuz"
-	# Without type information and symbols, which take a third of the boot to read.
-	for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-intel; do
-		objcopy -g -R .BTF "$tmp"/package/lib/modules/*/kernel/$module.ko \
-			"$new/${module##*/}.ko" || give_up "$package has no $module.ko"
-	done
-	mv -T "$new" "$kernel" 2>/dev/null || rm -rf "$new" # somebody else was faster
-}
+. tests/rigs/lib.sh
 
 build_guests() {
 	local flags src name entry
@@ -61,82 +36,34 @@ build_guests() {
 		-o "$root/rig/guests/low.elf" tests/guests/halt.S
 }
 
-# A program, and the libraries that it names to the same places.
-copy_program() { # PROGRAM DESTINATION
-	local file
-	install -D "$1" "$root$2" || return
-	for file in $(ldd "$1" | grep -o '/[^ ]*'); do
-		install -D "$file" "$root$file" || return
-	done
-}
-
 build_root() {
-	install -D "$rig/cc" "$root/rig/cc" && install "$rig/init" "$root/init" &&
-		install -D /bin/busybox "$root/bin/busybox" &&
-		copy_program "$(command -v bash)" /bin/bash &&
-		copy_program "$(command -v setpriv)" /bin/setpriv &&
-		copy_program "$vmpoke" /vmpoke/build/vmpoke &&
-		strip "$root/vmpoke/build/vmpoke" &&
-		cp "$kernel"/*.ko "$root/rig/" &&
+	host_root "$root" && install -D "$rig/cc" "$root/rig/cc" && install "$rig/init" "$root/init" &&
+		copy_program "$root" "$(command -v setpriv)" /bin/setpriv &&
+		cp "$kernel"/modules/{irqbypass,kvm,kvm-intel}.ko "$root/rig/" &&
 		"${CC:-gcc}" -O1 -static -o "$root/rig/bp" "$rig/bp.c" || return
-	mkdir "$root/vmpoke/tests" "$tmp/iso"
-	cp -r tests/rigs tests/integration tests/guests "$root/vmpoke/tests/"
+	cp -r tests/integration tests/guests "$root/vmpoke/tests/"
 	printf '%s\n' "${tests[@]}" >"$root/rig/tests"
-	(cd "$root" && find . | cpio -o -H newc --quiet) >"$tmp/iso/initrd"
-}
-
-# Left out of the boot: self-tests of ciphers, and certificates, which take longer than all the rest.
-build_iso() {
-	cp "$kernel/vmlinuz" /usr/lib/ISOLINUX/isolinux.bin \
-		/usr/lib/syslinux/modules/bios/ldlinux.c32 "$tmp/iso/"
-	tr '\n' ' ' >"$tmp/append" <<-END
-		console=ttyS0,115200 quiet nokaslr mitigations=off audit=0 ipv6.disable=1
-		cryptomgr.notests initcall_blacklist=load_system_certificate_list
-	END
-	cat >"$tmp/iso/isolinux.cfg" <<-END
-		DEFAULT rig
-		PROMPT 0
-		LABEL rig
-		 KERNEL vmlinuz
-		 INITRD initrd
-		 APPEND $(cat "$tmp/append")
-	END
-	xorriso -as mkisofs -quiet -o "$tmp/rig.iso" -b isolinux.bin -no-emul-boot \
-		-boot-load-size 4 -boot-info-table "$tmp/iso" 2>"$tmp/log"
 }
 
 start_host() { # CPUS
-	local name=build/log/rig-vmx-$1
-	rm -f "$name.console"
-	sed -e "s|@CPUS@|$1|" -e "s|@ISO@|$tmp/rig.iso|" -e "s|@CONSOLE@|$name.console|" \
-		-e "s|@LOG@|$name.bochs|" "$rig/bochsrc.in" >"$tmp/bochsrc-$1"
-	echo c >"$tmp/continue" # Debian's Bochs is the one with a debugger
-	timeout --kill-after=5 "$limit" bochs -q -f "$tmp/bochsrc-$1" -rc "$tmp/continue" \
-		>"$name.out" 2>&1 </dev/null &
+	bochs_start "build/log/rig-vmx-$1" "$1" 512 "$tmp/rig.iso" "$limit"
 	hosts+=($!)
 }
 
-# Judge what the host showed, pass on what its tests said, and look whether it came to its end.
+# Judge what the host showed, and pass on what its tests said.
 report() { # CPUS
-	local console=build/log/rig-vmx-$1.console text=$tmp/text
-	tr -d '\r' <"$console" >"$text"
-	"$rig/judge.sh" "$1" "$text" 2>&1
-	grep -E '^(ok|not ok|SKIP|#)' "$text"
-	if grep -q '^RIG DONE' "$text"; then
-		echo "ok - the host came to its end"
-	else
-		echo "not ok - the host hung or died; the end of $console:"
-		tail -n 20 "$text" | sed 's/^/# /'
-	fi
+	local console=build/log/rig-vmx-$1.console
+	tr -d '\r' <"$console" >"$tmp/judged"
+	"$rig/judge.sh" "$1" "$tmp/judged" 2>&1
+	report_host "$console"
 }
 
-for program in bochs xorriso cpio busybox jq setpriv objcopy; do
-	command -v $program >/dev/null || give_up "$program is missing: run .ci/deps.sh --tests"
-done
-mkdir -p build/log build/rigs
-[ -d "$kernel" ] || fetch_kernel
+need bochs xorriso cpio busybox jq setpriv objcopy
+mkdir -p build/log
+# The kernel for virtual machines: smaller than the generic one.
+kernel=$(tests/linux/kernel.sh cloud 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 build_guests && build_root || give_up "cannot build the initramfs"
-build_iso || give_up "cannot make the ISO" "$tmp/log"
+bochs_iso "$kernel/vmlinuz" "$root" "$tmp/rig.iso" || give_up "cannot make the ISO" "$tmp/log"
 [ $# -gt 0 ] || set -- 1 2
 for cpus; do
 	start_host "$cpus"

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+# To be sourced: what the rigs build their emulated hosts with, and the hosts that Bochs emulates.
+# Whoever sources it sets: vmpoke (the program), tmp (a folder of its own).
+
+give_up() { # TEXT [LOG]
+	echo "not ok - $(basename "$0" .sh): $1"
+	[ $# -gt 1 ] && sed 's/^/# /' "$2"
+	exit 1
+}
+
+need() { # PROGRAM...
+	local program
+	for program; do
+		command -v "$program" >/dev/null ||
+			give_up "$program is missing: run .ci/deps.sh --tests"
+	done
+}
+
+# --- initial file systems --------------------------------------------------------
+
+# A program, and the libraries that it names to the same places.
+copy_program() { # ROOT PROGRAM DESTINATION
+	local file
+	install -D "$2" "$1$3" || return
+	for file in $(ldd "$2" | grep -o '/[^ ]*'); do
+		install -D "$file" "$1$file" || return
+	done
+}
+
+# busybox and bash; vmpoke; the scripts of the rigs.
+host_root() { # ROOT
+	install -D /bin/busybox "$1/bin/busybox" &&
+		copy_program "$1" "$(command -v bash)" /bin/bash &&
+		copy_program "$1" "$vmpoke" /vmpoke/build/vmpoke &&
+		strip "$1/vmpoke/build/vmpoke" &&
+		mkdir -p "$1/vmpoke/tests" && cp -r tests/rigs "$1/vmpoke/tests/"
+}
+
+# A Linux guest for our own VMM: /inner/vmlinuz, /inner/initrd.
+inner_guest() { # ROOT KERNEL-FOLDER
+	local inner=$tmp/inner
+	install -D /bin/busybox "$inner/bin/busybox" &&
+		install tests/rigs/linux/init "$inner/init" &&
+		install tests/linux/load "$inner/bin/load" &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$inner/bin/witness" \
+			tests/linux/witness.c &&
+		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
+}
+
+pack() { # ROOT OUTPUT
+	(cd "$1" && find . | cpio -o -H newc --quiet) >"$2"
+}
+
+# --- what came of it -------------------------------------------------------------
+
+# Pass on what the tests of a host said, and look whether it came to its end.
+report_host() { # CONSOLE
+	local text=$tmp/text
+	tr -d '\r' <"$1" >"$text"
+	grep -E '^(ok|not ok|SKIP|#)' "$text"
+	if grep -q '^RIG DONE' "$text"; then
+		echo "ok - the host came to its end"
+	else
+		echo "not ok - the host hung or died; the end of $1:"
+		tail -n 20 "$text" | sed 's/^/# /'
+	fi
+}
+
+# --- hosts with VMX, emulated by Bochs --------------------------------------------
+
+# Left out of the boot: self-tests of ciphers, and certificates, which take longer than all the rest.
+bochs_iso() { # KERNEL ROOT OUTPUT
+	local iso=$tmp/iso
+	mkdir -p "$iso"
+	pack "$2" "$iso/initrd" && cp "$1" "$iso/vmlinuz" &&
+		cp /usr/lib/ISOLINUX/isolinux.bin \
+			/usr/lib/syslinux/modules/bios/ldlinux.c32 "$iso/" || return
+	tr '\n' ' ' >"$tmp/append" <<-END
+		console=ttyS0,115200 quiet nokaslr mitigations=off audit=0 ipv6.disable=1
+		cryptomgr.notests initcall_blacklist=load_system_certificate_list
+	END
+	cat >"$iso/isolinux.cfg" <<-END
+		DEFAULT rig
+		PROMPT 0
+		LABEL rig
+		 KERNEL vmlinuz
+		 INITRD initrd
+		 APPEND $(cat "$tmp/append")
+	END
+	xorriso -as mkisofs -quiet -o "$3" -b isolinux.bin -no-emul-boot \
+		-boot-load-size 4 -boot-info-table "$iso" 2>"$tmp/log"
+}
+
+# Starts it in the background. Console: NAME.console, Bochs' own words: NAME.bochs, NAME.out.
+bochs_start() { # NAME CPUS MEGABYTES ISO SECONDS
+	local rc=$tmp/bochsrc-$2
+	rm -f "$1.console"
+	sed -e "s|@CPUS@|$2|" -e "s|@MEGS@|$3|" -e "s|@ISO@|$4|" -e "s|@CONSOLE@|$1.console|" \
+		-e "s|@LOG@|$1.bochs|" tests/rigs/vmx/bochsrc.in >"$rc"
+	echo c >"$tmp/continue" # Debian's Bochs is the one with a debugger
+	timeout --kill-after=5 "$5" bochs -q -f "$rc" -rc "$tmp/continue" \
+		>"$1.out" 2>&1 </dev/null &
+}
