@@ -36,7 +36,7 @@ static bool is_revert(const json_t *begin)
 
 static int site_from(const json_t *json, struct vp_site *s, struct vp_err *err)
 {
-	size_t old_len, new_len;
+	size_t old_len = 0, new_len = 0;
 	int rc =
 		vp_hex_parse("old", text_of(json, "old"), s->old_bytes, VP_INSN_MAX, &old_len, err);
 

@@ -32,7 +32,7 @@ json_t *vp_control_query_keys(void *arg, const json_t *args, int *fd, int *code,
 	json_t *where = NULL, *list;
 	struct vp_linux_key key;
 	struct vp_linux *l;
-	vp_gva addr;
+	vp_gva addr = { 0 };
 
 	(void)fd;
 	vp_control_refresh(c);
@@ -110,7 +110,7 @@ json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, st
 	json_t *where, *ret = NULL;
 	char note[64] = "";
 	struct vp_linux *l;
-	vp_gva addr;
+	vp_gva addr = { 0 };
 	int on;
 
 	(void)fd;

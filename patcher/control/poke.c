@@ -31,7 +31,7 @@ static int parse_site(struct vp_control *c, const json_t *json, struct vp_site *
 {
 	const char *old_text, *new_text, *resume = NULL;
 	json_t *addr, *fixup = NULL;
-	size_t old_len, new_len;
+	size_t old_len = 0, new_len = 0;
 	int ret;
 
 	ret = vp_args_unpack(json, err, "{s:o, s:s, s:s, s?s, s?o}", "addr", &addr, "old",

@@ -20,12 +20,12 @@ static int look(struct vp_control *c, const struct vp_record *rec, enum standing
 {
 	const struct vp_word *w = &rec->word;
 	size_t count[3] = { 0 };
-	uint32_t word;
+	uint32_t word = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < rec->nsites && !rc; i++) {
 		const struct vp_site *s = &rec->sites[i];
-		uint8_t now[VP_INSN_MAX];
+		uint8_t now[VP_INSN_MAX] = { 0 };
 
 		rc = vp_control_read(c, s->addr, now, s->len, err);
 		if (!rc)
@@ -79,7 +79,7 @@ static int undo(struct vp_control *c, const struct vp_record *rec, struct vp_err
 static int resolve(struct vp_control *c, size_t *sites, struct vp_err *err)
 {
 	enum standing standing = STANDS_OLD;
-	struct vp_ledger_batch b;
+	struct vp_ledger_batch b = { 0 };
 	int rc = vp_control_ledger(c, err);
 
 	if (!rc && c->ledger)

@@ -156,7 +156,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		.repair = cfg->recover ? repair : NULL,
 		.repair_arg = r,
 	};
-	struct vp_qemu_info info;
+	struct vp_qemu_info info = { 0 };
 	int rc;
 
 	if (!r)
@@ -208,7 +208,7 @@ static int describe(void *control, const json_t *args, struct vp_qemu_info *info
 
 static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_qemu_info info;
+	struct vp_qemu_info info = { 0 };
 
 	(void)fd;
 	if (describe(arg, args, &info, code, err))
@@ -219,7 +219,7 @@ static json_t *query_status(void *arg, const json_t *args, int *fd, int *code, s
 
 static json_t *query_cpus(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_qemu_info info;
+	struct vp_qemu_info info = { 0 };
 	json_t *list;
 
 	(void)fd;
@@ -233,7 +233,7 @@ static json_t *query_cpus(void *arg, const json_t *args, int *fd, int *code, str
 
 static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct vp_qemu_info info;
+	struct vp_qemu_info info = { 0 };
 	json_t *ret;
 
 	(void)fd;

@@ -164,7 +164,7 @@ static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64
 	struct {
 		vp_gpa start;
 		uint64_t len;
-	} sorted[VP_LOCAL_SLOTS];
+	} sorted[VP_LOCAL_SLOTS] = { 0 };
 	unsigned int n = atomic_load_explicit(&l->nram, memory_order_acquire);
 	int rc = 0;
 
