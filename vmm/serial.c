@@ -146,7 +146,7 @@ static uint8_t modem_status(const struct vp_serial *s)
 {
 	if (!(s->mcr & MCR_LOOP))
 		return MSR_READY;
-	return (uint8_t)((s->mcr & MCR_DTR) << 5 | (s->mcr & MCR_RTS) << 3 | (s->mcr & 0x0c) << 4);
+	return (uint8_t)((s->mcr & MCR_DTR) << 5 | (s->mcr & MCR_RTS) << 3 | (s->mcr & 0x0cu) << 4);
 }
 
 static uint8_t read_iir(struct vp_serial *s)

@@ -171,7 +171,8 @@ static int make_abi_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, stru
 
 static int make_symbols(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
 {
-	if (vp_bzimage_is(cfg->image, cfg->image_len))
+	/* Linux' are found in its memory, once it has decided where it runs. */
+	if (vm->is_linux)
 		return vp_symtab_make(NULL, 0, &vm->symbols, err);
 	return vp_symtab_load(cfg->image, cfg->image_len, vm->image_what, &vm->symbols, err);
 }

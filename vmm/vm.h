@@ -104,7 +104,7 @@ const char *vp_vm_notice(struct vp_vm *vm);
 /* Parts, owned by the VM. */
 struct vp_engine *vp_vm_engine(struct vp_vm *vm);
 struct vp_local *vp_vm_local(struct vp_vm *vm);
-/* From the ELF file: empty for a bzImage. Those of a vmlinux hold, as it has no KASLR. */
+/* From the ELF file; empty for Linux. */
 const struct vp_symtab *vp_vm_symbols(struct vp_vm *vm);
 const char *vp_vm_name(struct vp_vm *vm);
 int vp_vm_ram_fd(struct vp_vm *vm); /* the memfd; guest-physical 0 is offset 0 */

@@ -57,7 +57,10 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 		  struct vp_err *err);
 void vp_linux_free(struct vp_linux *l);
 
-/* Owned by @l, as all its texts are. */
+/*
+ * Owned by @l, as all its texts are. The symbols are the kernel's own, not those of modules;
+ * per-CPU symbols have small addresses.
+ */
 const struct vp_linux_info *vp_linux_info(const struct vp_linux *l);
 const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l);
 
@@ -85,23 +88,28 @@ struct vp_linux_key {
 	const char *broken;
 };
 
-/* Call @fn for each key, by address, until it returns non-zero; return that. Or -errno. */
+/*
+ * Call @fn for each of the kernel's keys, by address, until it returns non-zero; return that.
+ *  -ENOENT  no CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only
+ *  -ENOEXEC its jump table makes no sense
+ */
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err);
 
-/* The key whose struct is at @addr. -ENOENT. */
+/* The key whose struct is at @addr; it may be a module's. -ENOENT: no key is there. */
 int vp_linux_key_at(struct vp_linux *l, vp_gva addr, struct vp_linux_key *out, struct vp_err *err);
 
 /* What switches a key: all its live sites, and its count. */
 struct vp_linux_flip {
-	struct vp_site *sites; /* malloc()ed; NULL and 0 if the key is as wanted already */
+	struct vp_site *sites; /* by address; NULL and 0 if the key is as wanted already */
 	size_t nsites;
 	struct vp_word word; /* vp_poke_opts.word */
 };
 
 /*
  * Plan the switch of a key. Nothing is written: give the result to vp_poke().
- *  -EBUSY  it is broken, or in transition, or held by more than one user
+ *  -ENOENT no key is there
+ *  -EBUSY  it is broken, or in transition, or held by more than one user, or has no live site
  *  -EAGAIN the guest is patching itself now
  */
 int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_flip *out,

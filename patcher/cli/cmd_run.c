@@ -185,7 +185,7 @@ static int run_lives(const struct vp_vm_config *cfg, const struct run_args *a,
 		     const struct vp_vm_control_config *socket)
 {
 	enum vp_vm_end end = VP_VM_RUNNING;
-	int code, rc, signal_fd = signals_open();
+	int code = VP_EXIT_OK, rc, signal_fd = signals_open();
 	bool first = true;
 
 	if (signal_fd < 0)

@@ -120,8 +120,11 @@ static void take_line(char *to, size_t size, const char *from, size_t n)
 {
 	size_t len = 0;
 
-	for (; len < n && len < size - 1 && from[len] && from[len] != '\n'; len++)
-		to[len] = from[len] >= ' ' && from[len] <= '~' ? from[len] : '?';
+	for (; len < n && len < size - 1 && from[len] && from[len] != '\n'; len++) {
+		to[len] = from[len];
+		if (to[len] < ' ' || to[len] > '~')
+			to[len] = '?';
+	}
 	to[len] = '\0';
 }
 

@@ -28,8 +28,8 @@ struct vp_linux {
 	struct vp_linux_info info;
 	char release[96], banner[512], build_id[2 * VP_BUILD_ID_MAX + 1];
 	struct vp_jump_table *jump_table; /* read when first asked for */
-	unsigned int work;		  /* list nodes followed in this call: a guest may lie */
-	char reason[256], key_name[600];  /* of the last struct vp_linux_key given out */
+	unsigned int work, work_key; /* entries of modules seen in this call, and for this key */
+	char reason[256], key_name[600]; /* of the last struct vp_linux_key given out */
 };
 
 /* Address of a symbol of this kernel. False: there is none, or several. */

@@ -21,14 +21,14 @@
 #define MOD_SIZE 24u
 
 /* Debian's kernel has 6,300 entries and 2,800 keys; no module has as many for one key. */
-#define ENTRIES_MAX	(1u << 18)
-#define WORK_MAX	(1u << 20)
-#define RUN_STEP	64u
-#define VIEW_AHEAD_KEYS 0x10000u
+#define ENTRIES_MAX  (1u << 18)
+#define WORK_MAX     (1u << 17)
+#define WORK_KEY_MAX (1u << 12)
+#define RUN_AHEAD    1024u
 
 /* --- memory at hand ---------------------------------------------------------- */
 
-static bool view_fill(const struct vp_linux *l, struct vp_view *v, uint64_t addr, size_t n)
+bool vp_view_fill(const struct vp_linux *l, struct vp_view *v, uint64_t addr, size_t n)
 {
 	if (v->size < n) {
 		uint8_t *p = realloc(v->bytes, n);
@@ -46,11 +46,11 @@ static bool view_fill(const struct vp_linux *l, struct vp_view *v, uint64_t addr
 }
 
 int vp_view_read(const struct vp_linux *l, struct vp_view *view, uint64_t addr, void *buf,
-		 size_t len, size_t ahead, struct vp_err *err)
+		 size_t len, struct vp_err *err)
 {
 	const uint8_t *p = view ? vp_blob_at(&view->blob, addr - view->blob.base, len) : NULL;
 
-	if (view && !p && ahead && view_fill(l, view, addr, ahead > len ? ahead : len))
+	if (view && !p && view->ahead >= len && vp_view_fill(l, view, addr, view->ahead))
 		p = view->bytes;
 	if (!p)
 		return vp_kernel_mem_read(&l->mem, VP_GVA(addr), buf, len, err);
@@ -193,9 +193,10 @@ static int add_own(const struct vp_jump_table *t, uint64_t key, struct vp_jump_l
 	return rc;
 }
 
+/* Lists of a guest that lies have no end. */
 static int work(struct vp_linux *l, uint64_t key, struct vp_err *err)
 {
-	if (l->work++ < WORK_MAX)
+	if (++l->work_key <= WORK_KEY_MAX && ++l->work <= WORK_MAX)
 		return 0;
 	return vp_err_set(
 		err, -ENOEXEC,
@@ -211,7 +212,7 @@ static int work(struct vp_linux *l, uint64_t key, struct vp_err *err)
 static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_jump_list *list,
 		   struct vp_err *err)
 {
-	struct vp_view view = { 0 };
+	struct vp_view view = { .ahead = RUN_AHEAD };
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc; i++, addr += ENTRY_SIZE) {
@@ -220,8 +221,7 @@ static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_ju
 		const struct vp_blob b = { raw, sizeof(raw), addr };
 
 		/* The first must be readable; a later one may lie behind the end of the table. */
-		rc = vp_view_read(l, &view, addr, raw, sizeof(raw), RUN_STEP * ENTRY_SIZE,
-				  i ? NULL : err);
+		rc = vp_view_read(l, &view, addr, raw, sizeof(raw), i ? NULL : err);
 		if (rc && i)
 			rc = 1;
 		if (rc || !decode_entry(&b, 0, &e) || e.key != key)
@@ -267,6 +267,7 @@ int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struc
 	const struct vp_jump_table *t;
 	int rc = vp_jump_table_get(l, &t, err);
 
+	l->work_key = 0;
 	if (!rc)
 		rc = add_own(t, addr, out, err);
 	if (!rc && key->type & TYPE_LINKED)
@@ -283,7 +284,7 @@ int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,
 {
 	uint8_t raw[KEY_SIZE];
 	const struct vp_blob b = { raw, sizeof(raw), addr };
-	int rc = vp_view_read(l, view, addr, raw, sizeof(raw), VIEW_AHEAD_KEYS, err);
+	int rc = vp_view_read(l, view, addr, raw, sizeof(raw), err);
 	uint32_t enabled = 0;
 
 	if (rc)
@@ -303,9 +304,9 @@ void vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct v
 	*out = (struct vp_jump_site){ .state = VP_JUMP_GONE };
 	if (!vp_kernel_mem_is_code(&l->mem, VP_GVA(e->code)))
 		return;
-	if (vp_view_read(l, view, e->code, out->bytes, len, 0, NULL)) {
+	if (vp_view_read(l, view, e->code, out->bytes, len, NULL)) {
 		len = 2; /* the last instruction before a hole */
-		if (vp_view_read(l, view, e->code, out->bytes, len, 0, NULL))
+		if (vp_view_read(l, view, e->code, out->bytes, len, NULL))
 			return;
 	}
 	out->state = out->bytes[0] == VP_INT3 ? VP_JUMP_BUSY : VP_JUMP_ODD;

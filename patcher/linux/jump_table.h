@@ -42,11 +42,12 @@ struct vp_jump_site {
 	uint8_t bytes[5];
 };
 
-/* Guest memory at hand, so that many small reads nearby cost one large one. */
+/* Guest memory at hand: what is read of it next is likely near, and one large read is cheap. */
 struct vp_view {
 	struct vp_blob blob;
 	uint8_t *bytes;
 	size_t size;
+	size_t ahead; /* how much is read where a read misses; 0: the view stays as it is */
 };
 
 /* Several entries; grown as need be, to be free()d. */
@@ -70,12 +71,12 @@ int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,
 void vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
 		  struct vp_jump_site *out);
 
-/*
- * Read memory at @addr, from @view if it is there; else @ahead bytes from @addr on are taken into
- * it (0: none; the view stays). -EFAULT.
- */
+/* Read memory at @addr, through @view (NULL: none). -EFAULT. */
 int vp_view_read(const struct vp_linux *l, struct vp_view *view, uint64_t addr, void *buf,
-		 size_t len, size_t ahead, struct vp_err *err);
+		 size_t len, struct vp_err *err);
+
+/* Take @n bytes at @addr into the view. False: not all can be read; it is empty then. */
+bool vp_view_fill(const struct vp_linux *l, struct vp_view *view, uint64_t addr, size_t n);
 void vp_view_free(struct vp_view *view);
 
 #endif /* VP_LINUX_JUMP_TABLE_H */

@@ -55,7 +55,7 @@ static bool grow_names(struct vp_kallsyms *k, size_t *cap)
 
 	if (*cap - k->names_len >= NAME_MAX)
 		return true;
-	*cap = *cap ? *cap * 2 : (size_t)1 << 20;
+	*cap = *cap ? *cap * 2 : (size_t)1 << 16;
 	if (*cap > VP_KALLSYMS_NAMES_MAX)
 		return false;
 	p = realloc(k->names, *cap);

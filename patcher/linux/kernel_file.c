@@ -21,24 +21,23 @@
 /* Fewer are no symbol table of a kernel: Debian's System.map has one line that says where it is. */
 #define SYMBOLS_MIN 100u
 
-/* A file's symbols; its names are borrowed or owned by whoever fills it. */
+/* A file's symbols; the names are owned. */
 struct names {
 	struct vp_symbol *syms;
 	size_t n, cap;
-	bool own; /* each name is strdup()ed */
 };
 
 static void names_free(struct names *s)
 {
-	for (size_t i = 0; s->own && i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++)
 		free((char *)(uintptr_t)s->syms[i].name);
 	free(s->syms);
 }
 
-static int names_add(struct names *s, const char *name, uint64_t addr)
+static int names_add(struct names *s, const char *name, size_t len, uint64_t addr)
 {
-	if (!name)
-		return -ENOMEM;
+	char *copy;
+
 	if (s->n == s->cap) {
 		size_t cap = s->cap ? 2 * s->cap : 4096;
 		void *p = reallocarray(s->syms, cap, sizeof(*s->syms));
@@ -48,7 +47,10 @@ static int names_add(struct names *s, const char *name, uint64_t addr)
 		s->syms = p;
 		s->cap = cap;
 	}
-	s->syms[s->n++] = (struct vp_symbol){ name, VP_GVA(addr) };
+	copy = strndup(name, len);
+	if (!copy)
+		return -ENOMEM;
+	s->syms[s->n++] = (struct vp_symbol){ copy, VP_GVA(addr) };
 	return 0;
 }
 
@@ -127,7 +129,7 @@ static int add_elf_symbol(void *arg, const struct vp_elf_symbol *sym)
 {
 	if (sym->section == SHN_UNDEF || sym->type == STT_FILE || sym->type == STT_SECTION)
 		return 0;
-	return names_add(arg, strdup(sym->name), sym->value);
+	return names_add(arg, sym->name, strlen(sym->name), sym->value);
 }
 
 static int compare_build_id(const struct vp_linux *l, struct vp_elf *elf, const char *what,
@@ -156,7 +158,7 @@ static int compare_build_id(const struct vp_linux *l, struct vp_elf *elf, const 
 static int check_elf(const struct vp_linux *l, const struct vp_blob *file, const char *what,
 		     struct vp_err *err)
 {
-	struct names names = { .own = true };
+	struct names names = { 0 };
 	struct vp_elf *elf;
 	struct vp_err why;
 	bool compared;
@@ -213,13 +215,13 @@ static int add_map_line(struct names *names, const char *line, size_t len)
 	if (i != 16 || len < 20 || line[16] != ' ' || line[18] != ' ' ||
 	    memchr(line + 19, '\0', len - 19))
 		return -EINVAL;
-	return names_add(names, strndup(line + 19, len - 19), addr);
+	return names_add(names, line + 19, len - 19, addr);
 }
 
 static int check_map(const struct vp_linux *l, const struct vp_blob *file, const char *what,
 		     struct vp_err *err)
 {
-	struct names names = { .own = true };
+	struct names names = { 0 };
 	size_t lines = 0;
 	int rc = 0;
 
@@ -277,7 +279,7 @@ static int map_file(const char *path, struct vp_blob *out, struct vp_err *err)
 
 int vp_kernel_file_check(const struct vp_linux *l, const char *path, struct vp_err *err)
 {
-	struct vp_blob file;
+	struct vp_blob file = { 0 };
 	int rc = map_file(path, &file, err);
 
 	if (rc)

@@ -4,13 +4,14 @@
 #include "x86/walk.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define SIZE_4K 0x1000ull
 #define SIZE_2M 0x200000ull
 #define SIZE_1G 0x40000000ull
 
 /* Text, rodata and data of the smallest kernel that boots; more than PTI shows to user space. */
-#define IMAGE_MIN (4 * SIZE_2M)
+#define IMAGE_MIN (3 * SIZE_2M)
 
 /* With PTI a CR3 has this bit set in user mode, and the full page tables are one page before
  * (PTI_PGTABLE_SWITCH_BIT, arch/x86/entry/calling.h). */
@@ -20,9 +21,9 @@
 
 /*
  * Page tables are read a page at a time, since a read of a target is dear however short it is. Kept
- * for one call of this file only: the guest may change them.
+ * for one call of this file, unless the caller wants more: the guest may change them.
  */
-struct tables {
+struct vp_tables {
 	struct vp_target *t;
 	unsigned int reads; /* entries that the walk in hand has read: how deep it got */
 	unsigned int next;
@@ -30,7 +31,7 @@ struct tables {
 	uint8_t page[TABLES_MAX][SIZE_4K];
 };
 
-static void tables_init(struct tables *tab, struct vp_target *t)
+static void tables_init(struct vp_tables *tab, struct vp_target *t)
 {
 	tab->t = t;
 	tab->next = 0;
@@ -41,7 +42,7 @@ static void tables_init(struct tables *tab, struct vp_target *t)
 static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
 {
 	uint64_t page = gpa.v & ~(SIZE_4K - 1);
-	struct tables *tab = arg;
+	struct vp_tables *tab = arg;
 	unsigned int i = 0;
 
 	tab->reads++;
@@ -58,7 +59,7 @@ static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
 	return 0;
 }
 
-static int walk(struct tables *tab, const struct vp_paging *p, vp_gva addr, struct vp_map *map,
+static int walk(struct vp_tables *tab, const struct vp_paging *p, vp_gva addr, struct vp_map *map,
 		struct vp_err *err)
 {
 	const struct vp_phys_reader reader = { read_entry, tab };
@@ -70,7 +71,7 @@ static int walk(struct tables *tab, const struct vp_paging *p, vp_gva addr, stru
 /* --- finding the image ------------------------------------------------------- */
 
 /* How far from @addr the next address is that can be mapped, after a walk that found nothing. */
-static uint64_t hole(const struct tables *tab, const struct vp_paging *p, uint64_t addr)
+static uint64_t hole(const struct vp_tables *tab, const struct vp_paging *p, uint64_t addr)
 {
 	unsigned int levels = p->cr4 >> 12 & 1 ? 5 : 4, left = levels - tab->reads;
 	uint64_t size = left >= 2 ? SIZE_1G : left == 1 ? SIZE_2M : SIZE_4K;
@@ -100,7 +101,7 @@ static bool add_page(struct vp_kernel_mem *m, uint64_t addr, uint64_t len, const
  * these page tables show all of the image: what follows must lie in memory as it lies in the
  * address space, and be large enough. Modules lie elsewhere in memory and end it.
  */
-static bool map_image(struct tables *tab, struct vp_kernel_mem *m)
+static bool map_image(struct vp_tables *tab, struct vp_kernel_mem *m)
 {
 	uint64_t addr = VP_KERNEL_MAP, mapped = 0;
 
@@ -142,7 +143,7 @@ static bool is_whole(const struct vp_kernel_mem *m)
 	return false;
 }
 
-static bool try_space(struct tables *tab, struct vp_kernel_mem *m, const struct vp_paging *p,
+static bool try_space(struct vp_tables *tab, struct vp_kernel_mem *m, const struct vp_paging *p,
 		      uint64_t cr3)
 {
 	m->space = *p;
@@ -152,7 +153,7 @@ static bool try_space(struct tables *tab, struct vp_kernel_mem *m, const struct 
 
 int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err)
 {
-	struct tables tab;
+	struct vp_tables tab;
 	unsigned int seen = 0;
 	int rc = -ENOENT;
 
@@ -188,12 +189,37 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 
 /* --- reading ----------------------------------------------------------------- */
 
+int vp_kernel_mem_keep(struct vp_kernel_mem *m)
+{
+	if (!m->kept)
+		m->kept = malloc(sizeof(*m->kept));
+	if (!m->kept)
+		return -ENOMEM;
+	tables_init(m->kept, m->t);
+	return 0;
+}
+
+void vp_kernel_mem_drop(struct vp_kernel_mem *m)
+{
+	free(m->kept);
+	m->kept = NULL;
+}
+
+/* The kept tables, or @own made fresh. */
+static struct vp_tables *tables_of(const struct vp_kernel_mem *m, struct vp_tables *own)
+{
+	if (m->kept)
+		return m->kept;
+	tables_init(own, m->t);
+	return own;
+}
+
 int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
 		       struct vp_err *err)
 {
 	struct vp_paging p = m->space;
 	struct vp_map map;
-	struct tables tab;
+	struct vp_tables tab;
 	int rc;
 
 	tables_init(&tab, m->t);
@@ -225,27 +251,26 @@ static uint64_t in_image(const struct vp_kernel_mem *m, uint64_t addr, uint64_t 
 int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
 		       struct vp_err *err)
 {
-	struct tables tab;
+	struct vp_tables own, *tab = tables_of(m, &own);
 	uint8_t *to = buf;
 	int rc = 0;
 
 	if (addr.v + len < addr.v)
 		return vp_err_set(err, -EFAULT, "0x%llx is too near the end of memory",
 				  (unsigned long long)addr.v);
-	tables_init(&tab, m->t);
 	while (len && !rc) {
 		uint64_t n = in_image(m, addr.v, len), left;
 		vp_gpa gpa = VP_GPA(addr.v - m->text.v + m->text_phys.v);
 		struct vp_map map, next;
 
 		if (!n) {
-			rc = walk(&tab, &m->space, addr, &map, err);
+			rc = walk(tab, &m->space, addr, &map, err);
 			if (rc)
 				break;
 			gpa = map.gpa;
 			n = map.page_size - (addr.v & (map.page_size - 1));
 			/* Modules have pages of 4 KiB, many of them neighbours in memory, too. */
-			while (n < len && !walk(&tab, &m->space, VP_GVA(addr.v + n), &next, NULL) &&
+			while (n < len && !walk(tab, &m->space, VP_GVA(addr.v + n), &next, NULL) &&
 			       next.gpa.v == gpa.v + n)
 				n += next.page_size - ((addr.v + n) & (next.page_size - 1));
 		}
@@ -261,11 +286,11 @@ int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, si
 bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr)
 {
 	const struct vp_kernel_run *r = find_run(m, addr.v);
-	struct tables tab;
+	struct vp_tables own;
 	struct vp_map map;
 
 	if (r)
 		return !r->nx;
-	tables_init(&tab, m->t);
-	return addr.v >> 63 && !walk(&tab, &m->space, addr, &map, NULL) && !map.nx && !map.user;
+	return addr.v >> 63 && !walk(tables_of(m, &own), &m->space, addr, &map, NULL) && !map.nx &&
+	       !map.user;
 }

@@ -28,6 +28,8 @@ struct vp_kernel_run {
 
 #define VP_KERNEL_RUNS_MAX 512u
 
+struct vp_tables;
+
 struct vp_kernel_mem {
 	struct vp_target *t;
 	struct vp_paging space; /* page tables for what lies outside the image */
@@ -38,6 +40,7 @@ struct vp_kernel_mem {
 	struct vp_kernel_run
 		runs[VP_KERNEL_RUNS_MAX]; /* ascending, not touching unless rights differ */
 	size_t nruns;
+	struct vp_tables *kept; /* page tables that reads have seen; NULL: none are kept */
 };
 
 /*
@@ -53,6 +56,13 @@ int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr,
 /* Read by kernel address: one read of the target for each piece that is contiguous. -EFAULT. */
 int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
 		       struct vp_err *err);
+
+/*
+ * Keep page tables between reads, from now on afresh, until drop: for many reads in a short time.
+ * What is kept may be out of date. -ENOMEM.
+ */
+int vp_kernel_mem_keep(struct vp_kernel_mem *m);
+void vp_kernel_mem_drop(struct vp_kernel_mem *m);
 
 /* May code run at @addr? */
 bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr);

@@ -13,7 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NOPS_COMPARED 16u
+#define NOPS_COMPARED 64u
+#define NOPS_AROUND   0x20000u
 
 static bool mutex_is_taken(const struct vp_linux *l, const char *name)
 {
@@ -21,7 +22,7 @@ static bool mutex_is_taken(const struct vp_linux *l, const char *name)
 	 * struct mutex begins with its owner; with PREEMPT_RT it is a struct rt_mutex_base: a
 	 * spinlock, a tree of waiters, then the owner (include/linux/mutex.h, rtmutex.h).
 	 */
-	bool rt = strstr(l->banner, " PREEMPT_RT ") != NULL;
+	bool rt = strstr(l->banner, " PREEMPT_RT") != NULL;
 	uint64_t word[4] = { 0 };
 
 	return vp_linux_variable(l, name, word, sizeof(word)) && word[rt ? 3 : 0];
@@ -40,34 +41,56 @@ int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err)
 }
 
 /*
+ * Compare the nops of @len bytes at those sites that @view has (all sites without it) with each
+ * other. The number of them goes to @seen, the nop to @out.
+ */
+static int compare_nops(const struct vp_linux *l, const struct vp_jump_table *t,
+			struct vp_view *view, uint8_t len, uint8_t *out, unsigned int *seen,
+			struct vp_err *err)
+{
+	unsigned int looks = 0;
+
+	for (size_t i = 0; i < t->n && looks < NOPS_COMPARED; i++) {
+		uint64_t code = t->entries[i].code;
+		struct vp_jump_site s;
+
+		if (t->entries[i].init ||
+		    (view && !vp_blob_at(&view->blob, code - view->blob.base, len)))
+			continue;
+		looks++;
+		vp_jump_look(l, view, &t->entries[i], &s);
+		if (s.state != VP_JUMP_NOP || s.len != len)
+			continue;
+		if ((*seen)++ && memcmp(out, s.bytes, len))
+			return vp_err_set(err, -EBUSY,
+					  "the guest uses different %u-byte nops: cannot tell "
+					  "which it expects",
+					  len);
+		memcpy(out, s.bytes, len);
+	}
+	return 0;
+}
+
+/*
  * The guest compares what it replaces with the nop that it uses itself
  * (arch/x86/kernel/jump_label.c) and panics if they differ. That nop depends on kernel and CPU; so
- * learn it from other sites.
+ * learn it from other sites: those around @near, which one read brings; or, if there are none, any.
  */
-static int learn_nop(struct vp_linux *l, uint8_t len, uint8_t *out, struct vp_err *err)
+static int learn_nop(struct vp_linux *l, uint64_t near, uint8_t len, uint8_t *out,
+		     struct vp_err *err)
 {
 	const struct vp_jump_table *t;
+	struct vp_view view = { 0 };
 	unsigned int seen = 0;
 	int rc = vp_jump_table_get(l, &t, err);
 
-	for (size_t i = 0; !rc && i < t->n && seen < NOPS_COMPARED; i++) {
-		struct vp_jump_site s;
-
-		if (t->entries[i].init)
-			continue;
-		vp_jump_look(l, NULL, &t->entries[i], &s);
-		if (s.state != VP_JUMP_NOP || s.len != len)
-			continue;
-		if (seen++ && memcmp(out, s.bytes, len))
-			return vp_err_set(
-				err, -EBUSY,
-				"the guest uses different %u-byte nops: cannot tell which it "
-				"expects",
-				len);
-		memcpy(out, s.bytes, len);
-	}
+	if (!rc && vp_view_fill(l, &view, near & ~(uint64_t)(NOPS_AROUND - 1), NOPS_AROUND))
+		rc = compare_nops(l, t, &view, len, out, &seen, err);
+	if (!rc && !seen)
+		rc = compare_nops(l, t, NULL, len, out, &seen, err);
 	if (!rc && !seen && vp_encode_nop(out, len) < 0)
 		rc = vp_err_set(err, -EINVAL, "no nop has %u bytes", len);
+	vp_view_free(&view);
 	return rc;
 }
 
@@ -92,7 +115,7 @@ static int make_site(struct vp_linux *l, const struct vp_jump_entry *e,
 		return 0;
 	}
 	if (!nops->known[s->len])
-		rc = learn_nop(l, s->len, nops->bytes[s->len], err);
+		rc = learn_nop(l, at.v, s->len, nops->bytes[s->len], err);
 	nops->known[s->len] = true;
 	memcpy(out->new_bytes, nops->bytes[s->len], s->len);
 	return rc;

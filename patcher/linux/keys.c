@@ -12,8 +12,13 @@
 #include <stdlib.h>
 
 #define TRIES 4u
-#define SECOND_LOOKS \
-	64u /* in one list: a guest whose keys are all broken is not asked four times */
+/* In one list: a guest whose keys are all broken is not asked four times for each. */
+#define SECOND_LOOKS 64u
+
+/* Reading this much more costs less than another read. */
+#define KEYS_AHEAD 0x10000u
+#define TEXT_AHEAD 0x4000u
+
 #define TEXT_MAX ((uint64_t)64 << 20)
 
 void vp_key_look_free(struct vp_key_look *in)
@@ -99,8 +104,16 @@ static int inspect(struct vp_linux *l, uint64_t addr, struct vp_view *keys, stru
 	int rc;
 
 	for (unsigned int i = 1;; i++) {
+		struct vp_view fresh = { .ahead = TEXT_AHEAD };
+
 		memset(in, 0, sizeof(*in));
-		rc = inspect_once(l, addr, i > 1 ? NULL : keys, i > 1 ? NULL : text, in, why, err);
+		if (i > 1 && l->mem.kept)
+			vp_kernel_mem_keep(&l->mem); /* afresh */
+		if (i == 1 && text)
+			rc = inspect_once(l, addr, keys, text, in, why, err);
+		else
+			rc = inspect_once(l, addr, NULL, &fresh, in, why, err);
+		vp_view_free(&fresh);
 		if ((!rc && !in->broken) || i >= tries)
 			return rc;
 		vp_key_look_free(in);
@@ -132,28 +145,38 @@ void vp_key_fill(struct vp_linux *l, uint64_t addr, const struct vp_key_look *in
 	};
 }
 
-/* All kernel text in one read: cheaper than thousands of small ones. Without, it is only slower. */
-static void read_text(const struct vp_linux *l, struct vp_view *text)
+/* The text with all sites in one read: cheaper than thousands of small ones. */
+static void read_text(const struct vp_linux *l, const struct vp_jump_table *t, struct vp_view *text)
 {
 	const struct vp_kernel_run *r = &l->mem.runs[0];
-	uint8_t byte;
+	uint64_t first = UINT64_MAX, last = 0;
 
-	if (r->len <= TEXT_MAX)
-		vp_view_read(l, text, r->start, &byte, 1, (size_t)r->len, NULL);
+	for (size_t i = 0; i < t->n; i++) {
+		uint64_t code = t->entries[i].code;
+
+		if (t->entries[i].init || code - r->start >= r->len - VP_INSN_MAX)
+			continue;
+		first = code < first ? code : first;
+		last = code > last ? code : last;
+	}
+	if (first <= last && last - first < TEXT_MAX)
+		vp_view_fill(l, text, first, (size_t)(last - first) + VP_INSN_MAX);
 }
 
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err)
 {
-	struct vp_view keys = { 0 }, text = { 0 };
+	struct vp_view keys = { .ahead = KEYS_AHEAD }, text = { 0 };
 	const struct vp_jump_table *t;
 	unsigned int broken = 0;
 	int rc = vp_jump_table_get(l, &t, err);
 
+	if (!rc && vp_kernel_mem_keep(&l->mem))
+		rc = vp_err_set(err, -ENOMEM, "out of memory");
 	if (rc)
 		return rc;
 	l->work = 0;
-	read_text(l, &text);
+	read_text(l, t, &text);
 	for (size_t i = 0; i < t->n && !rc; i++) {
 		uint64_t addr = t->entries[i].key;
 		unsigned int tries = broken < SECOND_LOOKS ? TRIES : 1;
@@ -172,6 +195,7 @@ int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux
 	}
 	vp_view_free(&keys);
 	vp_view_free(&text);
+	vp_kernel_mem_drop(&l->mem);
 	return rc;
 }
 

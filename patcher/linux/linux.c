@@ -103,6 +103,7 @@ void vp_linux_free(struct vp_linux *l)
 {
 	if (!l)
 		return;
+	vp_kernel_mem_drop(&l->mem);
 	vp_jump_table_free(l->jump_table);
 	vp_symtab_free(l->symbols);
 	vp_kallsyms_free(&l->ksyms);

@@ -96,11 +96,12 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 
 /*
  * Nothing came of it. A stub that did not answer has us in its queue, and will stop the VM when it
- * gets to us, however late: the mark stays.
+ * gets to us, however late; one that broke off may have stopped it: the mark stays. What never
+ * spoke like a stub stopped nothing.
  */
 static void back_out(struct vp_qemu *q, int rc)
 {
-	bool unsure = !q->gdb && rc == -ETIMEDOUT;
+	bool unsure = !q->gdb && (q->found_running || rc == -ETIMEDOUT || rc == -ECONNRESET);
 
 	if (q->gdb && vp_gdb_detach(q->gdb, q->found_running, NULL))
 		unsure = q->found_running;

@@ -8,8 +8,9 @@
 
 #define EFER_LMA (1ull << 10)
 #define CR0_PG	 (1ull << 31)
-#define PEEK_MIN (256u << 10) /* in a window: from here on the monitor is faster than the gdbstub \
-			       */
+#define PEEK_MIN                                                                         \
+	(256u << 10) /* in a window: from here on the monitor is faster than the gdbstub \
+		      */
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
 {

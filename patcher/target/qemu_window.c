@@ -20,10 +20,12 @@ int vp_qemu_take(struct vp_qemu *q, struct vp_err *err)
 	for (size_t i = 0; i < n && !rc && !pid; i++)
 		pid = vp_vmlock_interrupted(q->locks[i]);
 	if (pid && !q->interrupted)
-		rc = vp_err_set(err, -EBUSY,
-				"a vmpoke process (%d) was killed while it held %.60s stopped: run "
-				"`vmpoke recover %.60s`",
-				pid, q->name, q->name);
+		rc = vp_err_set(
+			err, -EBUSY,
+			"a vmpoke process (%d) was killed, or lost contact, while it held %.50s "
+			"stopped: run "
+			"`vmpoke recover %.60s`",
+			pid, q->name, q->name);
 	while (rc && n)
 		vp_vmlock_drop(q->locks[--n]);
 	return rc;

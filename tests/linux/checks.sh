@@ -72,25 +72,22 @@ target() { # NAME gdb|qmp
 
 # --- the guest ---------------------------------------------------------------
 
-# Its own list of symbols, into $tmp/NAME.kallsyms; the kernel's alone into $tmp/NAME.symbols.
+# Its own list of symbols, into $tmp/NAME.kallsyms; the kernel's alone into $tmp/NAME.symbols. And
+# where its code is in physical memory.
 guest_symbols() { # NAME
 	guest_run "$1" 'cat /proc/kallsyms' >"$tmp/$1.kallsyms" || return
 	awk 'NF == 3 {print $1, $3}' "$tmp/$1.kallsyms" | LC_ALL=C sort >"$tmp/$1.symbols"
-	[ -s "$tmp/$1.symbols" ]
+	guest_run "$1" 'cat /proc/iomem' | awk -F'[- ]+' '/Kernel code/ {print "0x" $2}' >"$tmp/$1.phys"
+	[ -s "$tmp/$1.symbols" ] && [ -s "$tmp/$1.phys" ]
 }
 
 guest_symbol() { # NAME SYMBOL: its address, as a number for $(( ))
 	awk -v name="$2" '$2 == name {print "0x" $1; exit}' "$tmp/$1.symbols"
 }
 
-guest_text_phys() { # NAME
-	guest_run "$1" 'cat /proc/iomem' | awk -F'[- ]+' '/Kernel code/ {print "0x" $2}'
-}
-
 # The kernel's image as it stands in memory, from _text to the end of its data.
 guest_image() { # NAME FILE
 	local text end phys
-	[ -s "$tmp/$1.phys" ] || guest_text_phys "$1" >"$tmp/$1.phys"
 	phys=$(cat "$tmp/$1.phys")
 	text=$(guest_symbol "$1" _text) end=$(guest_symbol "$1" __bss_stop)
 	guest_qmp "$1" "$(printf '{"execute":"pmemsave","arguments":{"val":%d,"size":%d,"filename":"%s"}}' \

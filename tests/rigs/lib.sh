@@ -47,6 +47,17 @@ inner_guest() { # ROOT KERNEL-FOLDER
 		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
 }
 
+# The kernel inside a bzImage that is compressed with xz (boot.rst, payload_offset): a vmlinux.
+extract_vmlinux() { # BZIMAGE OUTPUT
+	local sectors offset length
+	sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$1")
+	offset=$(od -An -tu4 -j $((0x248)) -N 4 "$1")
+	length=$(od -An -tu4 -j $((0x24c)) -N 4 "$1")
+	# Behind the compressed data stand 4 bytes, its size.
+	tail -c +$(((sectors + 1) * 512 + offset + 1)) "$1" | head -c $((length - 4)) |
+		xz -dc --single-stream >"$2"
+}
+
 pack() { # ROOT OUTPUT
 	(cd "$1" && find . | cpio -o -H newc --quiet) >"$2"
 }

@@ -18,11 +18,12 @@ trap 'kill $host 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 . tests/rigs/lib.sh
 
-need qemu-system-x86_64 cpio busybox
+need qemu-system-x86_64 cpio busybox xz
 kernel=$(tests/linux/kernel.sh generic 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 mkdir -p build/log
 host_root "$root" && install tests/rigs/svm/init "$root/init" &&
 	cp -r "$kernel/modules" "$root/modules" && inner_guest "$root" "$kernel" &&
+	extract_vmlinux "$kernel/vmlinuz" "$root/inner/vmlinux" &&
 	pack "$root" "$tmp/initrd" || give_up "cannot build the initramfs"
 
 # Without SMAP: QEMU 7.2's iretq at CPL 3 reads the user's stack as the kernel would, and faults.

@@ -121,6 +121,7 @@ uint64_t lg_get(struct linux_guest *g, uint32_t off, unsigned int bytes)
 #define PMD_MODULES 0xa000u
 #define PT_MODULES  0xb000u
 #define P4D_USER    0xc000u
+#define PT_RODATA   0xd000u
 
 #define TABLE 0x63ull /* present, writable, accessed, dirty */
 #define RO    0x61ull
@@ -150,11 +151,12 @@ static void build_tables(struct linux_guest *g)
 {
 	uint64_t ro = g->opts.writable_image ? TABLE : RO | NX;
 
-	for (uint32_t off = 0; off < LG_IMAGE_SIZE; off += SIZE_2M)
-		map_2m(g, PMD, off,
-		       off < LG_RODATA ? (g->opts.writable_image ? TABLE : RO)
-		       : off < LG_DATA ? ro
-				       : TABLE | NX);
+	map_2m(g, PMD, 0, g->opts.writable_image ? TABLE : RO);
+	map_2m(g, PMD, SIZE_2M, g->opts.writable_image ? TABLE : RO);
+	map_2m(g, PMD, LG_DATA, TABLE | NX);
+	entry(g, PMD, (g->text + LG_RODATA) >> 21, PT_RODATA | TABLE);
+	for (uint32_t off = 0; off < LG_RODATA_SIZE; off += 0x1000)
+		entry(g, PT_RODATA, off >> 12, (LG_IMAGE_GPA + LG_RODATA + off) | ro);
 	map_2m(g, PMD_USER, LG_ENTRY_TEXT, RO);
 	entry(g, PUD, 510, PMD | TABLE);
 	entry(g, PUD, 511, PMD_MODULES | TABLE);

@@ -13,18 +13,19 @@
 #define LG_LINKED    0xffffffff81000000ull
 #define LG_MODULES   0xffffffffc0000000ull /* 16 pages, executable and writable */
 
-/* Offsets in the image: 4 MB of text, 2 MB of read-only data, 4 MB of data. */
-#define LG_ENTRY_TEXT 0x200000u /* what user space sees of the kernel under PTI */
-#define LG_RODATA     0x400000u
-#define LG_BANNER     (LG_RODATA + 0x40u)
-#define LG_NOTES      (LG_RODATA + 0x200u)
-#define LG_KALLSYMS   (LG_RODATA + 0x10000u)
-#define LG_DATA	      0x600000u
-#define LG_SWAPPER    LG_DATA /* two pages: the second for user space */
-#define LG_VARS	      (LG_DATA + 0x2000u)
-#define LG_JUMPS      (LG_DATA + 0x10000u)
-#define LG_KEYS	      (LG_DATA + 0x20000u)
-#define LG_IMAGE_SIZE 0xa00000u
+/* Offsets in the image: 4 MB of text; some read-only data and a hole; 2 MB of data. */
+#define LG_ENTRY_TEXT  0x200000u /* what user space sees of the kernel under PTI */
+#define LG_RODATA      0x400000u
+#define LG_RODATA_SIZE 0x60000u
+#define LG_BANNER      (LG_RODATA + 0x40u)
+#define LG_NOTES       (LG_RODATA + 0x200u)
+#define LG_KALLSYMS    (LG_RODATA + 0x10000u)
+#define LG_DATA	       0x600000u
+#define LG_SWAPPER     LG_DATA /* two pages: the second for user space */
+#define LG_VARS	       (LG_DATA + 0x2000u)
+#define LG_JUMPS       (LG_DATA + 0x10000u)
+#define LG_KEYS	       (LG_DATA + 0x20000u)
+#define LG_IMAGE_SIZE  0x800000u
 
 /* Variables, eight bytes each but the mutexes, which have 32. */
 #define LG_PHYS_BASE	   LG_VARS

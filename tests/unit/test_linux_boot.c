@@ -4,9 +4,9 @@
 #include "vmm/kernel.h"
 #include "x86/walk.h"
 
-#define RAM	(8ull << 20)
-#define KERNEL	0x100000u
-#define KEND	0x300000u
+#define RAM	 (8ull << 20)
+#define KERNEL	 0x100000u
+#define KEND	 0x300000u
 #define E820_RAM 1u
 
 static struct vp_ram ram;

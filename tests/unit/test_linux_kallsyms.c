@@ -10,7 +10,7 @@ static const char *const layout_name[] = { "5.10", "6.1", "6.4", "6.15", "7.0" }
 
 static struct vp_blob rodata(struct linux_guest *g)
 {
-	return (struct vp_blob){ lg_image(g, LG_RODATA), LG_DATA - LG_RODATA, g->text + LG_RODATA };
+	return (struct vp_blob){ lg_image(g, LG_RODATA), LG_RODATA_SIZE, g->text + LG_RODATA };
 }
 
 static int decode(struct linux_guest *g, struct vp_kallsyms *k, struct vp_err *err)

@@ -53,9 +53,9 @@ static void odd_page_without_pti(void **state)
 	struct linux_guest *g = lg_new(&(struct lg_opts){ 0 });
 
 	(void)state;
-	memcpy(g->ram + 0xd000, g->ram + 0x2000, 0x1000);
+	memcpy(g->ram + 0xf000, g->ram + 0x2000, 0x1000);
 	memset(g->ram + 0x2000, 0, 0x1000);
-	g->vcpus[0].paging.cr3 = g->vcpus[1].paging.cr3 = 0xd000;
+	g->vcpus[0].paging.cr3 = g->vcpus[1].paging.cr3 = 0xf000;
 	assert_int_equal(find(g, NULL), 0);
 	assert_int_equal(mem.text.v, g->text);
 	lg_free(g);
@@ -126,10 +126,13 @@ static void reads(void **state)
 	assert_non_null(buf);
 	assert_int_equal(find(g, NULL), 0);
 	g->reads = 0;
-	assert_int_equal(
-		vp_kernel_mem_read(&mem, VP_GVA(g->text + 5), buf, LG_IMAGE_SIZE - 5, &err), 0);
-	assert_int_equal(g->reads, 1); /* all of the image at once */
-	assert_memory_equal(buf, lg_image(g, 5), LG_IMAGE_SIZE - 5);
+	assert_int_equal(vp_kernel_mem_read(&mem, VP_GVA(g->text + 5), buf,
+					    LG_RODATA + LG_RODATA_SIZE - 5, &err),
+			 0);
+	assert_int_equal(g->reads, 1); /* all up to the hole at once */
+	assert_memory_equal(buf, lg_image(g, 5), LG_RODATA + LG_RODATA_SIZE - 5);
+	assert_int_equal(vp_kernel_mem_read(&mem, VP_GVA(g->text + LG_DATA - 8), buf, 16, &err),
+			 -EFAULT);
 
 	/* Modules go through the page tables, which are read page by page. */
 	g->reads = 0;

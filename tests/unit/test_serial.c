@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The console against readers of every kind: quick, slow, stopped, gone. */
+/* The serial port: readers of every kind (quick, slow, stopped, gone), input, interrupts. */
 #include "unit.h"
 #include "vmm/internal.h"
 #include <fcntl.h>
@@ -9,16 +9,32 @@
 
 #define HANG_MS 20000 /* a generous limit: only a hang takes so long */
 #define DATA	0u
+#define IER	1u
+#define IIR	2u
+#define FCR	2u
 #define LCR	3u
+#define MCR	4u
 #define LSR	5u
+#define MSR	6u
 #define SCR	7u
 
 struct rig {
 	struct vp_serial *s;
 	int reader, writer;
+	bool irq;
+	unsigned int irqs; /* how often the line went up */
 };
 
 static struct rig rig;
+
+static void on_irq(void *arg, bool level)
+{
+	struct rig *r = arg;
+
+	assert_true(level != r->irq); /* changes only */
+	r->irq = level;
+	r->irqs += level;
+}
 
 static int setup(void **state)
 {
@@ -28,7 +44,9 @@ static int setup(void **state)
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	rig.reader = fds[0];
 	rig.writer = fds[1];
-	assert_int_equal(vp_serial_new(rig.writer, NULL, NULL, &rig.s, NULL), 0);
+	rig.irq = false;
+	rig.irqs = 0;
+	assert_int_equal(vp_serial_new(rig.writer, on_irq, &rig, &rig.s, NULL), 0);
 	return 0;
 }
 
@@ -245,6 +263,148 @@ static void test_many_writers(void **state)
 	free(buf);
 }
 
+/* --- input and interrupts ------------------------------------------------------ */
+
+static uint8_t get(unsigned int reg)
+{
+	return vp_serial_in(rig.s, reg);
+}
+
+static void set(unsigned int reg, uint8_t value)
+{
+	vp_serial_out(rig.s, reg, value);
+}
+
+static size_t type(const char *text)
+{
+	return vp_serial_input(rig.s, (const uint8_t *)text, strlen(text));
+}
+
+static void test_detection(void **state)
+{
+	(void)state;
+	/* As a driver tells a 16550A from others: FIFO bits, IER of 4 bits, loopback. */
+	set(IER, 0xff);
+	assert_int_equal(get(IER), 0x0f);
+	set(IER, 0);
+	assert_int_equal(get(IER), 0);
+	assert_int_equal(get(IIR), 0x01);
+	set(FCR, 0x01);
+	assert_int_equal(get(IIR), 0xc1);
+	set(MCR, 0x1a); /* loop, OUT2, RTS */
+	assert_int_equal(get(MSR) & 0xf0, 0x90);
+	set(DATA, 'L');
+	assert_int_equal(get(LSR) & 1, 1);
+	assert_int_equal(get(DATA), 'L');
+	set(MCR, 0x1f);
+	assert_int_equal(get(MSR) & 0xf0, 0xf0);
+	assert_false(rig.irq);
+	set(MCR, 0);
+	assert_int_equal(get(MSR), 0xb0);
+	print("end\n");
+	expect("end\n"); /* and the L did not go out */
+}
+
+static void test_input(void **state)
+{
+	const char *at;
+
+	(void)state;
+	set(MCR, 0x08);
+	set(IER, 0x01);
+	assert_int_equal(type("early"), 5);
+	/* It waits until the guest is ready. */
+	assert_int_equal(get(LSR), 0x60);
+	assert_false(rig.irq);
+	set(MCR, 0x0b);
+	assert_true(rig.irq);
+	assert_int_equal(get(IIR), 0x04);
+	for (at = "early"; *at; at++) {
+		assert_true(rig.irq);
+		assert_int_equal(get(LSR), 0x61);
+		assert_int_equal(get(DATA), *at);
+	}
+	assert_false(rig.irq);
+	assert_int_equal(get(IIR), 0x01);
+	assert_int_equal(rig.irqs, 1);
+	/* Masked at the device, then at the gate. */
+	set(IER, 0);
+	type("x");
+	assert_false(rig.irq);
+	set(IER, 0x01);
+	assert_true(rig.irq);
+	set(MCR, 0x03);
+	assert_false(rig.irq);
+	set(FCR, 0x03);
+	assert_int_equal(get(LSR), 0x60); /* thrown away */
+}
+
+/* A guest that says "not now" has at most a FIFO of it. */
+static void test_flow(void **state)
+{
+	char text[101];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		text[i] = (char)('a' + i % 26);
+	text[100] = 0;
+	set(MCR, 0x0b);
+	assert_int_equal(type(text), 100);
+	set(MCR, 0x09); /* RTS down */
+	for (i = 0; get(LSR) & 1; i++)
+		assert_int_equal(get(DATA), text[i]);
+	assert_int_equal(i, 16);
+	set(MCR, 0x0b);
+	for (; get(LSR) & 1; i++)
+		assert_int_equal(get(DATA), text[i]);
+	assert_int_equal(i, 100);
+}
+
+static void test_input_overflow(void **state)
+{
+	static uint8_t bytes[2 * VP_SERIAL_INPUT];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i % 251);
+	assert_int_equal(vp_serial_input(rig.s, bytes, sizeof(bytes)), VP_SERIAL_INPUT);
+	assert_int_equal(vp_serial_input(rig.s, bytes, 1), 0);
+	set(MCR, 0x0b);
+	assert_int_equal(vp_serial_input(rig.s, bytes + VP_SERIAL_INPUT, sizeof(bytes)), 16);
+	for (i = 0; get(LSR) & 1; i++)
+		assert_int_equal(get(DATA), bytes[i]);
+	assert_int_equal(i, VP_SERIAL_INPUT + 16);
+}
+
+/* "Transmitter empty": on switching it on, after each byte; told once by IIR. */
+static void test_transmit_irq(void **state)
+{
+	(void)state;
+	set(MCR, 0x0b);
+	set(IER, 0x02);
+	assert_true(rig.irq);
+	assert_int_equal(get(IIR), 0x02);
+	assert_false(rig.irq);
+	assert_int_equal(get(IIR), 0x01);
+	set(DATA, 'a');
+	assert_true(rig.irq);
+	/* Input comes first, and does not make it forgotten. */
+	set(IER, 0x03);
+	type("b");
+	assert_int_equal(get(IIR), 0x04);
+	assert_int_equal(get(DATA), 'b');
+	assert_true(rig.irq);
+	assert_int_equal(get(IIR), 0x02);
+	assert_false(rig.irq);
+	set(IER, 0);
+	set(IER, 0x02);
+	assert_true(rig.irq);
+	set(IER, 0);
+	assert_false(rig.irq);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -254,7 +414,9 @@ int main(void)
 		TEST(test_flush),	   TEST(test_slow_reader),
 		TEST(test_stopped_reader), TEST(test_free_with_stopped_reader),
 		TEST(test_reader_gone),	   TEST(test_nowhere),
-		TEST(test_many_writers),
+		TEST(test_many_writers),   TEST(test_detection),
+		TEST(test_input),	   TEST(test_flow),
+		TEST(test_input_overflow), TEST(test_transmit_irq),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

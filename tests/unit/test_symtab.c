@@ -269,6 +269,40 @@ static void against_linear_search(void **state)
 	vp_symtab_free(t);
 }
 
+/* Made by hand: in no order, with names and addresses that several have; the names are copied. */
+static void made(void **state)
+{
+	char late[] = "late", early[] = "early", both[] = "both";
+	const struct vp_symbol given[] = { { late, VP_GVA(0x3000) },	{ early, VP_GVA(0x1000) },
+					   { both, VP_GVA(0x2000) },	{ both, VP_GVA(0x2800) },
+					   { "alias", VP_GVA(0x1000) }, { "same", VP_GVA(0x10) },
+					   { "same", VP_GVA(0x10) } };
+	struct vp_symtab *t = NULL;
+	struct vp_err err = { 0 };
+	uint64_t offset = 0;
+	vp_gva a;
+
+	(void)state;
+	assert_int_equal(vp_symtab_make(given, 7, &t, &err), 0);
+	memset(late, 'x', 4);
+	memset(early, 'x', 5);
+	assert_int_equal(vp_symtab_count(t), 7);
+	assert_int_equal(vp_symtab_find(t, "late", &a, &err), 0);
+	assert_int_equal(a.v, 0x3000);
+	assert_int_equal(vp_symtab_find(t, "alias", &a, &err), 0);
+	assert_int_equal(a.v, 0x1000);
+	assert_int_equal(vp_symtab_find(t, "same", &a, &err), 0);
+	assert_int_equal(vp_symtab_find(t, "both", &a, &err), -EEXIST);
+	assert_string_equal(vp_symtab_nearest(t, VP_GVA(0x2fff), &offset), "both");
+	assert_int_equal(offset, 0x7ff);
+	assert_null(vp_symtab_nearest(t, VP_GVA(0xf), &offset));
+	vp_symtab_free(t);
+	assert_int_equal(vp_symtab_make(NULL, 0, &t, &err), 0);
+	assert_int_equal(vp_symtab_count(t), 0);
+	assert_null(vp_symtab_nearest(t, VP_GVA(1), NULL));
+	vp_symtab_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +314,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bad_image, setup, teardown),
 		cmocka_unit_test(shared_long_name),
 		cmocka_unit_test(against_linear_search),
+		cmocka_unit_test(made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,8 +60,13 @@ guest_end
 ok "power off ends vmpoke with 0" test $? = 0
 ok "without a word" eval '! grep . "$dir/messages"'
 
-guest_boot "${kernel[@]}" --no-reboot --append quiet
-ok "one CPU" test "$(guest nproc)" = 1
+# The second vCPU is never woken: it waits in KVM for its SIPI, and must answer all the same.
+ok "a vmlinux boots, too" guest_boot --kernel /inner/vmlinux --initrd /inner/initrd --no-reboot \
+	--vcpus 2 --append "quiet maxcpus=1"
+ok "on one CPU" test "$(guest nproc)" = 1
+ok "a poke with a vCPU that was never started" show poke "${poke[@]}" --strategy stop
+ok "the guest runs the new code" eval '! parent'
+ok "the registers of both vCPUs can be read" eval 'test "$("$vmpoke" regs "$sock" --json | grep -o "\"cs\"" | wc -l)" = 2'
 guest_send 'reboot -f'
 guest_end
 ok "with --no-reboot a reboot ends it, with 0" test $? = 0

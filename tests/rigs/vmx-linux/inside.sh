@@ -9,7 +9,7 @@ ok "a stock kernel boots to a shell" guest_boot --kernel /inner/vmlinuz --initrd
 	--vcpus 2 --memory 256 --append "quiet cryptomgr.notests mitigations=off"
 seconds booted
 show info "$vmpoke" info "$sock" --json
-ok "int3s come out as KVM_EXIT_DEBUG" grep -q '"trap_route": "KVM_EXIT_DEBUG"' "$dir/info"
+ok "int3s come out as KVM_EXIT_DEBUG" grep -q '"trap-route": "KVM_EXIT_DEBUG"' "$dir/info"
 ok "the kernel is known" grep -q '"release": "6' "$dir/info"
 seconds known
 

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that is read of a Linux guest, whose memory says anything. A good guest is made, then the
+ * input changes its memory here and there: bytes of page tables, kallsyms, notes, jump entries,
+ * keys.
+ *
+ * Judged: nothing is read outside what the target gave (the sanitizers), it ends, a refusal has a
+ * reason, and what is given out is fit for the one who gets it.
+ */
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/linux_build.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Where changes go: a region of the guest's memory, so that a short input hits what is read. */
+static const struct {
+	uint32_t start, len; /* guest-physical */
+} regions[] = {
+	{ 0x2000, 0xc000 }, /* page tables */
+	{ LG_IMAGE_GPA + LG_BANNER, 0x300 },
+	{ LG_IMAGE_GPA + LG_KALLSYMS, 0x8000 },
+	{ LG_IMAGE_GPA + LG_SWAPPER, 0x2000 },
+	{ LG_IMAGE_GPA + LG_VARS, 0x900 },
+	{ LG_IMAGE_GPA + LG_JUMPS, LG_ENTRIES * 16 },
+	{ LG_IMAGE_GPA + LG_KEYS, 0x40 },
+	{ LG_IMAGE_GPA + LG_SITES, 0x90 },
+	{ LG_IMAGE_GPA + LG_IMAGE_SIZE, 0x4000 }, /* the module */
+};
+
+#define REGIONS (sizeof(regions) / sizeof(regions[0]))
+#define EDITS	512u
+
+/* Guests are made once for each kind, and put right after each input. */
+static struct linux_guest *guests[LG_LAYOUTS * 4];
+
+static struct linux_guest *guest(unsigned int kind)
+{
+	if (!guests[kind])
+		guests[kind] = lg_new(&(struct lg_opts){
+			.layout = (enum lg_layout)(kind % LG_LAYOUTS),
+			.pti = kind / LG_LAYOUTS & 1,
+			.user_mode = kind / LG_LAYOUTS & 1,
+			.five_levels = kind / LG_LAYOUTS & 2,
+			.slide = 0x200000,
+		});
+	return guests[kind];
+}
+
+struct edit {
+	uint32_t at;
+	uint8_t was;
+};
+
+static size_t change(struct linux_guest *g, struct fuzz_in *in, struct edit *edits)
+{
+	size_t n = 0;
+
+	while (in->left && n + 8 <= EDITS) {
+		size_t r = fuzz_take(in, 1) % REGIONS;
+		uint32_t at = regions[r].start + (uint32_t)(fuzz_take(in, 2) % regions[r].len);
+		unsigned int bytes = 1u << fuzz_take(in, 1) % 4;
+		uint64_t value = fuzz_take(in, bytes);
+
+		for (unsigned int i = 0; i < bytes; i++) {
+			edits[n++] = (struct edit){ at + i, g->ram[at + i] };
+			g->ram[at + i] = (uint8_t)(value >> (8 * i));
+		}
+	}
+	return n;
+}
+
+static void check_text(const char *text)
+{
+	for (; *text; text++)
+		FUZZ_CHECK(*text >= ' ' && *text <= '~');
+}
+
+static void check_info(const struct linux_guest *g, const struct vp_linux *l)
+{
+	const struct vp_linux_info *i = vp_linux_info(l);
+
+	check_text(i->banner);
+	check_text(i->release);
+	check_text(i->build_id);
+	FUZZ_CHECK(!strncmp(i->banner, "Linux version ", 14));
+	FUZZ_CHECK(i->text.v % 0x200000 == 0 && i->text.v >= 0xffffffff80000000);
+	FUZZ_CHECK(i->kaslr_slide <= i->text.v - 0xffffffff80000000);
+	FUZZ_CHECK(i->paging_levels == (g->opts.five_levels ? 5 : 4));
+}
+
+/* Every site lies apart from the others, and is one whole instruction of a nop's or jmp's length.
+ */
+static void check_flip(const struct vp_linux_flip *f)
+{
+	FUZZ_CHECK(!f->sites == !f->nsites);
+	for (size_t i = 0; i < f->nsites; i++) {
+		const struct vp_site *s = &f->sites[i];
+
+		FUZZ_CHECK(s->len == 2 || s->len == 5);
+		FUZZ_CHECK(memcmp(s->old_bytes, s->new_bytes, s->len));
+		FUZZ_CHECK(!i || f->sites[i - 1].addr.v <= s->addr.v);
+	}
+	FUZZ_CHECK(!f->nsites || f->word.old_value != f->word.new_value);
+}
+
+static int each_key(void *arg, const struct vp_linux_key *key)
+{
+	struct vp_linux *l = *(struct vp_linux **)arg;
+	vp_gva addr = key->addr;
+	struct vp_linux_flip flip = { 0 };
+	struct vp_err err = { "" };
+	bool broken = key->broken;
+	int rc;
+
+	check_text(key->name);
+	if (broken)
+		check_text(key->broken);
+	rc = vp_linux_key_plan(l, addr, key->enabled <= 0, &flip, &err);
+	FUZZ_CHECK(!rc == !err.text[0]);
+	FUZZ_CHECK(!rc || !flip.sites);
+	FUZZ_CHECK(!broken || rc);
+	check_flip(&flip);
+	vp_linux_flip_free(&flip);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct edit edits[EDITS];
+	struct fuzz_in in = { data, size };
+	struct linux_guest *g = guest((unsigned int)fuzz_take(&in, 1) % (LG_LAYOUTS * 4));
+	size_t n = change(g, &in, edits);
+	struct vp_err err = { "" };
+	struct vp_linux *l = NULL;
+	int rc = vp_linux_open(&g->target, NULL, &l, &err);
+
+	FUZZ_CHECK(!g->locked && !g->held);
+	FUZZ_CHECK(!rc == !err.text[0] && !rc == !!l);
+	FUZZ_CHECK(rc == 0 || rc == -ENOENT || rc == -ENOEXEC || rc == -EFAULT);
+	if (!rc) {
+		check_info(g, l);
+		rc = vp_linux_keys(l, each_key, &l, &err);
+		FUZZ_CHECK(!rc == !err.text[0]);
+	}
+	vp_linux_free(l);
+	while (n--)
+		g->ram[edits[n].at] = edits[n].was;
+	return 0;
+}

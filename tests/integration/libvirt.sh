@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Domains of a real libvirt: list, info, poke, revert by name; refusals; kill -9 and recover.
+#
+# libvirtd runs here as an ordinary user (root becomes `nobody`) with all its folders in a fresh one:
+# nothing of the machine's own libvirt is seen or touched.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../linux/checks.sh"
+uri=qemu:///session
+daemon=
+trap 'cleanup' EXIT
+
+for tool in libvirtd virsh setpriv; do
+	command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 0; }
+done
+
+user=()
+[ "$(id -u)" -ne 0 ] || user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+
+as_user() { "${user[@]}" "$@"; }
+virsh() { as_user timeout 60 virsh -q -c $uri "$@" </dev/null; }
+vp() { as_user timeout --kill-after=5 60 "$tmp/vmpoke" "$@" </dev/null; }
+
+cleanup() {
+	local domain
+	if [ -n "$daemon" ]; then
+		kill -CONT "$daemon"
+		for domain in $(virsh list --name); do
+			virsh destroy "$domain" >/dev/null
+		done
+		kill "$daemon"
+		wait "$daemon" 2>/dev/null
+	fi
+	guest_cleanup
+	rm -rf "$tmp"
+}
+
+# --- a libvirt, and domains --------------------------------------------------
+
+kernel=$("$here/../linux/kernel.sh" generic) || { echo "not ok - a kernel"; exit 1; }
+guest_initrd "$kernel" "$tmp/initrd"
+cp "$kernel/vmlinuz" "$vmpoke" "$tmp/"
+mkdir "$tmp/xdg" "$tmp/config" "$tmp/cache" "$tmp/data" "$tmp/web"
+export XDG_RUNTIME_DIR=$tmp/xdg XDG_CONFIG_HOME=$tmp/config XDG_CACHE_HOME=$tmp/cache \
+	XDG_DATA_HOME=$tmp/data HOME=$tmp/home LC_ALL=C
+export LIBVIRT_AUTOSTART=0 # whoever finds no daemon starts none
+guest_tmp=$tmp # where guest_run finds the domain's sockets
+
+# libvirt has no word for it: on one host thread, for tests/linux/guest.sh says why.
+cat >"$tmp/qemu" <<'END'
+#!/bin/bash
+exec qemu-system-x86_64 "${@/#tcg/tcg,thread=single}"
+END
+chmod 755 "$tmp" "$tmp/qemu" "$tmp/vmpoke"
+[ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp"
+chmod 700 "$tmp/xdg"
+
+as_user libvirtd >"$tmp/libvirtd.log" 2>&1 </dev/null &
+daemon=$!
+until_true 60 test -S "$tmp/xdg/libvirt/libvirt-sock"
+check "libvirtd answers" until_true 60 virsh version
+[ $failed -eq 0 ] || { tail -n 5 "$tmp/libvirtd.log" | sed 's/^/#  /'; exit 1; }
+
+# define NAME ARCH EMULATOR OS-ELEMENTS DEVICES
+define() {
+	cat >"$tmp/$1.xml" <<END
+<domain type='qemu'>
+  <name>$1</name>
+  <memory unit='MiB'>512</memory>
+  <vcpu>2</vcpu>
+  <os><type arch='$2' machine='pc'>hvm</type>$4</os>
+  <features><acpi/></features>
+  <devices>
+    <emulator>$3</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    $5
+  </devices>
+</domain>
+END
+	check "domain $1 is defined" virsh define "$tmp/$1.xml"
+}
+
+define web x86_64 "$tmp/qemu" \
+	"<kernel>$tmp/vmlinuz</kernel><initrd>$tmp/initrd</initrd><cmdline>console=ttyS0 quiet</cmdline>" \
+	"<serial type='file'><source path='$tmp/console'/></serial>
+	 <channel type='unix'><source mode='bind' path='$tmp/web/shell'/>
+	   <target type='virtio' name='shell'/></channel>"
+define old i686 "$(command -v qemu-system-i386)" "" ""
+
+to=libvirt+$uri:web
+domain() { virsh domstate "$1"; }
+listed() { vp list --connect $uri --json | jq -r ".[] | select(.target | endswith(\":$1\")) | .state"; }
+
+refused "a domain that is shut off" "shut off" info $to
+refused "a domain that is shut off: poke" "shut off" poke $to 0xffffffff81000000 --old 90 --new 90
+same "list shows it" "$(listed web)" "shut off"
+refused "no such domain" "no domain" info libvirt+$uri:nobody
+
+check "it starts" virsh start web
+check "it boots" until_true "$GUEST_LIMIT" grep -q '^GUEST READY' "$tmp/console"
+[ $failed -eq 0 ] || exit 1
+check "the other one starts" virsh start old
+refused "a domain that is not x86-64" "i386" info libvirt+$uri:old
+refused "a domain that is not x86-64: poke" "i386" poke libvirt+$uri:old 0xc0000000 --old 90 --new 90
+same "it runs on" "$(domain old)" running
+virsh destroy old >/dev/null
+
+# --- looking -----------------------------------------------------------------
+
+check "info" vp info $to --json
+cp "$tmp/check" "$tmp/info"
+same "info: name" "$(jq -r .name "$tmp/info")" web
+same "info: identity is the domain's UUID" "$(jq -r .identity "$tmp/info")" "$(virsh domuuid web)"
+same "info: release" "$(jq -r .release "$tmp/info")" "$(guest_run web 'uname -r')"
+same "info: vcpus" "$(jq .vcpus "$tmp/info")" 2
+ok "info: pinning" "$(jq -r .pinning "$tmp/info" | grep -q '^0:0.* 1:0'; echo $?)"
+same "list shows it running" "$(listed web)" running
+check "the default URI" env LIBVIRT_DEFAULT_URI=$uri VMPOKE="$tmp/vmpoke" "${user[@]}" \
+	"$tmp/vmpoke" sym libvirt:web schedule
+
+# --- writing -----------------------------------------------------------------
+
+func=__x64_sys_sched_get_priority_max
+hex=$(vp read $to $func --len 64 --json | jq -r .hex)
+before=${hex%%b863000000*}
+site=$func+$((${#before} / 2))
+
+guest_run web 'load start'
+check "the witness is at work" until_true 60 guest_saw web 99
+check "poke" vp poke $to "$site" --old b863000000 --new b82a000000
+check "poke: a program in the guest sees it" until_true 60 guest_saw web "99 42"
+same "poke: libvirt calls it running" "$(domain web)" running
+same "list counts it" "$(vp list --connect $uri --json |
+	jq -r '.[] | select(.target | endswith(":web")) | .pokes')" 1
+check "revert" vp revert $to
+check "revert: a program in the guest sees it" until_true 60 guest_saw web "99 42 99"
+check "key set on" vp key set $to sched_schedstats on
+same "the guest has it on" "$(guest_schedstats web)" 1
+check "key set off" vp key set $to sched_schedstats off
+same "the guest has it off" "$(guest_schedstats web)" 0
+virsh qemu-monitor-command web --hmp 'info chardev' >"$tmp/chardevs"
+ok "no gdbstub is left open" "$(grep -q 'serial0' "$tmp/chardevs" && ! grep -q vmpoke "$tmp/chardevs"; echo $?)"
+
+# --- paused by its owner -----------------------------------------------------
+
+virsh suspend web >/dev/null
+same "list shows it paused" "$(listed web)" paused
+refused "a domain that is paused: poke" "resume it" poke $to "$site" --old b863000000 --new b82a000000
+same "it stays paused" "$(domain web)" paused
+virsh resume web >/dev/null
+same "nothing was written" "$(vp read $to $func --len 64 --json | jq -r .hex)" "$hex"
+
+# --- killed, and hung --------------------------------------------------------
+
+# Kill a switch of a key, later each time, until the domain is found stopped.
+killed_while_stopped() {
+	local ms pid
+	for ((ms = 100; ms < 4000; ms += 40)); do
+		"${user[@]}" "$tmp/vmpoke" key set $to sched_schedstats on >"$tmp/out" 2>&1 </dev/null &
+		pid=$!
+		sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
+		kill -9 $pid 2>/dev/null
+		wait $pid 2>/dev/null
+		[ "$(domain web)" = paused ] && return
+		vp recover $to >"$tmp/out" 2>&1
+		vp key set $to sched_schedstats off >"$tmp/out" 2>&1
+	done
+	return 1
+}
+
+killed_while_stopped
+ok "killed while it holds the domain" $?
+refused "the next one speaks of recover" "vmpoke recover" info $to
+check "recover" vp recover $to
+same "it runs" "$(domain web)" running
+now=$(guest_schedstats web)
+ok "the whole batch or nothing of it" "$([ "$now" = 0 ] || [ "$now" = 1 ]; echo $?)"
+check "all works again" vp key set $to sched_schedstats on
+check "and back" vp key set $to sched_schedstats off
+same "the guest lives" "$(guest_run web 'cat /proc/sys/kernel/sched_schedstats')" 0
+
+kill -STOP "$daemon"
+refused "libvirt hangs" "answer" info $to
+kill -CONT "$daemon"
+check "libvirt hangs no more" until_true 60 vp info $to
+
+exit $failed

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What is no running Linux guest, or lies: one clear line, in bounded time, and nothing is written.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../linux/checks.sh"
+peers=()
+trap 'kill "${peers[@]}" 2>/dev/null; guest_cleanup; rm -rf "$tmp"' EXIT
+
+# --- what is no QEMU ---------------------------------------------------------
+
+# peer NAME ADDRESS: a socket $tmp/NAME.sock with something of socat's behind it
+peer() {
+	socat "UNIX-LISTEN:$tmp/$1.sock,fork" "$2" 2>/dev/null &
+	peers+=($!)
+	until_true 20 test -S "$tmp/$1.sock" || ok "a socket that answers: $1" 1
+}
+
+qmp='{"QMP":{"version":{"qemu":{"micro":0,"minor":2,"major":7},"package":""},"capabilities":[]}}'
+head -c 1000000 /dev/urandom >"$tmp/garbage"
+yes '{' | tr -d '\n' | head -c 1000000 >"$tmp/nested"
+printf '%s\n' "$qmp" >"$tmp/greeting"
+printf '%s\n{"return":{}}\n{"return":[1,2,3]}\n' "$qmp" >"$tmp/nonsense"
+printf '+$%s#00' "$(head -c 100000 /dev/zero | tr '\0' 'f')" >"$tmp/huge"
+printf '#!/bin/sh\ncat "$1"\nexec sleep 600\n' >"$tmp/say"
+chmod +x "$tmp/say"
+peer silent 'EXEC:sleep 600'
+peer closes 'EXEC:true'
+for what in garbage nested greeting nonsense huge; do
+	peer $what "EXEC:$tmp/say $tmp/$what"
+done
+for proto in gdb qmp; do
+	refused "$proto: no socket" "" info qemu+$proto:"$tmp/none"
+	refused "$proto: no socket but a file" "" info qemu+$proto:"$tmp/garbage"
+	for what in silent closes garbage nested greeting nonsense huge; do
+		refused "$proto: what answers: $what" "" \
+			key set qemu+$proto:"$tmp/$what.sock" sched_schedstats on
+	done
+done
+kill "${peers[@]}"
+peers=()
+
+# --- what is no Linux --------------------------------------------------------
+
+guest_launch bios
+until_true 60 guest_qmp bios '{"execute":"query-status"}' >"$tmp/out"
+for proto in gdb qmp; do
+	to=$(target bios $proto)
+	refused "$proto: firmware alone: sym" "" sym "$to" schedule
+	refused "$proto: firmware alone: key set" "" key set "$to" sched_schedstats on
+	refused "$proto: firmware alone: poke" "" poke "$to" 0xffffffff81000000 --old 90 --new c3
+	same "$proto: it runs on" "$(guest_status bios)" running
+done
+guest_stop bios
+
+# --- another kernel, a paused guest, lies ------------------------------------
+
+guest_start g cloud && guest_symbols g
+ok "boots" $? || exit 1
+kernel=$here/../../build/rigs/linux-cloud/vmlinuz
+other=$("$here/../linux/kernel.sh" generic)/vmlinuz
+head -c 100000 "$kernel" >"$tmp/cut"
+to=$(target g qmp)
+check "the right bzImage is accepted" vp sym "$to" schedule --kernel "$kernel"
+refused "another kernel's bzImage" "" sym "$to" schedule --kernel "$other"
+refused "a bzImage that is cut" "" sym "$to" schedule --kernel "$tmp/cut"
+refused "a file that is no kernel" "" sym "$to" schedule --kernel "$tmp/garbage"
+refused "no file" "" sym "$to" schedule --kernel "$tmp/none"
+slide=$(($(guest_symbol g _text) - 0xffffffff81000000))
+while read -r addr name; do # what lies below is per CPU or absolute: it does not slide
+	[[ $addr == ffffffff* ]] && printf -v addr '%x' $((0x$addr - slide))
+	echo "$addr T $name"
+done <"$tmp/g.symbols" >"$tmp/System.map"
+check "a System.map that agrees" vp sym "$to" schedule --kernel "$tmp/System.map"
+sed 's/^\(.*\)0 T schedule$/\18 T schedule/' "$tmp/System.map" >"$tmp/wrong.map"
+refused "a System.map that does not" "" sym "$to" schedule --kernel "$tmp/wrong.map"
+
+guest_text g "$tmp/before"
+guest_qmp g '{"execute":"stop"}' >"$tmp/out"
+for proto in qmp gdb; do
+	refused "$proto: paused by its owner: key set" "paused" key set "$(target g $proto)" \
+		sched_schedstats on
+	same "$proto: it stays paused" "$(guest_status g)" paused
+done
+guest_qmp g '{"execute":"cont"}' >"$tmp/out"
+guest_text g "$tmp/after"
+check "nothing was written" cmp "$tmp/before" "$tmp/after"
+check "the guest works" guest_run g true
+
+# overwrite PHYSICAL FILE: what stands in the guest's memory, through the gdbstub, and run on
+overwrite() {
+	local data packet sum=0 i
+	data=$(od -An -v -tx1 "$2" | tr -d ' \n')
+	for packet in Qqemu.PhyMemMode:1 "M$(printf '%x,%x' "$1" $((${#data} / 2))):$data" \
+		Qqemu.PhyMemMode:0 'D;1'; do
+		sum=0
+		for ((i = 0; i < ${#packet}; i++)); do
+			sum=$((sum + $(printf '%d' "'${packet:i:1}")))
+		done
+		printf '+$%s#%02x' "$packet" $((sum & 255))
+		sleep 0.3
+	done | socat -t 1 - UNIX-CONNECT:"$(guest_dir g)/gdb" >"$tmp/stub"
+	[ "$(guest_status g)" = running ] || guest_qmp g '{"execute":"cont"}' >"$tmp/out"
+}
+
+names() { guest_run g 'head -n 3 /proc/kallsyms'; }
+
+# The token table of kallsyms holds the names of the digits one after the other. Other tables do, too;
+# it is the one that changes what the guest itself reads.
+head -c 600 /dev/zero | tr '\0' 'a' >"$tmp/lie"
+head -c 600 /dev/urandom >"$tmp/noise"
+guest_image g "$tmp/image"
+truth=$(names)
+for tokens in $(LC_ALL=C grep -obUaP '\x000\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00' \
+	"$tmp/image" | tr '\0' '.' | cut -d: -f1); do
+	where=$(($(cat "$tmp/g.phys") + tokens - 200))
+	tail -c +$((tokens - 199)) "$tmp/image" | head -c 600 >"$tmp/true"
+	overwrite $where "$tmp/lie"
+	[ "$(names)" != "$truth" ] && break
+	overwrite $where "$tmp/true"
+done
+ok "the guest's own /proc/kallsyms can be made to lie" "$([ "$(names)" != "$truth" ]; echo $?)"
+for lie in lie noise; do
+	overwrite $where "$tmp/$lie"
+	refused "gdb, with a cache: kallsyms is $lie: sym" "" sym "$(target g gdb)" schedule
+	rm -rf "$VMPOKE_CACHE_DIR"
+	refused "qmp, without a cache: kallsyms is $lie: key set" "" \
+		key set "$(target g qmp)" sched_schedstats on
+	same "it runs on" "$(guest_status g)" running
+	overwrite $where "$tmp/true"
+	check "with the truth back all is well" vp sym "$to" schedule
+done
+guest_text g "$tmp/after"
+check "nothing was written" cmp "$tmp/before" "$tmp/after"
+exit $failed
