@@ -154,6 +154,7 @@ static int records_find(struct vp_engine *e, uint64_t id, size_t *at, struct vp_
 static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		       struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
+	uint64_t syncs = atomic_load(&e->stats.syncs);
 	size_t n = b->n;
 	int rc;
 
@@ -169,6 +170,7 @@ static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_
 		rc = vp_batch_stop(e, b, opts, res, applied, err);
 	else
 		rc = vp_batch_int3(e, b, opts, res, applied, err);
+	res->syncs = (unsigned int)(atomic_load(&e->stats.syncs) - syncs);
 	if (*applied) {
 		atomic_fetch_add_explicit(&e->stats.batches, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&e->stats.sites, n, memory_order_relaxed);
@@ -206,7 +208,6 @@ static int poke_locked(struct vp_engine *e, const struct vp_site *sites, size_t 
 
 	if (rc)
 		return rc;
-	res->syncs = 0; /* this batch's, not those of an earlier one that was settled */
 	rc = vp_plan_make(e, sites, n, opts, false, res, &b, err);
 	if (rc)
 		return rc;
@@ -342,7 +343,6 @@ static int revert_locked(struct vp_engine *e, uint64_t id, const struct vp_poke_
 		rc = records_find(e, id, &at, err);
 	if (rc)
 		return rc;
-	res->syncs = 0;
 	res->id = e->applied[at]->rec.id;
 	rc = plan_revert(e, e->applied[at], opts, res, &b, err);
 	if (rc < 0)

@@ -22,10 +22,8 @@
 
 #include "core/internal.h"
 
-static int sync_all(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
-		    struct vp_err *err)
+static int sync_all(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
 {
-	res->syncs++;
 	atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
 	return e->target->ops->sync(e->target, timeout_ms, err);
 }
@@ -198,16 +196,15 @@ static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
 /*
  * The end of both ways, after the last write of a head. `open` first: see park() in trap.c.
  */
-static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
-		  struct vp_poke_result *res, struct vp_err *err)
+static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms)
 {
 	int rc;
 
 	atomic_store_explicit(&b->open, true, memory_order_release);
 	e->target->ops->unpark(e->target);
-	rc = sync_all(e, timeout_ms, res, err);
+	rc = sync_all(e, timeout_ms, NULL);
 	if (!rc)
-		rc = e->target->ops->quiesce(e->target, timeout_ms, err);
+		rc = e->target->ops->quiesce(e->target, timeout_ms, NULL);
 	return rc;
 }
 
@@ -250,7 +247,7 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 	find_lost(e, b, true);
 	restore_tails(e, b, &any);
 	if (any) {
-		rc = sync_all(e, timeout_ms, res, NULL);
+		rc = sync_all(e, timeout_ms, NULL);
 		if (rc)
 			return rc;
 	}
@@ -258,7 +255,7 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 	for (size_t i = 0; i < b->n; i++)
 		b->slots[i].tailed = false;
 	uncap_heads(e, b, false, res, NULL);
-	return finish(e, b, timeout_ms, res, NULL);
+	return finish(e, b, timeout_ms);
 }
 
 int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
@@ -269,8 +266,7 @@ int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke
 
 	if (!b)
 		return 0;
-	rc = b->reached_heads ? finish(e, b, timeout_ms, res, NULL)
-			      : roll_back(e, b, timeout_ms, res);
+	rc = b->reached_heads ? finish(e, b, timeout_ms) : roll_back(e, b, timeout_ms, res);
 	if (rc)
 		return vp_err_set(err, -EBUSY,
 				  "an earlier batch still waits for a vCPU that does not answer; "
@@ -319,7 +315,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 	table_publish(e, b);
 	rc = cap_heads(e, b, res, err);
 	if (!rc)
-		rc = sync_all(e, opts->timeout_ms, res, err);
+		rc = sync_all(e, opts->timeout_ms, err);
 	if (rc)
 		return rc;
 	phase(opts, VP_PHASE_CAPPED);
@@ -328,7 +324,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 	if (!rc)
 		rc = write_tails(e, b, &any_tail, err);
 	if (!rc && any_tail)
-		rc = sync_all(e, opts->timeout_ms, res, err);
+		rc = sync_all(e, opts->timeout_ms, err);
 	if (!rc)
 		rc = recheck(e, b, true, res, err);
 	if (!rc)
@@ -353,7 +349,7 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	*applied = true;
 	b->reached_heads = true;
 	rc = uncap_heads(e, b, true, res, err);
-	if (finish(e, b, opts->timeout_ms, res, NULL))
+	if (finish(e, b, opts->timeout_ms))
 		atomic_store(&e->unfinished, b);
 	else
 		table_retire(e, b);

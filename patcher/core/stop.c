@@ -111,7 +111,6 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 		if (rc)
 			return rc;
 		vp_retired_free(e); /* stopped is quiescent */
-		res->syncs++;
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
 		rc = check_all(e, b, res, err);
 		standing = rc ? 0 : check_vcpus(e, b, res, err);
