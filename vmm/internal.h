@@ -233,6 +233,10 @@ struct vp_vm {
 void vp_vm_end(struct vp_vm *vm, enum vp_vm_end end, unsigned int code, const char *text);
 void vp_vm_end_locked(struct vp_vm *vm, enum vp_vm_end end, unsigned int code, const char *text);
 
+/* guest.c: load what @cfg names into RAM, and whatever it needs to start. -ENOEXEC, -EINVAL,
+ * -ENOMEM. */
+int vp_guest_make(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err);
+
 /* Start the thread of a free vCPU / wait for its answer. vm->adding and vm->lock held. */
 int vp_vcpu_begin(struct vp_vcpu *c, struct vp_err *err);
 int vp_vcpu_await(struct vp_vcpu *c, struct vp_err *err);

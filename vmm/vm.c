@@ -140,52 +140,6 @@ static void serial_irq(void *arg, bool level)
 	ioctl(vm->vm_fd, KVM_IRQ_LINE, &line);
 }
 
-static int make_linux(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
-{
-	const struct vp_linux_boot boot = { cfg->initrd, cfg->initrd_len, cfg->append, cfg->vcpus };
-	int rc;
-
-	vm->kernel = calloc(1, sizeof(*vm->kernel));
-	if (!vm->kernel)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	rc = vp_kernel_load(cfg->image, cfg->image_len, vm->image_what, &vm->ram, vm->kernel, err);
-	return rc ? rc : vp_linux_write(&vm->ram, vm->kernel, &boot, err);
-}
-
-static int make_abi_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
-{
-	int rc;
-
-	if (cfg->initrd || cfg->append)
-		return vp_err_set(err, -EINVAL,
-				  "%s is not Linux: it takes no initrd and no command line",
-				  vm->image_what);
-	rc = vp_boot_init(&vm->boot, vm->ram, err);
-	if (!rc)
-		rc = vp_image_load(cfg->image, cfg->image_len, vm->image_what, &vm->boot,
-				   &vm->image, err);
-	if (!rc)
-		vp_boot_write(&vm->boot, cfg->vcpus);
-	return rc;
-}
-
-static int make_symbols(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
-{
-	/* Linux' are found in its memory, once it has decided where it runs. */
-	if (vm->is_linux)
-		return vp_symtab_make(NULL, 0, &vm->symbols, err);
-	return vp_symtab_load(cfg->image, cfg->image_len, vm->image_what, &vm->symbols, err);
-}
-
-static int make_guest(struct vp_vm *vm, const struct vp_vm_config *cfg, struct vp_err *err)
-{
-	int rc = make_symbols(vm, cfg, err);
-
-	if (rc)
-		return rc;
-	return vm->is_linux ? make_linux(vm, cfg, err) : make_abi_guest(vm, cfg, err);
-}
-
 static int make_target(struct vp_vm *vm, struct vp_err *err)
 {
 	int rc;
@@ -241,7 +195,7 @@ int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_e
 	/* The file first: what is wrong with it can be told without KVM, too. */
 	rc = make_ram(vm, ram_bytes, err);
 	if (!rc)
-		rc = make_guest(vm, cfg, err);
+		rc = vp_guest_make(vm, cfg, err);
 	if (!rc)
 		rc = open_kvm(vm, cfg, err);
 	if (!rc)

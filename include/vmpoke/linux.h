@@ -34,6 +34,7 @@ struct vp_linux_info {
 	const char *build_id;	    /* lower-case hex; "" if the kernel carries none */
 	vp_gva text;		    /* where _text is now */
 	uint64_t kaslr_slide;	    /* from the address it was linked for; 0 without KASLR */
+	vp_gva end;		    /* of its image */
 	vp_gpa text_phys;	    /* where _text is in guest-physical memory */
 	uint64_t phys_base;	    /* the kernel's variable of that name */
 	unsigned int paging_levels; /* 4 or 5 */

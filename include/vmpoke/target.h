@@ -93,6 +93,8 @@ struct vp_target_ops {
 	 * Locked. Hold one vCPU out of the guest and tell its registers, so that the page tables
 	 * it uses stay in use while they are walked; release() lets it go on. @vcpu < 0: any vCPU
 	 * that runs in 64-bit mode with paging (-EOPNOTSUPP: none). -ENOENT: no such vCPU.
+	 * A target that can only be patched while it is stopped need not hold the vCPU before:
+	 * the engine looks again, at everything, between stop() and resume().
 	 */
 	int (*hold)(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err);
 	void (*release)(struct vp_target *t);

@@ -25,9 +25,8 @@ struct job {
 
 static void name_of(void *arg, vp_gva addr, char *text, size_t size)
 {
-	const struct vp_symtab *symbols = vp_control_symbols(arg);
 	uint64_t offset;
-	const char *name = symbols ? vp_symtab_nearest(symbols, addr, &offset) : NULL;
+	const char *name = vp_control_name(arg, addr, &offset);
 
 	if (name)
 		snprintf(text, size, "%s+0x%llx", name, (unsigned long long)offset);

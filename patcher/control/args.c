@@ -73,9 +73,8 @@ json_t *vp_json_addr(uint64_t addr)
 
 void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr)
 {
-	const struct vp_symtab *symbols = vp_control_symbols(c);
 	uint64_t offset;
-	const char *symbol = symbols ? vp_symtab_nearest(symbols, addr, &offset) : NULL;
+	const char *symbol = vp_control_name(c, addr, &offset);
 
 	json_object_set_new(object, "addr", vp_json_addr(addr.v));
 	if (!symbol || offset > INT64_MAX)

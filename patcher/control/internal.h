@@ -33,6 +33,12 @@ void vp_control_refresh(struct vp_control *c);
  */
 int vp_control_linux(struct vp_control *c, struct vp_linux **out, struct vp_err *err);
 
+/*
+ * The name of an address, and how far behind its symbol it lies; NULL: none. Outside a kernel's
+ * image (user space, modules) nothing but an exact hit is a name.
+ */
+const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset);
+
 /* The symbols of the guest, whatever it runs. NULL: it has none. */
 const struct vp_symtab *vp_control_symbols(struct vp_control *c);
 

@@ -60,6 +60,19 @@ const struct vp_symtab *vp_control_symbols(struct vp_control *c)
 	return vp_control_linux(c, &l, NULL) ? NULL : vp_linux_symbols(l);
 }
 
+const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
+{
+	const struct vp_symtab *symbols = vp_control_symbols(c);
+	const char *name = symbols ? vp_symtab_nearest(symbols, addr, offset) : NULL;
+	const struct vp_linux_info *kernel;
+	struct vp_linux *l = NULL;
+
+	if (!name || !*offset || c->cfg.symbols || vp_control_linux(c, &l, NULL))
+		return name;
+	kernel = vp_linux_info(l);
+	return addr.v - kernel->text.v < kernel->end.v - kernel->text.v ? name : NULL;
+}
+
 /* The upper half is the kernel's, and the same for all. */
 const struct vp_paging *vp_control_space(struct vp_control *c, vp_gva addr)
 {

@@ -39,10 +39,11 @@ struct vp_batch {
 	struct vp_batch *next_retired;
 	struct vp_run *runs; /* the bytes of all slots, sorted by start; they do not overlap */
 	size_t nruns;
-	_Atomic bool undoing; /* being rolled back: the new code must not be seen any more */
-	_Atomic bool open;    /* every head is final: nobody needs to park any more */
-	struct vp_record rec; /* rec.sites and rec.note are owned by the batch */
-	vp_gpa word;	      /* where rec.word is */
+	_Atomic bool undoing;	 /* being rolled back: the new code must not be seen any more */
+	_Atomic bool open;	 /* every head is final: nobody needs to park any more */
+	struct vp_record rec;	 /* rec.sites and rec.note are owned by the batch */
+	vp_gpa word;		 /* where rec.word is */
+	struct vp_paging paging; /* what translated the addresses */
 	char note[64];
 	bool recorded;	    /* e->applied owns it (or will), not the table */
 	bool reached_heads; /* new heads were written: the way is forward only */
@@ -80,6 +81,27 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 		 const struct vp_poke_opts *opts, bool half_done, struct vp_poke_result *res,
 		 struct vp_batch **out, struct vp_err *err);
 void vp_batch_free(struct vp_batch *b);
+
+/* place.c: where the sites are. A space keeps what it has walked, so it is for a moment only. */
+struct vp_space {
+	struct vp_target *target;
+	enum vp_strategy strategy;
+	struct vp_paging paging;
+	struct vp_map last; /* the page of @at; page_size 0: none */
+	vp_gva at;
+};
+
+struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b);
+int vp_space_walk(struct vp_space *sp, vp_gva addr, struct vp_map *out, struct vp_err *err);
+
+/* Translate one address of executable text; @what: "site", "fixup of site". Or a whole slot. */
+int vp_place_text(struct vp_space *sp, const struct vp_slot *s, const char *what, vp_gva addr,
+		  vp_gpa *out, struct vp_err *err);
+int vp_place_slot(struct vp_space *sp, struct vp_slot *s, struct vp_err *err);
+
+/* Are they still where they were? -EAGAIN if not. For when every vCPU is stopped. */
+int vp_place_recheck(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+		     struct vp_err *err);
 
 /* slot.c: the bytes of a slot, which may lie on two pages that are not neighbours. */
 int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err);

@@ -124,46 +124,7 @@ static int check_overlap(struct vp_batch *b, struct vp_poke_result *res, struct 
 	return r ? overlap(r[0].slot, r[1].slot, res, err) : 0;
 }
 
-/* --- address and bytes ------------------------------------------------------- */
-
-struct space {
-	struct vp_target *target;
-	enum vp_strategy strategy;
-	bool half_done; /* each byte may be the old or the new one */
-	struct vp_paging paging;
-};
-
-/* Translate one address of executable text; @what: "site", "fixup of site". */
-static int text_at(const struct space *sp, const struct vp_slot *s, const char *what, vp_gva addr,
-		   vp_gpa *out, struct vp_err *err)
-{
-	struct vp_phys_reader mem = vp_target_reader(sp->target);
-	struct vp_err why = { .text = "" };
-	struct vp_map map;
-	uint8_t byte;
-	int rc = vp_walk(&sp->paging, &mem, addr, &map, &why);
-
-	if (rc)
-		return vp_err_set(err, rc, "%s %zu at 0x%llx: %s", what, s->index,
-				  (unsigned long long)addr.v, why.text);
-	if (map.nx)
-		return vp_err_set(err, -EFAULT, "%s %zu at 0x%llx: the page is not executable",
-				  what, s->index, (unsigned long long)addr.v);
-	if (map.user && sp->target->kernel_traps_only && sp->strategy == VP_STRATEGY_INT3)
-		return vp_err_set(err, -EOPNOTSUPP,
-				  "%s %zu at 0x%llx: user code may run this page, and this host's "
-				  "KVM reports int3s of kernel code only; use --strategy stop",
-				  what, s->index, (unsigned long long)addr.v);
-	rc = sp->target->ops->read(sp->target, map.gpa, &byte, 1, NULL);
-	if (rc)
-		return vp_err_set(err, -EFAULT,
-				  "%s %zu at 0x%llx: is mapped to guest-physical 0x%llx, which is "
-				  "not RAM",
-				  what, s->index, (unsigned long long)addr.v,
-				  (unsigned long long)map.gpa.v);
-	*out = map.gpa;
-	return 0;
-}
+/* --- bytes ------------------------------------------------------------------- */
 
 static void hex(char *text, const uint8_t *bytes, size_t n)
 {
@@ -176,15 +137,24 @@ static void hex(char *text, const uint8_t *bytes, size_t n)
 	*text = '\0';
 }
 
-static int check_bytes(const struct space *sp, const struct vp_slot *s, struct vp_err *err)
+/* What a check needs to know of the guest. */
+struct plan {
+	struct vp_space space;
+	bool half_done; /* each byte may be the old or the new one */
+};
+
+static int check_bytes(const struct plan *p, const struct vp_slot *s, struct vp_err *err)
 {
 	char found[2 * VP_INSN_MAX + 1], want[2 * VP_INSN_MAX + 1];
 	uint8_t now[VP_INSN_MAX];
-	int rc = vp_slot_read(sp->target, s, now, err);
+	struct vp_err why = { .text = "" };
+	int rc = vp_slot_read(p->space.target, s, now, &why);
 
-	if (rc || !memcmp(now, s->site.old_bytes, s->site.len) ||
-	    (sp->half_done && vp_slot_is_half_done(s, now)))
-		return rc;
+	if (rc)
+		return vp_err_set(err, rc, "site %zu at 0x%llx: %s", AT(s), why.text);
+	if (!memcmp(now, s->site.old_bytes, s->site.len) ||
+	    (p->half_done && vp_slot_is_half_done(s, now)))
+		return 0;
 	if (now[0] == VP_INT3)
 		return vp_err_set(err, -EBUSY,
 				  "site %zu at 0x%llx: a foreign int3 stands there (a probe or "
@@ -196,26 +166,17 @@ static int check_bytes(const struct space *sp, const struct vp_slot *s, struct v
 			  AT(s), found, want);
 }
 
-static int check_address(const struct space *sp, struct vp_slot *s, struct vp_err *err)
+static int check_site(struct plan *p, struct vp_slot *s, struct vp_err *err)
 {
-	uint64_t room = 0x1000 - (s->site.addr.v & 0xfff);
-	int rc = text_at(sp, s, "site", s->site.addr, &s->head, err);
+	int rc = vp_place_slot(&p->space, s, err);
 
-	if (rc)
-		return rc;
-	s->split = s->site.len;
-	if (s->site.len > room) {
-		s->split = (uint8_t)room;
-		rc = text_at(sp, s, "second page of site", VP_GVA(s->site.addr.v + room), &s->next,
-			     err);
-	}
-	return rc ? rc : check_bytes(sp, s, err);
+	return rc ? rc : check_bytes(p, s, err);
 }
 
 /* --- fixup ------------------------------------------------------------------- */
 
 /* A whole instruction of guest text, outside every site of the batch, not itself an int3. */
-static int check_fixup(const struct space *sp, const struct vp_batch *b, const struct vp_slot *s,
+static int check_fixup(struct vp_space *sp, const struct vp_batch *b, const struct vp_slot *s,
 		       struct vp_err *err)
 {
 	unsigned long long at = (unsigned long long)s->site.fixup.v;
@@ -226,7 +187,7 @@ static int check_fixup(const struct space *sp, const struct vp_batch *b, const s
 
 	if (s->site.resume != VP_RESUME_FIXUP)
 		return 0;
-	rc = text_at(sp, s, "fixup of site", s->site.fixup, &gpa, err);
+	rc = vp_place_text(sp, s, "fixup of site", s->site.fixup, &gpa, err);
 	if (rc)
 		return rc;
 	inside = vp_batch_find(b, s->site.fixup);
@@ -244,9 +205,9 @@ static int check_fixup(const struct space *sp, const struct vp_batch *b, const s
 /* --- the word ---------------------------------------------------------------- */
 
 /* Data, so it need not be executable; but nobody may run what it is part of. */
-static int check_word(const struct space *sp, struct vp_batch *b, struct vp_err *err)
+static int check_word(struct plan *p, struct vp_batch *b, struct vp_err *err)
 {
-	struct vp_phys_reader mem = vp_target_reader(sp->target);
+	const struct vp_target *t = p->space.target;
 	const struct vp_word *w = &b->rec.word;
 	unsigned long long at = (unsigned long long)w->addr.v;
 	struct vp_err why = { .text = "" };
@@ -258,9 +219,9 @@ static int check_word(const struct space *sp, struct vp_batch *b, struct vp_err 
 		return 0;
 	if (w->addr.v % sizeof(now))
 		return vp_err_set(err, -EINVAL, "word at 0x%llx: is not 4-byte aligned", at);
-	rc = vp_walk(&sp->paging, &mem, w->addr, &map, &why);
+	rc = vp_space_walk(&p->space, w->addr, &map, &why);
 	if (!rc)
-		rc = sp->target->ops->read(sp->target, map.gpa, &now, sizeof(now), &why);
+		rc = t->ops->read(p->space.target, map.gpa, &now, sizeof(now), &why);
 	if (rc)
 		return vp_err_set(err, rc, "word at 0x%llx: %s", at, why.text);
 	b->word = map.gpa;
@@ -269,7 +230,7 @@ static int check_word(const struct space *sp, struct vp_batch *b, struct vp_err 
 		    map.gpa.v < b->runs[i].start + b->runs[i].len)
 			return vp_err_set(err, -EINVAL, "word at 0x%llx: lies inside site %zu", at,
 					  b->runs[i].slot->index);
-	if (now != w->old_value && !(sp->half_done && now == w->new_value))
+	if (now != w->old_value && !(p->half_done && now == w->new_value))
 		return vp_err_set(err, -ESTALE, "word at 0x%llx: holds %d, not %d", at,
 				  (int32_t)now, (int32_t)w->old_value);
 	return 0;
@@ -316,42 +277,44 @@ static int copy_record(struct vp_batch *b, struct vp_err *err)
 	return 0;
 }
 
-static int check_in_space(const struct space *sp, struct vp_batch *b, struct vp_poke_result *res,
-			  struct vp_err *err)
+static int check_sites(struct plan *p, struct vp_batch *b, struct vp_poke_result *res,
+		       struct vp_err *err)
 {
 	size_t i;
 	int rc = 0;
 
 	for (i = 0; i < b->n && !rc; i++)
-		rc = check_address(sp, &b->slots[i], err);
+		rc = check_site(p, &b->slots[i], err);
 	for (size_t j = 0; j < b->n && !rc; j++) {
 		i = j + 1;
-		rc = check_fixup(sp, b, &b->slots[j], err);
+		rc = check_fixup(&p->space, b, &b->slots[j], err);
 	}
 	if (rc)
 		res->bad_site = (ptrdiff_t)b->slots[i - 1].index;
 	else
 		rc = check_overlap(b, res, err);
-	return rc ? rc : check_word(sp, b, err);
+	return rc ? rc : check_word(p, b, err);
 }
 
 /* The page tables that the caller gave are the kernel's own; a vCPU's are held while in use. */
 static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 			  bool half_done, struct vp_poke_result *res, struct vp_err *err)
 {
-	struct space sp = { e->target, b->rec.strategy, half_done, { 0 } };
+	struct plan p = { .half_done = half_done };
 	struct vp_vcpu_state state;
 	int rc;
 
 	if (opts->space) {
-		sp.paging = *opts->space;
-		return check_in_space(&sp, b, res, err);
+		b->paging = *opts->space;
+		p.space = vp_space_of(e->target, b);
+		return check_sites(&p, b, res, err);
 	}
 	rc = e->target->ops->hold(e->target, opts->vcpu, &state, err);
 	if (rc)
 		return rc;
-	sp.paging = state.paging;
-	rc = check_in_space(&sp, b, res, err);
+	b->paging = state.paging;
+	p.space = vp_space_of(e->target, b);
+	rc = check_sites(&p, b, res, err);
 	e->target->ops->release(e->target);
 	return rc;
 }

@@ -112,7 +112,9 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 			return rc;
 		vp_retired_free(e); /* stopped is quiescent */
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
-		rc = check_all(e, b, res, err);
+		rc = vp_place_recheck(e, b, res, err);
+		if (!rc)
+			rc = check_all(e, b, res, err);
 		standing = rc ? 0 : check_vcpus(e, b, res, err);
 		if (!rc && !standing)
 			return 0;

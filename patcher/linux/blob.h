@@ -21,44 +21,42 @@ static inline const uint8_t *vp_blob_at(const struct vp_blob *b, uint64_t off, u
 	return off <= b->len && n <= b->len - off ? b->data + off : NULL;
 }
 
-/* The @n bytes (1..8) at @off as a number. False: they are not all there; @out is untouched. */
-static inline bool vp_blob_number(const struct vp_blob *b, uint64_t off, unsigned int n,
-				  uint64_t *out)
+/* The numbers at @off. False: they are not all there; @out is untouched. */
+static inline bool vp_blob_u8(const struct vp_blob *b, uint64_t off, uint8_t *out)
 {
-	const uint8_t *p = vp_blob_at(b, off, n);
-	uint64_t value = 0;
+	const uint8_t *p = vp_blob_at(b, off, 1);
 
-	if (!p)
-		return false;
-	for (unsigned int i = 0; i < n; i++)
-		value |= (uint64_t)p[i] << (8 * i);
-	*out = value;
-	return true;
+	if (p)
+		*out = *p;
+	return p;
 }
 
 static inline bool vp_blob_u16(const struct vp_blob *b, uint64_t off, uint16_t *out)
 {
-	uint64_t v = 0;
-	bool ok = vp_blob_number(b, off, sizeof(*out), &v);
+	const uint8_t *p = vp_blob_at(b, off, 2);
 
-	if (ok)
-		*out = (uint16_t)v;
-	return ok;
+	if (p)
+		*out = (uint16_t)(p[0] | p[1] << 8);
+	return p;
 }
 
 static inline bool vp_blob_u32(const struct vp_blob *b, uint64_t off, uint32_t *out)
 {
-	uint64_t v = 0;
-	bool ok = vp_blob_number(b, off, sizeof(*out), &v);
+	const uint8_t *p = vp_blob_at(b, off, 4);
 
-	if (ok)
-		*out = (uint32_t)v;
-	return ok;
+	if (p)
+		*out = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return p;
 }
 
 static inline bool vp_blob_u64(const struct vp_blob *b, uint64_t off, uint64_t *out)
 {
-	return vp_blob_number(b, off, sizeof(*out), out);
+	uint32_t low, high;
+
+	if (!vp_blob_at(b, off, 8) || !vp_blob_u32(b, off, &low) || !vp_blob_u32(b, off + 4, &high))
+		return false;
+	*out = low | (uint64_t)high << 32;
+	return true;
 }
 
 /* The text at @off, or NULL: its NUL does not come within @max bytes, or within the blob. */

@@ -182,6 +182,7 @@ static int find_places(struct vp_linux *l, struct vp_err *err)
 	uint64_t phys_base = 0;
 
 	i->text = l->mem.text;
+	i->end = VP_GVA(l->mem.end);
 	i->text_phys = l->mem.text_phys;
 	i->paging_levels = l->mem.levels;
 	/* phys_to_virt() of the image: phys = virt - __START_KERNEL_map + phys_base */

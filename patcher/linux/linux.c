@@ -10,6 +10,7 @@
 
 /* Read-only data of a distribution's kernel is 10 MB. */
 #define SNAPSHOT_MAX ((uint64_t)256 << 20)
+#define RODATA_MIN   0x40000u
 
 static int find_image(struct vp_linux *l, struct vp_target *t, struct vp_err *err)
 {
@@ -46,15 +47,17 @@ static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_er
 	return rc;
 }
 
-/* kallsyms is in read-only data, where the kernel protects that; else (rodata=off) anywhere. */
-static int search_image(struct vp_linux *l, struct vp_err *err)
+static bool is_rodata(const struct vp_kernel_run *r)
+{
+	return !r->writable && r->nx && r->len >= RODATA_MIN;
+}
+
+/* Where the kernel does not protect its read-only data (rodata=off), kallsyms may be anywhere. */
+static int search_all(struct vp_linux *l, struct vp_err *err)
 {
 	const struct vp_kernel_mem *m = &l->mem;
 	int rc = -ENOENT;
 
-	for (size_t i = 0; i < m->nruns && rc == -ENOENT && !l->symbols; i++)
-		if (!m->runs[i].writable && m->runs[i].nx)
-			rc = search(l, m->runs[i].start, m->runs[i].len, err);
 	for (size_t i = 0; i < m->nruns && rc == -ENOENT && !l->symbols;) {
 		uint64_t start = m->runs[i].start, end = start;
 
@@ -63,6 +66,20 @@ static int search_image(struct vp_linux *l, struct vp_err *err)
 		rc = search(l, start, end - start, err);
 	}
 	return rc;
+}
+
+static int search_image(struct vp_linux *l, struct vp_err *err)
+{
+	const struct vp_kernel_mem *m = &l->mem;
+	bool any = false;
+	int rc = -ENOENT;
+
+	for (size_t i = 0; i < m->nruns && rc == -ENOENT && !l->symbols; i++)
+		if (is_rodata(&m->runs[i])) {
+			rc = search(l, m->runs[i].start, m->runs[i].len, err);
+			any = true;
+		}
+	return any ? rc : search_all(l, err);
 }
 
 static int find_symbols(struct vp_linux *l, const char *cache_dir, struct vp_err *err)

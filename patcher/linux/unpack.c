@@ -140,15 +140,16 @@ static const struct format *find_format(const struct vp_blob *payload)
 static bool find_payload(const struct vp_blob *file, struct vp_blob *payload, uint32_t *unpacked)
 {
 	uint32_t offset, length;
-	uint64_t sectors, start;
 	uint16_t version;
+	uint8_t sectors;
+	uint64_t start;
 
 	if (!vp_blob_u16(file, HDR_VERSION, &version) || version < VERSION_WITH_PAYLOAD ||
-	    !vp_blob_number(file, HDR_SETUP_SECTS, 1, &sectors) ||
+	    !vp_blob_u8(file, HDR_SETUP_SECTS, &sectors) ||
 	    !vp_blob_u32(file, HDR_PAYLOAD_OFFSET, &offset) ||
 	    !vp_blob_u32(file, HDR_PAYLOAD_LENGTH, &length))
 		return false;
-	start = ((sectors ? sectors : 4) + 1) * SECTOR + offset;
+	start = ((sectors ? sectors : 4u) + 1ull) * SECTOR + offset;
 	if (length <= SIZE_BYTES || !vp_blob_at(file, start, length))
 		return false;
 	*payload = (struct vp_blob){ file->data + start, length, 0 };

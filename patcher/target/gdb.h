@@ -48,12 +48,6 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
 int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err);
 
 /*
- * One vCPU executes one instruction with interrupts masked; the others stay stopped.
- * -ETIMEDOUT: it did not (it may be halted); it is stopped again.
- */
-int vp_gdb_step(struct vp_gdb *g, unsigned int vcpu, struct vp_err *err);
-
-/*
  * Be done: leave the gdbstub as it was found; let the VM go on, or not. The connection is good for
  * vp_gdb_close() only afterwards.
  */

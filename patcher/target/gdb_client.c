@@ -149,8 +149,8 @@ int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err)
 	char text[32];
 	size_t i;
 
-	for (i = 0; payload[i] && i < sizeof(text) - 1; i++)
-		text[i] = payload[i] > ' ' && payload[i] <= '~' ? payload[i] : '?';
+	for (i = 0; i < sizeof(text) - 1 && payload[i]; i++)
+		text[i] = (char)(payload[i] > ' ' && payload[i] <= '~' ? payload[i] : '?');
 	text[i] = 0;
 	return vp_err_set(err, -EPROTO, "gdbstub: unexpected answer to %s: '%s'", what, text);
 }
@@ -210,8 +210,8 @@ int vp_gdb_dial(const char *path, struct vp_err *err)
 
 /*
  * QEMU announces the stop that our connecting caused before it answers anything, and announces
- * nothing if the VM stood still before. From 8.1 on it never does (its commit "gdbstub: Only send
- * stop-reply packets when allowed to").
+ * nothing if the VM stood still before. From 8.1 on it is said to announce
+ * nothing at all (docs/qemu.md).
  */
 static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp_err *err)
 {
@@ -332,28 +332,6 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 				  "the VM was paused by somebody else: resume it first");
 	g->paused_elsewhere = false;
 	return vp_gdb_finish(g, rc, deadline + g->timeout_ms, err);
-}
-
-int vp_gdb_step(struct vp_gdb *g, unsigned int vcpu, struct vp_err *err)
-{
-	bool stuck = false;
-	int64_t deadline;
-	int rc = vp_gdb_begin(g, &deadline, err);
-
-	if (!rc)
-		rc = vp_gdb_ask(g, deadline, err, "vCont;s:p1.%x", vcpu + 1);
-	if (!rc)
-		rc = want_stop(g, vp_gdb_now_ms() + GRACE_MS, err);
-	if (rc == -ETIMEDOUT) {
-		stuck = true;
-		rc = send_bytes(g, "\003", 1, deadline, err);
-		if (!rc)
-			rc = want_stop(g, deadline, err);
-	}
-	rc = vp_gdb_finish(g, rc, deadline, err);
-	if (!rc && stuck)
-		rc = vp_err_set(err, -ETIMEDOUT, "vCPU %u did not step: is it halted?", vcpu);
-	return rc;
 }
 
 int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err)

@@ -97,7 +97,7 @@ static int write_packet(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, siz
 static int write_checked(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
 			 int64_t deadline, struct vp_err *err)
 {
-	uint8_t back[WRITE_MAX];
+	uint8_t back[WRITE_MAX] = { 0 };
 	int rc = write_packet(g, gpa, from, n, deadline, err);
 
 	if (!rc)
@@ -193,7 +193,7 @@ int vp_gdb_hmp(struct vp_gdb *g, const char *command, char **text, struct vp_err
 int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err)
 {
 	int64_t deadline;
-	char *payload;
+	char *payload = NULL;
 	size_t len;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
@@ -203,7 +203,7 @@ int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err)
 	if (!rc)
 		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
 	rc = vp_gdb_finish(g, rc, deadline, err);
-	if (!rc && !strstr(payload, "<architecture>i386:x86-64</architecture>"))
+	if (!rc && payload && !strstr(payload, "<architecture>i386:x86-64</architecture>"))
 		rc = vp_err_set(err, -EOPNOTSUPP,
 				"the guest is not an x86-64 machine: vmpoke "
 				"cannot patch it");

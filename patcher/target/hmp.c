@@ -13,7 +13,7 @@ void vp_hmp_line(const char *text, char *out, size_t size)
 
 	text += strspn(text, " \t\r\n");
 	for (; *text && *text != '\r' && *text != '\n' && n < size - 1; text++)
-		out[n++] = *text >= ' ' && *text <= '~' ? *text : '?';
+		out[n++] = (char)(*text >= ' ' && *text <= '~' ? *text : '?');
 	while (n && out[n - 1] == ' ')
 		n--;
 	out[n] = 0;

@@ -114,21 +114,22 @@ static int monitor_save(struct vp_monitor *m, vp_gpa gpa, void *buf, size_t len,
 {
 	for (size_t at = 0; at < len; at += PEEK_MAX) {
 		struct vp_libvirt_job *j = vp_libvirt_new(run_peek, NULL);
+		size_t n = len - at < PEEK_MAX ? len - at : PEEK_MAX;
 		int rc;
 
-		if (j) {
-			j->gpa = gpa.v + at;
-			j->len = len - at < PEEK_MAX ? len - at : PEEK_MAX;
-			j->bytes = malloc(j->len);
-		}
-		if (j && !j->bytes) {
+		if (!j)
+			return vp_err_set(err, -ENOMEM, "out of memory");
+		j->gpa = gpa.v + at;
+		j->len = n;
+		j->bytes = malloc(n);
+		if (!j->bytes) {
 			vp_libvirt_free(j);
-			j = NULL;
+			return vp_err_set(err, -ENOMEM, "out of memory");
 		}
 		rc = work(of(m), j, err);
 		if (rc)
 			return rc;
-		memcpy((uint8_t *)buf + at, j->bytes, j->len);
+		memcpy((uint8_t *)buf + at, j->bytes, n);
 		vp_libvirt_free(j);
 	}
 	return 0;

@@ -94,9 +94,6 @@ int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t 
 int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err);
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 
-/* One vCPU executes one instruction, in a window. */
-int vp_qemu_op_step(struct vp_target *t, unsigned int vcpu, struct vp_err *err);
-
 extern const struct vp_target_ops vp_qemu_ops;
 
 #endif /* VP_TARGET_QEMU_INTERNAL_H */

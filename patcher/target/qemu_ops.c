@@ -213,17 +213,6 @@ static void op_release(struct vp_target *t)
 	(void)t;
 }
 
-int vp_qemu_op_step(struct vp_target *t, unsigned int vcpu, struct vp_err *err)
-{
-	struct vp_qemu *q = vp_qemu_of(t);
-
-	if (!q->windows)
-		return vp_err_set(err, -EPERM, "a vCPU steps while the others are stopped only");
-	free(q->registers);
-	q->registers = NULL;
-	return vp_gdb_step(q->gdb, vcpu, err);
-}
-
 /* --- the protocol: stop only ---------------------------------------------------- */
 
 static int op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)

@@ -41,9 +41,9 @@ cleanup() {
 kernel=$("$here/../linux/kernel.sh" generic) || { echo "not ok - a kernel"; exit 1; }
 guest_initrd "$kernel" "$tmp/initrd"
 cp "$kernel/vmlinuz" "$vmpoke" "$tmp/"
-mkdir "$tmp/xdg" "$tmp/config" "$tmp/cache" "$tmp/data" "$tmp/web"
+mkdir "$tmp/xdg" "$tmp/config" "$tmp/cache" "$tmp/data" "$tmp/web" "$tmp/state"
 export XDG_RUNTIME_DIR=$tmp/xdg XDG_CONFIG_HOME=$tmp/config XDG_CACHE_HOME=$tmp/cache \
-	XDG_DATA_HOME=$tmp/data HOME=$tmp/home LC_ALL=C
+	XDG_DATA_HOME=$tmp/data HOME=$tmp/home VMPOKE_STATE_DIR=$tmp/state LC_ALL=C
 export LIBVIRT_AUTOSTART=0 # whoever finds no daemon starts none
 guest_tmp=$tmp # where guest_run finds the domain's sockets
 
@@ -54,10 +54,10 @@ exec qemu-system-x86_64 "${@/#tcg/tcg,thread=single}"
 END
 chmod 755 "$tmp" "$tmp/qemu" "$tmp/vmpoke"
 [ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp"
-chmod 700 "$tmp/xdg"
+chmod 700 "$tmp/xdg" "$tmp/state"
 
-as_user libvirtd >"$tmp/libvirtd.log" 2>&1 </dev/null &
-daemon=$!
+"${user[@]}" libvirtd >"$tmp/libvirtd.log" 2>&1 </dev/null &
+daemon=$! # setpriv becomes libvirtd: no shell stands between
 until_true 60 test -S "$tmp/xdg/libvirt/libvirt-sock"
 check "libvirtd answers" until_true 60 virsh version
 [ $failed -eq 0 ] || { tail -n 5 "$tmp/libvirtd.log" | sed 's/^/#  /'; exit 1; }
@@ -154,19 +154,23 @@ same "nothing was written" "$(vp read $to $func --len 64 --json | jq -r .hex)" "
 
 # --- killed, and hung --------------------------------------------------------
 
-# Kill a switch of a key, later each time, until the domain is found stopped.
+# Kill a poke a few ms after its mark has come (docs/qemu.md), until the domain is found stopped.
 killed_while_stopped() {
-	local ms pid
-	for ((ms = 100; ms < 4000; ms += 40)); do
+	local mark pid try end
+	mark=$VMPOKE_STATE_DIR/$(virsh domuuid web).lock
+	for try in {0..39}; do
 		"${user[@]}" "$tmp/vmpoke" key set $to sched_schedstats on >"$tmp/out" 2>&1 </dev/null &
 		pid=$!
-		sleep "$(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))"
+		end=$((SECONDS + 30))
+		until [ -s "$mark" ] || [ $SECONDS -ge $end ]; do sleep 0.002; done
+		sleep 0.0$((try % 10))
 		kill -9 $pid 2>/dev/null
 		wait $pid 2>/dev/null
 		[ "$(domain web)" = paused ] && return
 		vp recover $to >"$tmp/out" 2>&1
 		vp key set $to sched_schedstats off >"$tmp/out" 2>&1
 	done
+	cat "$tmp/out"
 	return 1
 }
 

@@ -11,15 +11,15 @@ flips=${LINUX_FLIPS:-1000}
 
 guest_start g cloud && guest_symbols g
 ok "boots" $? || exit 1
-to=$(target g qmp)
+to=$(target g gdb)
 check "the load is at work" guest_run g 'load start; load settle'
 guest_warnings g >"$tmp/warnings"
 guest_text g "$tmp/before"
 
 done=0 begin=$SECONDS
 for ((i = 0; i < flips; i++)); do
-	[ $((i % 2)) -eq 0 ] && to_what=on || to_what=off
-	vp key set "$to" sched_schedstats $to_what >"$tmp/out" 2>&1 || break
+	[ $((i % 2)) -eq 0 ] && what=on || what=off
+	vp key set "$to" sched_schedstats $what >"$tmp/out" 2>&1 || break
 	done=$((done + 1))
 	if [ $((i % 100)) -eq 48 ]; then
 		same "after $done switches the guest sees it on" "$(guest_schedstats g)" 1

@@ -94,13 +94,15 @@ guest_image() { # NAME FILE
 		"$phys" $((end - text)) "$2")" >"$tmp/pmemsave" || { cat "$tmp/pmemsave" >&2; return 1; }
 }
 
-# The kernel's code alone.
-guest_text() { # NAME FILE
+# The kernel's code alone; from an IMAGE if there is one already.
+guest_text() { # NAME FILE [IMAGE]
 	local size=$(($(guest_symbol "$1" _etext) - $(guest_symbol "$1" _text)))
-	guest_image "$1" "$2.image" && head -c "$size" "$2.image" >"$2" && rm "$2.image"
+	[ $# -gt 2 ] || guest_image "$1" "$tmp/$1.image" || return
+	head -c "$size" "${3-$tmp/$1.image}" >"$2"
 }
 
-# Is every live site of the kernel as its key says? By ./keys.c, not by vmpoke.
+# Is every live site of the kernel as its key says? By ./keys.c, not by vmpoke. What it looked at is
+# in $tmp/NAME.image.
 guest_keys_right() { # NAME
 	[ -x "$tmp/keys" ] ||
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -o "$tmp/keys" "$guest_here/keys.c" || return

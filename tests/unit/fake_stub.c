@@ -104,13 +104,6 @@ static void rcmd(struct fake_qemu *q, const char *hex)
 	put(q, "OK");
 }
 
-static void step(struct fake_qemu *q)
-{
-	q->resumes++;
-	q->stops++;
-	put(q, "T05thread:p01.02;");
-}
-
 static void packet(struct fake_qemu *q)
 {
 	const char *p = q->packet;
@@ -137,8 +130,6 @@ static void packet(struct fake_qemu *q)
 		put(q, text);
 	} else if (!strcmp(p, "vCont;c"))
 		fake_qemu_cont(q);
-	else if (!strncmp(p, "vCont;s:p1.", 11))
-		step(q);
 	else if (!strcmp(p, "D;1")) {
 		q->attached = false;
 		fake_qemu_cont(q);

@@ -19,7 +19,7 @@
 #define LG_RODATA_SIZE 0x60000u
 #define LG_BANNER      (LG_RODATA + 0x40u)
 #define LG_NOTES       (LG_RODATA + 0x200u)
-#define LG_KALLSYMS    (LG_RODATA + 0x10000u)
+#define LG_KALLSYMS    (LG_RODATA + 0x1000u)
 #define LG_DATA	       0x600000u
 #define LG_SWAPPER     LG_DATA /* two pages: the second for user space */
 #define LG_VARS	       (LG_DATA + 0x2000u)

@@ -134,6 +134,31 @@ static void test_stop_changed(void **state)
 	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
 }
 
+static void remap_at_stop(struct fake *f, const char *op)
+{
+	const uint64_t pte = 0x60000 | 0x63;
+
+	if (strcmp(op, "stop"))
+		return;
+	memcpy(f->ram + 0x60000, f->ram + 0x40000, 0x1000);
+	memcpy(f->ram + 0x4000, &pte, sizeof(pte)); /* the first page of text */
+}
+
+/* The same bytes, but on another page than the one that was looked at. */
+static void test_stop_remapped(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_site(A, NOP5, MOV5A, 5, VP_RESUME_PARK);
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+
+	o.strategy = VP_STRATEGY_STOP;
+	w->fake->hook = remap_at_stop;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), -EAGAIN);
+	assert_string_equal(w->fake->trace, "stop resume");
+	assert_memory_equal(w->fake->ram + 0x40100, NOP5, 5);
+	assert_memory_equal(w->fake->ram + 0x60100, NOP5, 5);
+}
+
 static void test_read(void **state)
 {
 	struct world *w = *state;
@@ -163,8 +188,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_newest_first), T(test_changed_by_somebody_else),
 		T(test_remapped),     T(test_stop),
-		T(test_stop_changed), T(test_read),
-		T(test_one_engine),
+		T(test_stop_changed), T(test_stop_remapped),
+		T(test_read),	      T(test_one_engine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

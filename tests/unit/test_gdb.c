@@ -160,7 +160,6 @@ static void test_run_and_stop(void **state)
 		assert_int_equal(vp_gdb_read(g, VP_GPA(0x100000 + i), &b, 1, &err), 0);
 		assert_int_equal(b, q->ram[0x100000 + i]);
 	}
-	assert_int_equal(vp_gdb_step(g, 1, &err), 0);
 	assert_int_equal(vp_gdb_detach(g, true, &err), 0);
 	vp_gdb_close(g);
 	assert_true(q->running);
