@@ -12,8 +12,9 @@ packages=(
 # Only the tests need these.
 test_packages=(
 	clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev
-	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio # tests/rigs
-	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 # tests/integration/libvirt.sh
+	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio xz-utils # tests/rigs
+	qemu-system-x86 socat						      # tests/linux, too
+	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 )
 
 [ "${1-}" = --tests ] && packages+=("${test_packages[@]}")

@@ -247,9 +247,15 @@ json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *cod
 				struct vp_err *err)
 {
 	struct vp_control *c = arg;
+	json_t *lines;
 
 	(void)fd;
 	if (!vp_args_none(args, code, err))
 		return NULL;
-	return c->ledger ? json_deep_copy(vp_ledger_lines(c->ledger)) : json_array();
+	*code = vp_control_ledger(c, err);
+	if (*code || !c->ledger)
+		return *code ? NULL : json_array();
+	lines = vp_ledger_history(c->ledger, err);
+	*code = lines ? 0 : -EINVAL;
+	return lines;
 }

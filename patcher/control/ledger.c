@@ -109,7 +109,16 @@ static int parse_lines(struct vp_ledger *l, const char *text, size_t len, size_t
 	return 0;
 }
 
-static int load(struct vp_ledger *l, struct vp_err *err)
+static long long last_seq(const struct vp_ledger *l)
+{
+	size_t n = json_array_size(l->lines);
+	json_int_t seq =
+		json_integer_value(json_object_get(json_array_get(l->lines, n - 1), "seq"));
+
+	return n && seq > 0 ? seq : (long long)n;
+}
+
+int vp_ledger_load(struct vp_ledger *l, struct vp_err *err)
 {
 	size_t len = 0, whole = 0;
 	char *text = NULL;
@@ -117,6 +126,8 @@ static int load(struct vp_ledger *l, struct vp_err *err)
 
 	if (!rc)
 		rc = parse_lines(l, text, len, &whole, err);
+	if (!rc)
+		l->seq = last_seq(l);
 	/* A line without an end was being written when its writer died: nothing was done for it. */
 	if (!rc && whole < len && ftruncate(l->fd, (off_t)whole))
 		rc = vp_err_set(err, -errno, "%.180s: %s", l->path, strerror(errno));
@@ -125,30 +136,58 @@ static int load(struct vp_ledger *l, struct vp_err *err)
 	return rc;
 }
 
-int vp_ledger_open(const char *path, unsigned int timeout_ms, struct vp_ledger **out,
-		   struct vp_err *err)
+/* The file may have been put away while we waited for it. */
+static bool is_current(const struct vp_ledger *l)
+{
+	struct stat opened, named;
+
+	return !fstat(l->fd, &opened) && !stat(l->path, &named) && opened.st_ino == named.st_ino &&
+	       opened.st_dev == named.st_dev;
+}
+
+static int open_locked(struct vp_ledger *l, unsigned int timeout_ms, struct vp_err *err)
+{
+	int rc;
+
+	do {
+		if (l->fd >= 0)
+			close(l->fd);
+		l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (l->fd < 0)
+			return vp_err_set(err, -errno, "%.180s: %s", l->path, strerror(errno));
+		rc = lock_file(l->fd, l->path, timeout_ms, err);
+	} while (!rc && !is_current(l));
+	return rc;
+}
+
+struct vp_ledger *vp_ledger_alloc(const char *path)
 {
 	struct vp_ledger *l = calloc(1, sizeof(*l));
-	int rc;
 
 	if (l)
 		l->path = strdup(path);
 	if (!l || !l->path) {
 		free(l);
-		return vp_err_set(err, -ENOMEM, "out of memory");
+		return NULL;
 	}
 	l->fd = -1;
 	l->lines = json_array();
+	return l;
+}
+
+int vp_ledger_open(const char *path, unsigned int timeout_ms, struct vp_ledger **out,
+		   struct vp_err *err)
+{
+	struct vp_ledger *l = vp_ledger_alloc(path);
+	int rc;
+
+	if (!l)
+		return vp_err_set(err, -ENOMEM, "out of memory");
 	rc = make_folders(path, err);
-	if (!rc) {
-		l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-		if (l->fd < 0)
-			rc = vp_err_set(err, -errno, "%.180s: %s", path, strerror(errno));
-	}
 	if (!rc)
-		rc = lock_file(l->fd, path, timeout_ms, err);
+		rc = open_locked(l, timeout_ms, err);
 	if (!rc)
-		rc = load(l, err);
+		rc = vp_ledger_load(l, err);
 	if (rc)
 		vp_ledger_close(l);
 	else
@@ -165,11 +204,6 @@ void vp_ledger_close(struct vp_ledger *l)
 	json_decref(l->lines);
 	free(l->path);
 	free(l);
-}
-
-const json_t *vp_ledger_lines(const struct vp_ledger *l)
-{
-	return l->lines;
 }
 
 /* --- append ------------------------------------------------------------------ */
@@ -191,7 +225,7 @@ static int write_all(struct vp_ledger *l, const char *text, size_t len)
 }
 
 /* @line is stolen. A line that cannot be written whole is taken off again. */
-static int append(struct vp_ledger *l, json_t *line, struct vp_err *err)
+int vp_ledger_append(struct vp_ledger *l, json_t *line, struct vp_err *err)
 {
 	off_t before = l->end;
 	char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
@@ -212,13 +246,14 @@ static int append(struct vp_ledger *l, json_t *line, struct vp_err *err)
 		return vp_err_set(err, rc, "the ledger %.160s cannot be written: %s", l->path,
 				  strerror(-rc));
 	}
+	l->seq++;
 	json_array_append_new(l->lines, line);
 	return 0;
 }
 
 static json_int_t next_seq(const struct vp_ledger *l)
 {
-	return (json_int_t)json_array_size(l->lines) + 1;
+	return (json_int_t)l->seq + 1;
 }
 
 static json_t *user_name(uid_t uid)
@@ -277,7 +312,7 @@ int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct
 					      "old", (json_int_t)b->word.old_value, "new",
 					      (json_int_t)b->word.new_value));
 	l->begun = next_seq(l);
-	return append(l, line, err);
+	return vp_ledger_append(l, line, err);
 }
 
 int vp_ledger_end(struct vp_ledger *l, const char *event, uint64_t id, const char *text,
@@ -290,5 +325,5 @@ int vp_ledger_end(struct vp_ledger *l, const char *event, uint64_t id, const cha
 		json_object_set_new(line, "id", json_integer((json_int_t)id));
 	if (text)
 		json_object_set_new(line, "text", vp_qmp_text(text));
-	return append(l, line, err);
+	return vp_ledger_append(l, line, err);
 }

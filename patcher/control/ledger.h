@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ledger of one VM: who changed what, and when. A file of JSON objects, one a line, only ever
- * appended to. A batch is two lines: "begin", on disk before the first byte is written, and how it
- * ended. docs/ledger.md.
+ * appended to; when it has grown long it is put away, and another one goes on. A batch is two
+ * lines: "begin", on disk before the first byte is written, and how it ended. docs/ledger.md.
  *
  * Threads: one at a time. Processes: one at a time, by a lock on the file.
  */
@@ -53,8 +53,14 @@ int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct
 int vp_ledger_end(struct vp_ledger *l, const char *event, uint64_t id, const char *text,
 		  struct vp_err *err);
 
-/* All lines, oldest first; owned by the ledger. */
-const json_t *vp_ledger_lines(const struct vp_ledger *l);
+/*
+ * If it has grown long and nothing in it stands in @boot, put it away as PATH.1, PATH.2, ... and go
+ * on with a new one: so every command reads little. The numbers go on.
+ */
+int vp_ledger_rotate(struct vp_ledger *l, uint64_t boot, struct vp_err *err);
+
+/* All lines, oldest first, those put away included; a new reference. NULL and @err: -EINVAL, ... */
+json_t *vp_ledger_history(const struct vp_ledger *l, struct vp_err *err);
 
 /* One batch of the ledger, as it was begun. @sites is malloc()ed. */
 struct vp_ledger_batch {

@@ -83,6 +83,8 @@ static int resolve(struct vp_control *c, size_t *sites, struct vp_err *err)
 	int rc = vp_control_ledger(c, err);
 
 	if (!rc && c->ledger)
+		rc = vp_ledger_rotate(c->ledger, vp_control_boot(c), err);
+	if (!rc && c->ledger)
 		rc = vp_ledger_unfinished(c->ledger, vp_control_boot(c), &b, err);
 	if (rc <= 0)
 		return rc;

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 vmpoke=${VMPOKE:-build/rigs/vmpoke}
-limit=${SVM_LIMIT:-600} # seconds until the host counts as hung
+limit=${SVM_LIMIT:-1500} # seconds until the host counts as hung
 tmp=$(mktemp -d)
 root=$tmp/root
 console=build/log/rig-svm.console

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 vmpoke=${VMPOKE:-build/rigs/vmpoke}
-limit=${VMX_LIMIT:-1500} # seconds until the host counts as hung
+limit=${VMX_LIMIT:-2700} # seconds until the host counts as hung
 tmp=$(mktemp -d)
 root=$tmp/root
 name=build/log/rig-vmx-linux

@@ -12,7 +12,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 rig=tests/rigs/vmx
 vmpoke=${VMPOKE:-build/rigs/vmpoke}
-limit=${VMX_LIMIT:-840} # seconds until a host counts as hung
+limit=${VMX_LIMIT:-2100} # seconds until a host counts as hung
 tests=("$rig/inside.sh" tests/integration/vmm.sh)
 tmp=$(mktemp -d)
 root=$tmp/root

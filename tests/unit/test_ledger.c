@@ -210,6 +210,43 @@ static void test_damaged(void **state)
 	assert_non_null(strstr(err.text, "line 5"));
 }
 
+/* What has grown long is put away when nothing in it stands; numbers and history go on. */
+static void test_put_away(void **state)
+{
+	struct rig *r = *state;
+	char path[80];
+	struct stat st;
+	json_t *lines;
+	uint64_t id = 0;
+
+	do { /* each a batch and its revert */
+		applied(r, "poke", ++id, 0x100);
+		applied(r, "revert", id, 0x100);
+		assert_int_equal(stat(r->path, &st), 0);
+	} while (st.st_size < 1 << 20);
+	applied(r, "poke", ++id, 0x100);
+	assert_int_equal(vp_ledger_rotate(r->ledger, BOOT, NULL), 0);
+	assert_int_equal(standing(r, BOOT), id); /* one stands: it stays */
+	applied(r, "revert", id, 0x100);
+	assert_int_equal(vp_ledger_rotate(r->ledger, BOOT, NULL), 0);
+	assert_int_equal(stat(r->path, &st), 0);
+	assert_true(st.st_size < 1000);
+	assert_int_equal(standing(r, BOOT), 0);
+	assert_int_equal(vp_ledger_next_id(r->ledger), id + 1);
+	applied(r, "poke", 7, 0x200);
+	reopen(r);
+	assert_int_equal(standing(r, BOOT), 7);
+	lines = vp_ledger_history(r->ledger, NULL);
+	assert_int_equal(json_array_size(lines), 4 * id + 3);
+	for (size_t i = 0; i < json_array_size(lines); i++)
+		assert_int_equal(
+			json_integer_value(json_object_get(json_array_get(lines, i), "seq")),
+			i + 1);
+	json_decref(lines);
+	snprintf(path, sizeof(path), "%s.1", r->path);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* Lines that are JSON, and nonsense. */
 static void test_nonsense(void **state)
 {
@@ -258,13 +295,10 @@ static void test_no_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_back),
-		T(test_what_stands),
-		T(test_unfinished),
-		T(test_damaged),
-		T(test_nonsense),
-		T(test_one_at_a_time),
-		cmocka_unit_test(test_no_room),
+		T(test_comes_back),    T(test_what_stands),
+		T(test_unfinished),    T(test_damaged),
+		T(test_put_away),      T(test_nonsense),
+		T(test_one_at_a_time), cmocka_unit_test(test_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
