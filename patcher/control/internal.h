@@ -22,7 +22,7 @@ struct vp_control {
 /* control.c: open the ledger if there is to be one. */
 int vp_control_ledger(struct vp_control *c, struct vp_err *err);
 
-/* --- kernel.c: what the guest runs ------------------------------------------- */
+/* --- guest.c: what the guest runs --------------------------------------------- */
 
 /* Every command begins with it: is the kernel that was found still the one that runs? */
 void vp_control_refresh(struct vp_control *c);

@@ -91,6 +91,7 @@ struct vp_space {
 	vp_gva at;
 };
 
+struct vp_phys_reader vp_target_reader(struct vp_target *t); /* walk.h's, over a target */
 struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b);
 int vp_space_walk(struct vp_space *sp, vp_gva addr, struct vp_map *out, struct vp_err *err);
 
@@ -151,8 +152,5 @@ int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke
 
 /* trap.c: the sink of #BP exits. */
 enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap);
-
-/* walk.h's reader over a target. */
-struct vp_phys_reader vp_target_reader(struct vp_target *t);
 
 #endif /* VP_CORE_INTERNAL_H */

@@ -6,6 +6,18 @@
 
 #define AT(s) (s)->index, (unsigned long long)(s)->site.addr.v
 
+static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len)
+{
+	struct vp_target *t = arg;
+
+	return t->ops->read(t, gpa, buf, len, NULL);
+}
+
+struct vp_phys_reader vp_target_reader(struct vp_target *t)
+{
+	return (struct vp_phys_reader){ .read = read_phys, .arg = t };
+}
+
 struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b)
 {
 	return (struct vp_space){ .target = t, .strategy = b->rec.strategy, .paging = b->paging };

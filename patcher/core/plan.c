@@ -21,18 +21,6 @@ void vp_batch_free(struct vp_batch *b)
 	free(b);
 }
 
-static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len)
-{
-	struct vp_target *t = arg;
-
-	return t->ops->read(t, gpa, buf, len, NULL);
-}
-
-struct vp_phys_reader vp_target_reader(struct vp_target *t)
-{
-	return (struct vp_phys_reader){ .read = read_phys, .arg = t };
-}
-
 /* --- shape ------------------------------------------------------------------- */
 
 /* Exactly one instruction, as long as the site. */

@@ -1,105 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the guest runs, and reading its memory. */
+/* The commands that look: symbols, memory, kernel, registers. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "control/internal.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
 #define READ_MAX (1u << 20)
-
-/* A guest that was booted anew has its kernel elsewhere, or it is another one. */
-static bool still_there(struct vp_linux *l)
-{
-	const struct vp_linux_info *info = vp_linux_info(l);
-	char text[64];
-	vp_gva banner;
-	size_t len = strlen(info->banner);
-
-	if (len > sizeof(text))
-		len = sizeof(text);
-	return !vp_symtab_find(vp_linux_symbols(l), "linux_banner", &banner, NULL) &&
-	       !vp_linux_read(l, banner, text, len, NULL) && !memcmp(text, info->banner, len);
-}
-
-void vp_control_refresh(struct vp_control *c)
-{
-	if (c->cfg.short_lived && c->refreshed)
-		return;
-	c->refreshed = true;
-	c->no_linux = 0;
-	if (!c->linux_guest || still_there(c->linux_guest))
-		return;
-	vp_linux_free(c->linux_guest);
-	c->linux_guest = NULL;
-}
-
-int vp_control_linux(struct vp_control *c, struct vp_linux **out, struct vp_err *err)
-{
-	const struct vp_linux_opts opts = { c->cfg.kernel_file, c->cfg.cache_dir };
-
-	if (c->cfg.symbols)
-		return vp_err_set(err, -ENOENT, "the guest does not run Linux");
-	if (!c->linux_guest && !c->no_linux)
-		c->no_linux =
-			vp_linux_open(c->cfg.target, &opts, &c->linux_guest, &c->why_no_linux);
-	if (c->no_linux)
-		return vp_err_set(err, c->no_linux, "%s", c->why_no_linux.text);
-	*out = c->linux_guest;
-	return 0;
-}
-
-const struct vp_symtab *vp_control_symbols(struct vp_control *c)
-{
-	struct vp_linux *l = NULL;
-
-	if (c->cfg.symbols)
-		return c->cfg.symbols;
-	return vp_control_linux(c, &l, NULL) ? NULL : vp_linux_symbols(l);
-}
-
-const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
-{
-	const struct vp_symtab *symbols = vp_control_symbols(c);
-	const char *name = symbols ? vp_symtab_nearest(symbols, addr, offset) : NULL;
-	const struct vp_linux_info *kernel;
-	struct vp_linux *l = NULL;
-
-	if (!name || !*offset || c->cfg.symbols || vp_control_linux(c, &l, NULL))
-		return name;
-	kernel = vp_linux_info(l);
-	return addr.v - kernel->text.v < kernel->end.v - kernel->text.v ? name : NULL;
-}
-
-/* The upper half is the kernel's, and the same for all. */
-const struct vp_paging *vp_control_space(struct vp_control *c, vp_gva addr)
-{
-	struct vp_linux *l = NULL;
-
-	if ((int64_t)addr.v >= 0 || vp_control_linux(c, &l, NULL))
-		return NULL;
-	return &vp_linux_info(l)->space;
-}
-
-uint64_t vp_control_boot(struct vp_control *c)
-{
-	struct vp_linux *l = NULL;
-
-	if (c->cfg.boot)
-		return c->cfg.boot;
-	return vp_control_linux(c, &l, NULL) ? 0 : vp_linux_info(l)->boot;
-}
-
-int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err)
-{
-	if (vp_control_space(c, addr))
-		return vp_linux_read(c->linux_guest, addr, buf, len, err);
-	return vp_engine_read(c->cfg.engine, -1, addr, buf, len, err);
-}
-
-/* --- commands ---------------------------------------------------------------- */
 
 json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *code,
 				  struct vp_err *err)
