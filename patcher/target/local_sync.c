@@ -178,23 +178,24 @@ static bool is_outside(struct vp_local_vcpu *v, uint64_t arg)
 /* The vCPU is out of the guest and stays there, so its fd may be used from any thread. */
 static int read_state(struct vp_local_vcpu *v, struct vp_vcpu_state *out, struct vp_err *err)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = { .head.nmsrs = 1, .entry.index = MSR_KERNEL_GS_BASE };
+	_Alignas(struct kvm_msrs)
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)(void *)room;
 	struct kvm_sregs s;
 	struct kvm_regs r;
 
 	if (ioctl(v->fd, KVM_GET_SREGS, &s) < 0 || ioctl(v->fd, KVM_GET_REGS, &r) < 0)
 		return vp_err_set(err, -errno, "vCPU %u: its registers cannot be read", v->id);
-	ioctl(v->fd, KVM_GET_MSRS, &msr); /* stays 0 where KVM does not know it */
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = MSR_KERNEL_GS_BASE;
+	ioctl(v->fd, KVM_GET_MSRS, msrs); /* stays 0 where KVM does not know it */
 	*out = (struct vp_vcpu_state){
 		.paging = { s.cr0, s.cr3, s.cr4, s.efer },
 		.cs = s.cs.selector,
 		.ss = s.ss.selector,
 		.fs_base = s.fs.base,
 		.gs_base = s.gs.base,
-		.kernel_gs_base = msr.entry.data,
+		.kernel_gs_base = msrs->entries[0].data,
 		.idt_base = s.idt.base,
 	};
 	vp_regs_from_kvm(&out->regs, &r);

@@ -180,7 +180,7 @@ int vp_qmp_socket(const struct vp_qmp *q)
 static const char *advice(int code)
 {
 	if (code == -ENOENT || code == -ECONNREFUSED)
-		return ": no VM is running there; see vmpoke run";
+		return ": no VM is running there";
 	if (code == -EACCES)
 		return ": it belongs to another user; be that user or root";
 	return "";
