@@ -106,6 +106,8 @@ int vp_place_recheck(struct vp_engine *e, const struct vp_batch *b, struct vp_po
 
 /* slot.c: the bytes of a slot, which may lie on two pages that are not neighbours. */
 int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err);
+int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
+		  struct vp_err *err);
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err);
 bool vp_slot_is_half_done(const struct vp_slot *s, const uint8_t *now);

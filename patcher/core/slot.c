@@ -14,6 +14,18 @@ int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, str
 	return rc;
 }
 
+/* All of it, for when nobody runs. */
+int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
+		  struct vp_err *err)
+{
+	int rc = t->ops->write(t, s->head, bytes, s->split, err);
+
+	if (!rc && s->split < s->site.len)
+		rc = t->ops->write(t, s->next, bytes + s->split, (size_t)(s->site.len - s->split),
+				   err);
+	return rc;
+}
+
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err)
 {

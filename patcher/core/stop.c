@@ -57,21 +57,13 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 	return 0;
 }
 
-static int write_whole(struct vp_engine *e, struct vp_slot *s, const uint8_t *from,
-		       const uint8_t *to, struct vp_err *err)
-{
-	int rc = vp_slot_write_tail(e->target, s, to, err);
-
-	return rc ? rc : e->target->ops->swap_head(e->target, s->head, from[0], to[0], err);
-}
-
 /* Nobody runs: whatever stands at the first @n sites can be put back as it was. */
 static void put_back(struct vp_engine *e, struct vp_batch *b, size_t n)
 {
 	while (n--) {
 		struct vp_slot *s = &b->slots[n];
 
-		write_whole(e, s, s->site.new_bytes, s->site.old_bytes, NULL);
+		vp_slot_write(e->target, s, s->site.old_bytes, NULL);
 	}
 }
 
@@ -83,12 +75,11 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	for (size_t i = 0; i < b->n; i++) {
 		struct vp_slot *s = &b->slots[i];
 
-		rc = write_whole(e, s, s->site.old_bytes, s->site.new_bytes, err);
+		rc = vp_slot_write(e->target, s, s->site.new_bytes, err);
 		if (!rc)
 			continue;
 		res->bad_site = (ptrdiff_t)s->index;
-		vp_slot_write_tail(e->target, s, s->site.old_bytes, NULL);
-		put_back(e, b, i);
+		put_back(e, b, i + 1); /* some of it may stand there */
 		return rc;
 	}
 	rc = vp_batch_swap_word(e, b, err);
@@ -152,11 +143,7 @@ static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err
 		rc = vp_err_set(err, -ESTALE,
 				"site %zu at 0x%llx: somebody else has changed these bytes",
 				s->index, (unsigned long long)s->site.addr.v);
-	if (!rc && memcmp(now + 1, old + 1, (size_t)(s->site.len - 1)))
-		rc = vp_slot_write_tail(e->target, s, old, err);
-	if (!rc && now[0] != old[0])
-		rc = e->target->ops->swap_head(e->target, s->head, now[0], old[0], err);
-	return rc;
+	return rc || !memcmp(now, old, s->site.len) ? rc : vp_slot_write(e->target, s, old, err);
 }
 
 int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,

@@ -101,7 +101,7 @@ static void test_stop(void **state)
 
 	o.strategy = VP_STRATEGY_STOP;
 	assert_int_equal(vp_poke(w->engine, s, 2, &o, &res, NULL), 0);
-	assert_string_equal(w->fake->trace, "stop write head write head resume");
+	assert_string_equal(w->fake->trace, "stop write write resume");
 	assert_int_equal(res.syncs, 1);
 	assert_memory_equal(fake_at(w->fake, A), MOV5A, 5);
 	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
