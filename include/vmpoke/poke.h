@@ -132,6 +132,8 @@ void vp_engine_free(struct vp_engine *engine);
  *  -EBUSY      a foreign int3 stands there; pages are being logged; an unfinished batch
  *  -EAGAIN     the guest changed the bytes while we did: rolled back
  *  -ETIMEDOUT  a vCPU did not answer in time: rolled back
+ *  -EUCLEAN    a write to a stopped guest failed, and so did taking it back: half a batch may
+ *              stand there, and the guest is left stopped; vp_poke_undo() puts it right
  *  -EIO        the exception: the guest overwrote a site of ours in the very last step; the other
  *              sites are applied and recorded
  *  -EOPNOTSUPP no vCPU in 64-bit mode with paging; no trap route (use VP_STRATEGY_STOP)

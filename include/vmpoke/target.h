@@ -128,6 +128,13 @@ struct vp_target_ops {
 	 */
 	int (*stop)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 	void (*resume)(struct vp_target *t);
+
+	/*
+	 * Locked, in the place of resume(): a write failed and could not be taken back, so half an
+	 * instruction may stand in the guest. Leave every vCPU held, as far as that is in the
+	 * target's power, and see to it that whoever comes next is told.
+	 */
+	void (*abandon)(struct vp_target *t);
 };
 
 /* Targets embed this as their first member. */

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json)
 {
@@ -29,8 +30,7 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	return VP_EXIT_OK;
 }
 
-/* The exit code of an open that failed: -EUCLEAN, -EBUSY and the like are states of the guest. */
-static int open_exit_code(int rc)
+int vp_client_open_exit_code(int rc)
 {
 	int code = vp_cmd_exit_code(rc);
 
@@ -45,12 +45,15 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 	struct vp_err err;
 	int rc, code = vp_client_remote_config(c->cmd, &cfg);
 
+	if (!code && kernel_file && access(kernel_file, R_OK))
+		code = vp_cmd_fail(c->cmd, VP_EXIT_FILE, "%s: %s", kernel_file, strerror(errno));
 	if (code)
 		return code;
 	cfg.kernel_file = kernel_file;
-	cfg.timeout_ms = timeout_ms == VP_CLIENT_TIMEOUT_MS ? 0 : timeout_ms;
+	/* Callers allow for ten steps of a batch; here each answer has the limit. */
+	cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
-	return rc ? vp_cmd_fail(c->cmd, open_exit_code(rc), "%s", err.text) : VP_EXIT_OK;
+	return rc ? vp_cmd_fail(c->cmd, vp_client_open_exit_code(rc), "%s", err.text) : VP_EXIT_OK;
 }
 
 int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
@@ -62,6 +65,9 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 	*c = (struct vp_client){ .cmd = cmd };
 	if (vp_remote_is(target))
 		return open_remote(c, target, timeout_ms, kernel_file);
+	if (!strncmp(target, "qemu", 4) && strchr(target, ':'))
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s: write qemu+qmp:PATH or qemu+gdb:PATH",
+				   target);
 	if (kernel_file)
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
@@ -84,7 +90,7 @@ int vp_client_close(struct vp_client *c, int code)
 
 	vp_qmp_close(c->qmp);
 	c->qmp = NULL;
-	if (vp_remote_close(c->remote, &err))
+	if (vp_remote_close(c->remote, &err) && !code) /* else the reason was said */
 		code = vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
 	c->remote = NULL;
 	return code;
@@ -105,6 +111,12 @@ int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t
 	*rc = vp_qmp_call(c->qmp, command, args, ret, NULL, err);
 	if (*rc && vp_qmp_is_broken(c->qmp))
 		return vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err->text);
+	if (*rc == -ENOSYS) {
+		vp_err_set(err, 0,
+			   "no VM of `vmpoke run` answers there; if it is QEMU's QMP "
+			   "socket, write qemu+qmp:PATH");
+		return VP_EXIT_UNREACHABLE;
+	}
 	return vp_cmd_exit_code(*rc);
 }
 

@@ -36,6 +36,9 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 			 unsigned int timeout_ms, const char *kernel_file);
 int vp_client_close(struct vp_client *c, int code);
 
+/* The exit code of an open that failed: -EUCLEAN, -EBUSY and the like are states of the guest. */
+int vp_client_open_exit_code(int rc);
+
 /* Did the connection break off, which has been said then? */
 bool vp_client_is_broken(const struct vp_client *c);
 

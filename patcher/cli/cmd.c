@@ -41,6 +41,7 @@ int vp_cmd_exit_code(int err)
 	case -ERANGE:
 	case -ENOSPC:
 	case -EOPNOTSUPP:
+	case -EUCLEAN:
 		return VP_EXIT_REFUSED;
 	case -EAGAIN:
 	case -ETIMEDOUT:

@@ -144,6 +144,11 @@ static void print_text(const json_t *list)
 	const json_t *e;
 	size_t i;
 
+	if (!json_array_size(list)) {
+		printf("no guest of `vmpoke run`, and no domain of libvirt; a QEMU without libvirt "
+		       "is qemu+qmp:PATH\n");
+		return;
+	}
 	printf("%-32s %-14s %5s  %-24s %5s\n", "TARGET", "STATE", "VCPUS", "KERNEL", "POKES");
 	json_array_foreach(list, i, e)
 	{

@@ -17,19 +17,35 @@ static const char help[] =
 	"Exit code: 0, also if nothing was wrong; 2 bad options; 3 somebody else has changed the\n"
 	"bytes meanwhile, nothing is written; 4 no such target, or it does not answer.\n";
 
-static void report(const struct vp_remote *r, bool json)
+/* Is the guest paused all the same? */
+static bool is_paused(struct vp_client *c)
+{
+	json_t *status = NULL;
+	bool paused = !vp_client_call(c, "query-status", json_object(), &status) &&
+		      !json_is_true(json_object_get(status, "running"));
+
+	json_decref(status);
+	return paused;
+}
+
+static void report(struct vp_client *c, bool json)
 {
 	size_t sites;
-	bool stopped = vp_remote_recovered(r, &sites);
+	bool marked = vp_remote_recovered(c->remote, &sites), paused = is_paused(c);
 
-	if (json)
-		printf("{\"was-stopped\": %s, \"undone-sites\": %zu}\n", stopped ? "true" : "false",
-		       sites);
-	else if (!stopped && !sites)
-		printf("nothing is wrong\n");
+	if (json) {
+		printf("{\"interrupted\": %s, \"undone-sites\": %zu, \"paused\": %s}\n",
+		       marked ? "true" : "false", sites, paused ? "true" : "false");
+		return;
+	}
+	if (!marked && !sites)
+		printf("no vmpoke was interrupted here\n");
 	else
-		printf("%s%zu site(s) of a half-written batch put back\n",
-		       stopped ? "the guest was stopped, and goes on; " : "", sites);
+		printf("a vmpoke was interrupted here: %zu site(s) put back%s\n", sites,
+		       paused ? "" : ", the guest runs");
+	if (paused)
+		printf("the guest is paused, by its owner; or by a vmpoke that was killed while it "
+		       "connected to the gdbstub: then `vmpoke recover qemu+gdb:PATH`\n");
 }
 
 int vp_cmd_recover(int argc, char **argv)
@@ -39,7 +55,7 @@ int vp_cmd_recover(int argc, char **argv)
 	const char *target;
 	struct vp_err err;
 	bool json = false;
-	int code = vp_client_options(argc, argv, help, &target, &json);
+	int rc, code = vp_client_options(argc, argv, help, &target, &json);
 
 	if (code >= 0)
 		return code;
@@ -50,10 +66,9 @@ int vp_cmd_recover(int argc, char **argv)
 	if (code)
 		return code;
 	cfg.recover = true;
-	code = vp_cmd_exit_code(vp_remote_open(target, &cfg, &c.remote, &err));
-	if (code)
-		return vp_cmd_fail("recover", code == VP_EXIT_REFUSED ? code : VP_EXIT_UNREACHABLE,
-				   "%s", err.text);
-	report(c.remote, json);
+	rc = vp_remote_open(target, &cfg, &c.remote, &err);
+	if (rc)
+		return vp_cmd_fail("recover", vp_client_open_exit_code(rc), "%s", err.text);
+	report(&c, json);
 	return vp_client_close(&c, code);
 }

@@ -52,10 +52,11 @@ static const char *standing(const json_t *site)
 {
 	const char *now = vp_client_text(site, "now");
 
-	return !strcmp(now, "new")   ? "stands"
-	       : !strcmp(now, "old") ? "GONE: the old bytes stand there"
-	       : *now		     ? "CHANGED by somebody else"
-				     : "";
+	return !strcmp(now, "new")	 ? "stands"
+	       : !strcmp(now, "covered") ? "stands below a newer poke"
+	       : !strcmp(now, "old")	 ? "GONE: the old bytes stand there"
+	       : *now			 ? "CHANGED by somebody else"
+					 : "";
 }
 
 static void print_poke(const json_t *poke)
@@ -68,8 +69,9 @@ static void print_poke(const json_t *poke)
 
 	localtime_r(&when, &tm);
 	strftime(date, sizeof(date), "%F %T", &tm);
-	printf("  %lld  %s  %s %s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
+	printf("  %lld  %s  %s %s%s%s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
 	       vp_client_text(poke, "user"), vp_client_text(poke, "command"),
+	       *vp_client_text(poke, "note") ? " " : "", vp_client_text(poke, "note"),
 	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
 	json_array_foreach(sites, i, site)
 		printf("     %s %s  %s -> %s  %s%s%s  %s\n", vp_client_text(site, "addr"),
@@ -105,6 +107,8 @@ static void print_text(const struct status *s)
 		       json_is_true(json_object_get(item, "halted")) ? " (halted)" : "");
 	printf("\n%zu poke(s) applied\n", json_array_size(s->pokes));
 	json_array_foreach(s->pokes, i, item) print_poke(item);
+	if (!strcmp(vp_client_text(s->vm, "trap-route"), "none"))
+		return; /* the counters are those of an engine that lives as long as the guest */
 	printf("counted: ");
 	print_counters(stats);
 	printf("#BP exits (foreign: the guest's own int3s, given back to it): ");

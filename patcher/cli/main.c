@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke: a table of subcommands. Each owns its options. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cmd.h"
 
@@ -45,8 +47,21 @@ static int finish(int code)
 	return code ? code : VP_EXIT_FAILED;
 }
 
+/* A descriptor of ours that got number 0, 1 or 2 would be printed to. */
+static bool open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	return fd > 2 && !close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	if (!open_standard_fds())
+		return VP_EXIT_HOST;
 	if (argc < 2) {
 		usage(stderr);
 		return VP_EXIT_USAGE;

@@ -9,6 +9,7 @@
 
 #include "control/internal.h"
 #include "target/hex.h"
+#include "target/qmp_wire.h"
 
 #define SITES_LISTED_MAX 4096 /* in one answer of query-pokes that names no batch */
 
@@ -33,6 +34,7 @@ static int add_record(void *arg, const struct vp_record *rec)
 	}
 	memcpy(sites, rec->sites, rec->nsites * sizeof(*sites));
 	more[l->n++] = (struct vp_applied){
+		.note = rec->note ? strdup(rec->note) : NULL,
 		.id = rec->id,
 		.strategy = rec->strategy,
 		.when = rec->when,
@@ -45,9 +47,13 @@ static int add_record(void *arg, const struct vp_record *rec)
 
 static int from_ledger(struct vp_control *c, struct list *l, struct vp_err *err)
 {
-	struct vp_ledger_batch *batches;
-	size_t n;
-	int rc = vp_ledger_applied(c->ledger, vp_control_boot(c), &batches, &n, err);
+	struct vp_ledger_batch *batches = NULL;
+	uint64_t boot;
+	size_t n = 0;
+	int rc = vp_control_boot(c, &boot, err);
+
+	if (!rc)
+		rc = vp_ledger_applied(c->ledger, boot, &batches, &n, err);
 
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = add_record(l, &batches[i].record);
@@ -66,8 +72,7 @@ int vp_control_applied(struct vp_control *c, struct vp_applied **out, size_t *n,
 		rc = c->ledger ? from_ledger(c, &l, err) : 0;
 	if (rc) {
 		vp_control_applied_free(l.items, l.n);
-		return vp_err_set(err, rc, "the applied batches cannot be listed: %s",
-				  strerror(-rc));
+		return rc == -ENOMEM ? vp_err_set(err, rc, "out of memory") : rc;
 	}
 	*out = l.items;
 	*n = l.n;
@@ -76,8 +81,10 @@ int vp_control_applied(struct vp_control *c, struct vp_applied **out, size_t *n,
 
 void vp_control_applied_free(struct vp_applied *list, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		free(list[i].sites);
+		free(list[i].note);
+	}
 	free(list);
 }
 
@@ -158,7 +165,21 @@ static const char *site_state(struct vp_control *c, const struct vp_site *s)
 	return memcmp(now, s->old_bytes, s->len) ? "other" : "old";
 }
 
-static json_t *site_json(struct vp_control *c, const struct vp_site *s)
+/* The newest batch of list[0..n) that lies over a site, or NULL. */
+static const struct vp_applied *cover_of(const struct vp_applied *list, size_t n,
+					 const struct vp_site *s)
+{
+	struct vp_site copy = *s;
+	const struct vp_applied one = { .sites = &copy, .nsites = 1 };
+
+	while (n--)
+		if (sites_meet(&list[n], &one))
+			return &list[n];
+	return NULL;
+}
+
+static json_t *site_json(struct vp_control *c, const struct vp_site *s,
+			 const struct vp_applied *cover)
 {
 	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
 	json_t *json = json_object();
@@ -171,7 +192,9 @@ static json_t *site_json(struct vp_control *c, const struct vp_site *s)
 	json_object_set_new(json, "resume", json_string(vp_resume_name(s->resume)));
 	if (s->resume == VP_RESUME_FIXUP)
 		json_object_set_new(json, "fixup", vp_json_addr(s->fixup.v));
-	json_object_set_new(json, "now", json_string(site_state(c, s)));
+	json_object_set_new(json, "now", json_string(cover ? "covered" : site_state(c, s)));
+	if (cover)
+		json_object_set_new(json, "by", json_integer((json_int_t)cover->id));
 	return json;
 }
 
@@ -186,7 +209,9 @@ static void add_who(struct vp_control *c, json_t *json, uint64_t id)
 			json_object_set(json, keys[i], json_object_get(line, keys[i]));
 }
 
-static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, bool with_sites)
+/* @newer: how many of the list come after it. */
+static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, size_t newer,
+			  bool with_sites)
 {
 	json_t *json = json_pack("{s:I, s:s, s:I, s:I}", "id", (json_int_t)a->id, "strategy",
 				 vp_strategy_name(a->strategy), "when", (json_int_t)a->when,
@@ -194,6 +219,8 @@ static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, bool
 	json_t *sites;
 
 	add_who(c, json, a->id);
+	if (a->note && *a->note)
+		json_object_set_new(json, "note", vp_qmp_text(a->note));
 	if (a->word.addr.v)
 		json_object_set_new(json, "word",
 				    json_pack("{s:o, s:I, s:I}", "addr",
@@ -204,7 +231,8 @@ static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, bool
 		return json;
 	sites = json_array();
 	for (size_t i = 0; i < a->nsites; i++)
-		json_array_append_new(sites, site_json(c, &a->sites[i]));
+		json_array_append_new(sites, site_json(c, &a->sites[i],
+						       cover_of(a + 1, newer, &a->sites[i])));
 	json_object_set_new(json, "sites", sites);
 	return json;
 }
@@ -232,8 +260,8 @@ json_t *vp_control_query_pokes(void *arg, const json_t *args, int *fd, int *code
 		if (id && list[i].id != id)
 			continue;
 		listed += list[i].nsites;
-		json_array_append_new(ret,
-				      batch_json(c, &list[i], id || listed <= SITES_LISTED_MAX));
+		json_array_append_new(ret, batch_json(c, &list[i], n - i - 1,
+						      id || listed <= SITES_LISTED_MAX));
 	}
 	vp_control_applied_free(list, n);
 	if (!id || json_array_size(ret))

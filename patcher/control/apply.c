@@ -49,12 +49,13 @@ static int write_begin(void *arg, struct vp_err *err)
 		.sites = j->sites,
 		.nsites = j->nsites,
 		.word = j->opts->word,
-		.boot = vp_control_boot(c),
 		.name = name_of,
 		.arg = c,
 	};
 	int rc = vp_control_ledger(c, err);
 
+	if (!rc && c->ledger)
+		rc = vp_control_boot(c, &b.boot, err);
 	if (rc || !c->ledger)
 		return rc;
 	if (!vp_control_linux(c, &l, NULL)) {
@@ -75,7 +76,7 @@ static int write_end(struct job *j, int rc, uint64_t id, struct vp_err *err)
 	struct vp_ledger *l = j->control->ledger;
 	struct vp_err why;
 
-	if (!j->begun)
+	if (!j->begun || rc == -EUCLEAN) /* not ended: `vmpoke recover` puts it right */
 		return rc;
 	if (rc)
 		vp_ledger_end(l, id ? "applied" : "failed", id, err ? err->text : NULL, NULL);
@@ -145,11 +146,16 @@ static int parse_opts(struct job *j, const struct vp_write_args *w, struct vp_po
 }
 
 /* Kernel text is translated by the kernel's own tables, wherever the vCPUs are. */
-static void choose_space(struct job *j, struct vp_poke_opts *opts)
+static int choose_space(struct job *j, struct vp_poke_opts *opts, struct vp_err *err)
 {
-	for (size_t i = 0; i < j->nsites; i++)
-		if (!(opts->space = vp_control_space(j->control, j->sites[i].addr)))
-			return;
+	int rc = 0;
+
+	for (size_t i = 0; i < j->nsites && !rc; i++) {
+		rc = vp_control_space(j->control, j->sites[i].addr, &opts->space, err);
+		if (!opts->space)
+			break;
+	}
+	return rc;
 }
 
 json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
@@ -165,8 +171,9 @@ json_t *vp_control_apply(struct vp_control *c, const char *command, const struct
 		return NULL;
 	if (word)
 		opts.word = *word;
-	choose_space(&j, &opts);
-	*code = vp_poke(c->cfg.engine, sites, n, &opts, &result, err);
+	*code = choose_space(&j, &opts, err);
+	if (!*code)
+		*code = vp_poke(c->cfg.engine, sites, n, &opts, &result, err);
 	if (c->cfg.short_lived && result.id)
 		result.id = vp_ledger_next_id(c->ledger);
 	*code = write_end(&j, *code, result.id, err);
@@ -202,8 +209,9 @@ json_t *vp_control_take_back(struct vp_control *c, const char *command,
 	struct vp_poke_opts opts;
 
 	*code = back ? parse_opts(&j, w, &opts, err) : vp_err_set(err, -ENOMEM, "out of memory");
+	if (!*code)
+		*code = choose_space(&j, &opts, err);
 	if (!*code) {
-		choose_space(&j, &opts);
 		opts.word = (struct vp_word){ a->word.addr, a->word.new_value, a->word.old_value };
 		if (c->cfg.short_lived)
 			*code = vp_poke(c->cfg.engine, back, a->nsites, &opts, &result, err);

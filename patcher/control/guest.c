@@ -69,28 +69,44 @@ const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
 	return addr.v - kernel->text.v < kernel->end.v - kernel->text.v ? name : NULL;
 }
 
-/* The upper half is the kernel's, and the same for all. */
-const struct vp_paging *vp_control_space(struct vp_control *c, vp_gva addr)
+/* No kernel is an answer; that it could not be looked at is none. */
+static int linux_or_none(struct vp_control *c, struct vp_linux **out, struct vp_err *err)
 {
-	struct vp_linux *l = NULL;
+	int rc = vp_control_linux(c, out, err);
 
-	if ((int64_t)addr.v >= 0 || vp_control_linux(c, &l, NULL))
-		return NULL;
-	return &vp_linux_info(l)->space;
+	if (rc == -ENOENT && !c->cfg.kernel_file) {
+		*out = NULL;
+		rc = 0;
+	}
+	return rc;
 }
 
-uint64_t vp_control_boot(struct vp_control *c)
+/* The upper half is the kernel's, and the same for all. */
+int vp_control_space(struct vp_control *c, vp_gva addr, const struct vp_paging **out,
+		     struct vp_err *err)
 {
 	struct vp_linux *l = NULL;
+	int rc = (int64_t)addr.v < 0 ? linux_or_none(c, &l, err) : 0;
 
-	if (c->cfg.boot)
-		return c->cfg.boot;
-	return vp_control_linux(c, &l, NULL) ? 0 : vp_linux_info(l)->boot;
+	*out = l ? &vp_linux_info(l)->space : NULL;
+	return rc;
+}
+
+int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err)
+{
+	struct vp_linux *l = NULL;
+	int rc = c->cfg.boot ? 0 : linux_or_none(c, &l, err);
+
+	*out = l ? vp_linux_info(l)->boot : c->cfg.boot;
+	return rc;
 }
 
 int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err)
 {
-	if (vp_control_space(c, addr))
-		return vp_linux_read(c->linux_guest, addr, buf, len, err);
+	const struct vp_paging *space;
+	int rc = vp_control_space(c, addr, &space, err);
+
+	if (rc || space)
+		return rc ? rc : vp_linux_read(c->linux_guest, addr, buf, len, err);
 	return vp_engine_read(c->cfg.engine, -1, addr, buf, len, err);
 }

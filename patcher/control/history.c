@@ -185,6 +185,21 @@ int vp_ledger_unfinished(struct vp_ledger *l, uint64_t boot, struct vp_ledger_ba
 	return rc ? rc : 1;
 }
 
+bool vp_ledger_is_open(const struct vp_ledger *l)
+{
+	const json_t *line, *begun = NULL;
+	size_t i;
+
+	json_array_foreach(l->lines, i, line)
+	{
+		if (is_event(line, "begin"))
+			begun = line;
+		else if (begun && int_of(line, "of") == int_of(begun, "seq"))
+			begun = NULL;
+	}
+	return begun && hex_of(begun, "boot");
+}
+
 const json_t *vp_ledger_line_of(const struct vp_ledger *l, uint64_t id)
 {
 	const json_t *line, *begun = NULL, *found = NULL;

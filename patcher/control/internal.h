@@ -42,11 +42,15 @@ const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
 /* The symbols of the guest, whatever it runs. NULL: it has none. */
 const struct vp_symtab *vp_control_symbols(struct vp_control *c);
 
-/* The page tables that translate @addr for everybody; NULL: those of the vCPUs do. */
-const struct vp_paging *vp_control_space(struct vp_control *c, vp_gva addr);
+/*
+ * The page tables that translate @addr for everybody; NULL: those of the vCPUs do. An error: the
+ * kernel could not be looked at, or is not that of the file that was given.
+ */
+int vp_control_space(struct vp_control *c, vp_gva addr, const struct vp_paging **out,
+		     struct vp_err *err);
 
-/* Which boot of the guest this is; 0 where that cannot be told. */
-uint64_t vp_control_boot(struct vp_control *c);
+/* Which boot of the guest this is; 0 if it runs no Linux. Errors as vp_control_space(). */
+int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err);
 
 /* Read guest memory by address. */
 int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err);
@@ -88,6 +92,7 @@ struct vp_applied {
 	uint64_t id;
 	enum vp_strategy strategy;
 	int64_t when;
+	char *note;	       /* owned; may be NULL */
 	struct vp_site *sites; /* owned */
 	size_t nsites;
 	struct vp_word word;

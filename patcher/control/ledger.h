@@ -84,6 +84,9 @@ int vp_ledger_unfinished(struct vp_ledger *l, uint64_t boot, struct vp_ledger_ba
 void vp_ledger_batch_clear(struct vp_ledger_batch *b);
 void vp_ledger_batches_free(struct vp_ledger_batch *list, size_t n);
 
+/* Is its last batch begun and not ended, in whatever boot? Not for boot 0, which tells nothing. */
+bool vp_ledger_is_open(const struct vp_ledger *l);
+
 /* The "begin" of the batch that was applied with this number; owned by the ledger; NULL: none. */
 const json_t *vp_ledger_line_of(const struct vp_ledger *l, uint64_t id);
 

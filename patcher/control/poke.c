@@ -6,6 +6,7 @@
 
 #include "control/internal.h"
 #include "target/hex.h"
+#include "x86/decode.h"
 
 static int parse_resume(const char *name, bool has_fixup, enum vp_resume *out, struct vp_err *err)
 {
@@ -55,6 +56,42 @@ static int parse_site(struct vp_control *c, const json_t *json, struct vp_site *
 	return ret;
 }
 
+#define SWEEP_MAX 65536u
+
+/*
+ * Does an instruction begin there? From the symbol on, instruction by instruction; where that leads
+ * over an int3 (a probe) or into what is no instruction, nobody knows.
+ */
+static int check_boundary(struct vp_control *c, vp_gva addr, struct vp_err *err)
+{
+	uint64_t offset = 0, at = 0;
+	const char *symbol = vp_control_name(c, addr, &offset);
+	struct vp_insn insn;
+	uint8_t *code;
+	int rc = 0;
+
+	if (!symbol || !offset || offset > SWEEP_MAX)
+		return 0;
+	code = malloc(offset + VP_INSN_MAX);
+	if (!code)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	memset(code + offset, 0x90, VP_INSN_MAX);
+	if (vp_control_read(c, VP_GVA(addr.v - offset), code, offset, NULL))
+		at = offset; /* that it is not mapped is said elsewhere */
+	for (; at < offset; at += insn.len) {
+		if (vp_insn_decode(code + at, offset + VP_INSN_MAX - at,
+				   VP_GVA(addr.v - offset + at), &insn, NULL) ||
+		    insn.kind == VP_INSN_INT3)
+			break;
+		if (at + insn.len > offset)
+			rc = vp_err_set(err, -EINVAL,
+					"0x%llx lies inside the instruction at %s+0x%llx",
+					(unsigned long long)addr.v, symbol, (unsigned long long)at);
+	}
+	free(code);
+	return rc;
+}
+
 static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site **out, size_t *n,
 		       struct vp_err *err)
 {
@@ -70,6 +107,8 @@ static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site 
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	for (i = 0; i < *n; i++) {
 		ret = parse_site(c, json_array_get(list, i), &(*out)[i], &why);
+		if (!ret)
+			ret = check_boundary(c, (*out)[i].addr, &why);
 		if (ret)
 			return vp_err_set(err, ret, "site %zu: %.240s", i, why.text);
 	}

@@ -67,12 +67,38 @@ static int undo(struct vp_control *c, const struct vp_record *rec, struct vp_err
 	int rc;
 
 	opts.word = rec->word;
-	if (rec->nsites)
-		opts.space = vp_control_space(c, rec->sites[0].addr);
-	rc = vp_poke_undo(c->cfg.engine, rec->sites, rec->nsites, &opts, err);
+	rc = rec->nsites ? vp_control_space(c, rec->sites[0].addr, &opts.space, err) : 0;
+	if (!rc)
+		rc = vp_poke_undo(c->cfg.engine, rec->sites, rec->nsites, &opts, err);
 	return rc ? rc
 		  : vp_ledger_end(c->ledger, "undone", 0,
 				  "its process was killed in the middle; the old bytes stand", err);
+}
+
+/*
+ * What was begun and not ended. Of which boot it is must be certain: a guest whose kernel cannot be
+ * looked at just now may be full of half-written code.
+ */
+static int find(struct vp_control *c, struct vp_ledger_batch *b, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	uint64_t boot = 0;
+	int rc = vp_control_ledger(c, err);
+
+	if (rc || !c->ledger)
+		return rc;
+	rc = vp_control_boot(c, &boot, &why);
+	if (vp_ledger_is_open(c->ledger) && (rc || !boot))
+		return vp_err_set(
+			err, -EUCLEAN,
+			"an earlier vmpoke was killed in the middle of a batch, and which "
+			"kernel runs now cannot be told (%.100s): run `vmpoke recover` when "
+			"it can",
+			rc ? why.text : "no Linux is there");
+	if (rc)
+		return 0; /* nothing is open: whoever needs the kernel will say what is wrong */
+	rc = vp_ledger_rotate(c->ledger, boot, err);
+	return rc ? rc : vp_ledger_unfinished(c->ledger, boot, b, err);
 }
 
 /* @sites: NULL to change nothing of the guest. */
@@ -80,12 +106,8 @@ static int resolve(struct vp_control *c, size_t *sites, struct vp_err *err)
 {
 	enum standing standing = STANDS_OLD;
 	struct vp_ledger_batch b = { 0 };
-	int rc = vp_control_ledger(c, err);
+	int rc = find(c, &b, err);
 
-	if (!rc && c->ledger)
-		rc = vp_ledger_rotate(c->ledger, vp_control_boot(c), err);
-	if (!rc && c->ledger)
-		rc = vp_ledger_unfinished(c->ledger, vp_control_boot(c), &b, err);
 	if (rc <= 0)
 		return rc;
 	rc = look(c, &b.record, &standing, err);

@@ -30,7 +30,8 @@ static const char *after(const char *text, const char *prefix)
 
 bool vp_remote_is(const char *target)
 {
-	return after(target, "qemu+") || after(target, "libvirt:") || after(target, "libvirt+");
+	return after(target, "qemu+gdb:") || after(target, "qemu+qmp:") ||
+	       after(target, "libvirt:") || after(target, "libvirt+");
 }
 
 /* URI:NAME, split at the last colon: a URI holds others. */
@@ -157,6 +158,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		.repair_arg = r,
 	};
 	struct vp_qemu_info info = { 0 };
+	struct vp_linux *kernel;
 	int rc;
 
 	if (!r)
@@ -167,6 +169,8 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		rc = vp_qemu_describe(r->qemu, &info, err);
 	if (!rc)
 		rc = make_control(r, vp_qemu_target(r->qemu), info.identity, err);
+	if (!rc && cfg->kernel_file) /* whatever the command needs, it must be that kernel */
+		rc = vp_control_linux(r->control, &kernel, err);
 	if (!rc)
 		rc = put_right(r, err);
 	if (rc)

@@ -57,35 +57,78 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 	return 0;
 }
 
-/* Nobody runs: whatever stands at the first @n sites can be put back as it was. */
-static void put_back(struct vp_engine *e, struct vp_batch *b, size_t n)
+static int check_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
 {
-	while (n--) {
-		struct vp_slot *s = &b->slots[n];
+	uint8_t now[VP_INSN_MAX];
+	int rc = vp_slot_read(e->target, s, now, err);
 
-		vp_slot_write(e->target, s, s->site.old_bytes, NULL);
-	}
+	if (rc || vp_slot_is_half_done(s, now))
+		return rc;
+	return vp_err_set(err, -ESTALE, "site %zu at 0x%llx: somebody else has changed these bytes",
+			  s->index, (unsigned long long)s->site.addr.v);
 }
 
+/* Put the old bytes back over whatever of the two stands there, and see that they do. */
+static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
+{
+	const uint8_t *old = s->site.old_bytes;
+	uint8_t now[VP_INSN_MAX];
+	int rc = check_slot(e, s, err);
+
+	if (!rc)
+		rc = vp_slot_read(e->target, s, now, err);
+	if (rc || !memcmp(now, old, s->site.len))
+		return rc;
+	rc = vp_slot_write(e->target, s, old, err);
+	if (!rc)
+		rc = vp_slot_read(e->target, s, now, err);
+	if (!rc && memcmp(now, old, s->site.len))
+		rc = vp_err_set(err, -EIO, "site %zu at 0x%llx: the old bytes did not arrive",
+				s->index, (unsigned long long)s->site.addr.v);
+	return rc;
+}
+
+static int undo_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err)
+{
+	const struct vp_word *w = &b->rec.word;
+	uint32_t now;
+	int rc = w->addr.v ? e->target->ops->read(e->target, b->word, &now, sizeof(now), err) : 0;
+
+	if (rc || !w->addr.v || now != w->new_value)
+		return rc;
+	return e->target->ops->swap_word(e->target, b->word, w->new_value, w->old_value, err);
+}
+
+/* Every vCPU is stopped. */
+static int undo_all(struct vp_engine *e, struct vp_batch *b, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < b->n && !rc; i++)
+		rc = undo_slot(e, &b->slots[i], err);
+	return rc ? rc : undo_word(e, b, err);
+}
+
+/* All of it, or none, and that is certain; or -EUCLEAN. */
 static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
 {
-	int rc;
+	struct vp_err why = { "" };
+	int rc = 0;
 
-	for (size_t i = 0; i < b->n; i++) {
-		struct vp_slot *s = &b->slots[i];
-
-		rc = vp_slot_write(e->target, s, s->site.new_bytes, err);
-		if (!rc)
-			continue;
-		res->bad_site = (ptrdiff_t)s->index;
-		put_back(e, b, i + 1); /* some of it may stand there */
-		return rc;
+	for (size_t i = 0; i < b->n && !rc; i++) {
+		rc = vp_slot_write(e->target, &b->slots[i], b->slots[i].site.new_bytes, err);
+		if (rc)
+			res->bad_site = (ptrdiff_t)b->slots[i].index;
 	}
-	rc = vp_batch_swap_word(e, b, err);
-	if (rc)
-		put_back(e, b, b->n);
-	return rc;
+	if (!rc)
+		rc = vp_batch_swap_word(e, b, err);
+	if (!rc || !undo_all(e, b, &why))
+		return rc;
+	return vp_err_set(err, -EUCLEAN,
+			  "a write failed, and taking it back did, too (%.120s): half a batch may "
+			  "stand there; the guest is left stopped",
+			  why.text);
 }
 
 /* A vCPU that stands inside a site is let go on: how often. */
@@ -116,6 +159,15 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 	return standing;
 }
 
+/* Nobody may run what is half written. */
+static void go_on(struct vp_engine *e, int rc)
+{
+	if (rc == -EUCLEAN)
+		e->target->ops->abandon(e->target);
+	else
+		e->target->ops->resume(e->target);
+}
+
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err)
 {
@@ -123,7 +175,7 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 
 	if (!rc) {
 		rc = write_all(e, b, res, err);
-		e->target->ops->resume(e->target);
+		go_on(e, rc);
 	}
 	*applied = !rc;
 	if (!rc && opts->phase)
@@ -133,31 +185,21 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	return rc;
 }
 
-static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
-{
-	const uint8_t *old = s->site.old_bytes;
-	uint8_t now[VP_INSN_MAX];
-	int rc = vp_slot_read(e->target, s, now, err);
-
-	if (!rc && !vp_slot_is_half_done(s, now))
-		rc = vp_err_set(err, -ESTALE,
-				"site %zu at 0x%llx: somebody else has changed these bytes",
-				s->index, (unsigned long long)s->site.addr.v);
-	return rc || !memcmp(now, old, s->site.len) ? rc : vp_slot_write(e->target, s, old, err);
-}
-
 int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
 		  struct vp_err *err)
 {
-	const struct vp_word *w = &b->rec.word;
+	struct vp_poke_result res;
+	struct vp_err why = { "" };
 	int rc = e->target->ops->stop(e->target, timeout_ms, err);
 
 	if (rc)
 		return rc;
+	rc = vp_place_recheck(e, b, &res, err);
 	for (size_t i = 0; i < b->n && !rc; i++)
-		rc = undo_slot(e, &b->slots[i], err);
-	if (!rc && w->addr.v) /* it may be the old one still */
-		e->target->ops->swap_word(e->target, b->word, w->new_value, w->old_value, NULL);
-	e->target->ops->resume(e->target);
+		rc = check_slot(e, &b->slots[i], err); /* before anything is written */
+	if (!rc && undo_all(e, b, &why))
+		rc = vp_err_set(err, -EUCLEAN, "the old bytes cannot be put back: %.180s",
+				why.text);
+	go_on(e, rc);
 	return rc;
 }

@@ -207,6 +207,12 @@ static void op_unlock(struct vp_target *t)
 	pthread_mutex_unlock(&vp_local_of(t)->lock);
 }
 
+/* Held for ever: no write of ours to RAM can fail half way, so this is not reached. */
+static void op_abandon(struct vp_target *t)
+{
+	(void)t;
+}
+
 static const struct vp_target_ops local_ops = {
 	.name = "local",
 	.serializer = "kick",
@@ -227,6 +233,7 @@ static const struct vp_target_ops local_ops = {
 	.unpark = vp_local_op_unpark,
 	.stop = vp_local_op_stop,
 	.resume = vp_local_op_resume,
+	.abandon = op_abandon,
 };
 
 static void on_kick(int sig)

@@ -40,7 +40,8 @@ static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
 	if (rc == -ETIMEDOUT)
 		rc = vp_err_set(err, rc,
 				"gdbstub %.100s: no answer within %u ms; is a debugger "
-				"attached? It serves one at a time",
+				"attached? When it answers it may stop the VM: then `vmpoke "
+				"recover`",
 				q->gdb_path, q->cfg.timeout_ms);
 	return rc;
 }

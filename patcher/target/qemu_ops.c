@@ -167,8 +167,22 @@ static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
-	char *text = NULL;
-	int rc = q->mon->ops->hmp(q->mon, "info migrate", &text, err);
+	bool running = true;
+	char state[48], *text = NULL;
+	int rc = 0;
+
+	if (!q->windows) { /* else it is us who stopped it */
+		rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
+		if (!rc)
+			rc = vp_hmp_status(text, &running, state, sizeof(state), err);
+		free(text);
+		text = NULL;
+	}
+	if (!rc && !running)
+		rc = vp_err_set(err, -EBUSY, "%.80s is %s: let its owner resume it first", q->name,
+				state);
+	if (!rc)
+		rc = q->mon->ops->hmp(q->mon, "info migrate", &text, err);
 
 	if (!rc && vp_hmp_migrating(text))
 		rc = vp_err_set(err, -EBUSY,
@@ -249,6 +263,18 @@ static void op_resume(struct vp_target *t)
 	vp_qemu_window_leave(vp_qemu_of(t));
 }
 
+/* The VM stays stopped, and marked; the connection that knows no more is not used again. */
+static void op_abandon(struct vp_target *t)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+
+	vp_err_set(
+		&q->stuck, -EIO,
+		"half a batch may stand in %.60s, which was left stopped: `vmpoke recover %.60s`",
+		q->name, q->name);
+	vp_qemu_window_end(q, false);
+}
+
 const struct vp_target_ops vp_qemu_ops = {
 	.name = "qemu",
 	.serializer = "stop",
@@ -269,4 +295,5 @@ const struct vp_target_ops vp_qemu_ops = {
 	.unpark = op_nothing,
 	.stop = op_stop,
 	.resume = op_resume,
+	.abandon = op_abandon,
 };

@@ -110,7 +110,7 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 	struct vp_err why = { "" };
 	int rc;
 
-	if (--q->windows)
+	if (!q->windows || --q->windows) /* none: it was abandoned */
 		return;
 	if (q->gdb_only)
 		rc = go_on ? vp_gdb_cont(q->gdb, &why) : 0;

@@ -180,7 +180,7 @@ int vp_qmp_socket(const struct vp_qmp *q)
 static const char *advice(int code)
 {
 	if (code == -ENOENT || code == -ECONNREFUSED)
-		return ": no VM is running there";
+		return ": nobody listens there";
 	if (code == -EACCES)
 		return ": it belongs to another user; be that user or root";
 	return "";
@@ -210,11 +210,35 @@ static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_
 	return geteuid() ? vp_qmp_check_peer(q->sock, err) : 0;
 }
 
+/* Has the other side begun with a packet of GDB's remote protocol? */
+static bool is_gdbstub(const struct vp_qmp *q)
+{
+	return q->in.head < q->in.tail && q->in.buf[q->in.head] == '$';
+}
+
+/*
+ * To connect to a gdbstub is to stop its VM, which it tells by a packet: so undo that, by a detach,
+ * and wait until that is acknowledged.
+ */
+static int leave_gdbstub(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
+{
+	static const char detach[] = "+$D#44";
+	struct pollfd p = { .fd = q->sock, .events = POLLIN };
+	char answer[64];
+
+	if (send(q->sock, detach, sizeof(detach) - 1, MSG_NOSIGNAL) > 0 &&
+	    poll(&p, 1, (int)(deadline - now_ms())) > 0)
+		(void)!recv(q->sock, answer, sizeof(answer), 0);
+	return vp_err_set(err, -EPROTO, "this is a gdbstub, not a QMP socket: write qemu+gdb:PATH");
+}
+
 static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 {
 	json_t *hello = NULL;
 	int ret = receive(q, &hello, NULL, deadline, err);
 
+	if (ret == -EPROTO && is_gdbstub(q))
+		return leave_gdbstub(q, deadline, err);
 	if (ret)
 		return ret;
 	if (json_object_get(hello, "error"))

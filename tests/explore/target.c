@@ -354,4 +354,5 @@ const struct vp_target_ops explore_ops = {
 	.unpark = op_unpark,
 	.stop = op_stop,
 	.resume = op_resume,
+	.abandon = op_resume,
 };

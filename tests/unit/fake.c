@@ -52,6 +52,11 @@ static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len
 	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
 		return vp_err_set(err, -EFAULT, "not RAM");
 	trace(fake_of(t), "write");
+	if (fake_of(t)->fail_write && !--fake_of(t)->writes_left) {
+		fake_of(t)->writes_left = fake_of(t)->write_stays_broken ? 1 : 0;
+		memcpy(fake_of(t)->ram + gpa.v, buf, 1); /* some of it arrived */
+		return vp_err_set(err, -EIO, "write failed");
+	}
 	memcpy(fake_of(t)->ram + gpa.v, buf, len);
 	return 0;
 }
@@ -176,6 +181,12 @@ static void op_resume(struct vp_target *t)
 	fake_of(t)->stopped = false;
 }
 
+static void op_abandon(struct vp_target *t)
+{
+	trace(fake_of(t), "abandon");
+	fake_of(t)->stopped = false;
+}
+
 static const struct vp_target_ops fake_ops = {
 	.name = "fake",
 	.serializer = "scripted",
@@ -196,6 +207,7 @@ static const struct vp_target_ops fake_ops = {
 	.unpark = op_unpark,
 	.stop = op_stop,
 	.resume = op_resume,
+	.abandon = op_abandon,
 };
 
 /* --- memory ------------------------------------------------------------------ */

@@ -26,6 +26,9 @@ struct fake {
 	int fail_sync;	    /* the number of the sync that fails, 1..; 0: none */
 	bool never_answers; /* ... and so do all after it */
 	int arm_rc, writable_rc, stop_rc;
+	bool fail_write; /* the writes_left-th write() fails in its middle ... */
+	unsigned int writes_left;
+	bool write_stays_broken; /* ... and so do all after it */
 	/* Called before each operation with its name. */
 	void (*hook)(struct fake *f, const char *op);
 	void *hook_arg;

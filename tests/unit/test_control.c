@@ -188,7 +188,8 @@ static void test_refused_is_not_recorded(void **state)
 	json_t *lines;
 	int code;
 
-	fails(r, "poke", POKE("place_a+1"), -ESTALE, "");
+	fails(r, "poke", POKE("place_a+1"), -EINVAL, "inside the instruction at place_a+0x0");
+	fails(r, "poke", POKE("place_a+5"), -ESTALE, "");
 	fails(r, "poke", POKE("nowhere"), -ENOENT, "nowhere");
 	lines = call(r, "query-ledger", "{}", &code, &err);
 	assert_int_equal(json_array_size(lines), 0);

@@ -214,14 +214,46 @@ static void test_undo(void **state)
 	assert_int_equal(fake_at(w->fake, B)[3], 0x77);
 }
 
+/* --- a write that fails ----------------------------------------------------------- */
+
+/* Taken back, and that is certain; or the guest stays stopped. */
+static void test_write_fails(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_STOP, 0, 1);
+	struct vp_err err = { "" };
+
+	w->fake->fail_write = true;
+	w->fake->writes_left = 2;
+	assert_int_equal(poke(w, &o, &err), -EIO);
+	expect(w, NOP5, 0);
+	assert_null(strstr(w->fake->trace, "abandon"));
+
+	w->fake->writes_left = 2;
+	w->fake->write_stays_broken = true;
+	assert_int_equal(poke(w, &o, &err), -EUCLEAN);
+	assert_non_null(strstr(w->fake->trace, "abandon"));
+	assert_null(strstr(strstr(w->fake->trace, "abandon"), "resume"));
+	w->fake->fail_write = false;
+	o.word = (struct vp_word){ VP_GVA(COUNT), 0, 1 };
+	assert_int_equal(undo(w, &o), 0);
+	expect(w, NOP5, 0);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_changes_with_the_sites), T(test_order), T(test_refused),
-		T(test_guest_changes_it),	T(test_space), T(test_permit),
-		T(test_inside_a_site),		T(test_undo),
+		T(test_changes_with_the_sites),
+		T(test_order),
+		T(test_refused),
+		T(test_guest_changes_it),
+		T(test_space),
+		T(test_permit),
+		T(test_write_fails),
+		T(test_inside_a_site),
+		T(test_undo),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
