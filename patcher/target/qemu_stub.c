@@ -60,15 +60,22 @@ static int owners_stub(struct vp_qemu *q, const char *file, struct vp_err *err)
 
 static int look_at(struct vp_qemu *q, const char *label, const char *file, struct vp_err *err)
 {
+	int rc;
+
 	if (!strcmp(label, "gdb") && !q->cfg.gdb_path)
 		return owners_stub(q, file, err);
 	if (strcmp(label, VP_QEMU_CHARDEV))
 		return 0;
 	/* Ours, from before: we hold the lock, so whoever opened it is gone, or uses other locks.
 	 */
-	if (strncmp(file, "disconnected:", 13))
+	if (strncmp(file, "disconnected:", 13) && !q->interrupted)
 		return vp_err_set(err, -EBUSY, "another vmpoke, of another user, works on this VM");
-	return close_own_stub(q, err);
+	rc = close_own_stub(q, err);
+	/* One that was killed before the gdbstub took the device left it alone; else it is gone. */
+	if (!rc)
+		q->mon->ops->execute(q->mon, "chardev-remove",
+				     json_pack("{s:s}", "id", VP_QEMU_CHARDEV), -1, NULL, NULL);
+	return rc;
 }
 
 static int look_around(struct vp_qemu *q, struct vp_err *err)
