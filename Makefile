@@ -39,7 +39,7 @@ CPPFLAGS += -D_GNU_SOURCE -DVP_VERSION='"$(VERSION)"' -Iinclude -Ipatcher -I.
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -pthread
 override LDFLAGS += -pthread
-LDLIBS := -lZydis -lelf -ljansson -lz -llzma -lzstd -llz4
+LDLIBS := -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
 VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all

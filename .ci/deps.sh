@@ -7,7 +7,7 @@ set -u
 packages=(
 	gcc libc6-dev make binutils
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
-	zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libvirt-dev
+	zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbpf-dev libvirt-dev
 )
 # Only the tests need these.
 test_packages=(

@@ -38,6 +38,7 @@ only() { # PATTERN FILES-THAT-MAY WHAT
 }
 only '#include <Zydis' 'patcher/x86/decode.c' "Zydis"
 only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
+only '#include <bpf/' 'patcher/linux/module_layout.c' "libbpf"
 only '#include <jansson' 'patcher/target/(qmp|monitor|hmp).*|patcher/control/.*|patcher/cli/.*|vmm/control.*' "JSON"
 
 # The engine makes no system call of its own: what it links against, apart from memory and strings.

@@ -59,11 +59,24 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 void vp_linux_free(struct vp_linux *l);
 
 /*
- * Owned by @l, as all its texts are. The symbols are the kernel's own, not those of modules;
- * per-CPU symbols have small addresses.
+ * Owned by @l, as all its texts are. The symbols are the kernel's own, and those of the modules
+ * that were loaded when they were read last, if the kernel has the type information (BTF) to find
+ * them. A module's is found by "module:symbol", too. Per-CPU symbols have small addresses.
  */
 const struct vp_linux_info *vp_linux_info(const struct vp_linux *l);
 const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l);
+
+/*
+ * The nearest symbol at or below @addr in the same piece of memory (the image, a module's text, a
+ * module's data), and the distance (@offset may be NULL); or NULL.
+ */
+const char *vp_linux_nearest(const struct vp_linux *l, vp_gva addr, uint64_t *offset);
+
+/*
+ * Read the modules' symbols again if modules came or went since: one read a module if not. What
+ * vp_linux_symbols() gave is gone then. -ENOMEM, or as the target's operations; all is as it was.
+ */
+int vp_linux_refresh(struct vp_linux *l, struct vp_err *err);
 
 /* Read kernel memory by kernel address. -EFAULT. */
 int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err);
@@ -90,9 +103,10 @@ struct vp_linux_key {
 };
 
 /*
- * Call @fn for each of the kernel's keys, by address, until it returns non-zero; return that.
- *  -ENOENT  no CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only
- *  -ENOEXEC its jump table makes no sense
+ * Call @fn for each of the kernel's keys, by address, then for those of its modules, until it
+ * returns non-zero; return that. Refreshes first: vp_linux_refresh(). -ENOENT  no
+ * CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only -ENOEXEC its jump table
+ * makes no sense
  */
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err);

@@ -34,6 +34,13 @@ struct vp_symbol {
 int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab **out,
 		   struct vp_err *err);
 
+/*
+ * A table of the symbols of both, which are copied. @aliases (NULL: none), owned by the result
+ * then, has more names that are found, but neither listed nor counted. -ENOMEM.
+ */
+int vp_symtab_merge(const struct vp_symtab *a, const struct vp_symtab *b, struct vp_symtab *aliases,
+		    struct vp_symtab **out, struct vp_err *err);
+
 /* The address of a symbol. -ENOENT; -EEXIST if several have the name and differ. */
 int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, struct vp_err *err);
 

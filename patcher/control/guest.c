@@ -26,7 +26,8 @@ void vp_control_refresh(struct vp_control *c)
 		return;
 	c->refreshed = true;
 	c->no_linux = 0;
-	if (!c->linux_guest || still_there(c->linux_guest))
+	if (!c->linux_guest ||
+	    (still_there(c->linux_guest) && !vp_linux_refresh(c->linux_guest, NULL)))
 		return;
 	vp_linux_free(c->linux_guest);
 	c->linux_guest = NULL;
@@ -58,15 +59,11 @@ const struct vp_symtab *vp_control_symbols(struct vp_control *c)
 
 const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
 {
-	const struct vp_symtab *symbols = vp_control_symbols(c);
-	const char *name = symbols ? vp_symtab_nearest(symbols, addr, offset) : NULL;
-	const struct vp_linux_info *kernel;
 	struct vp_linux *l = NULL;
 
-	if (!name || !*offset || c->cfg.symbols || vp_control_linux(c, &l, NULL))
-		return name;
-	kernel = vp_linux_info(l);
-	return addr.v - kernel->text.v < kernel->end.v - kernel->text.v ? name : NULL;
+	if (c->cfg.symbols)
+		return vp_symtab_nearest(c->cfg.symbols, addr, offset);
+	return vp_control_linux(c, &l, NULL) ? NULL : vp_linux_nearest(l, addr, offset);
 }
 
 /* No kernel is an answer; that it could not be looked at is none. */

@@ -21,6 +21,7 @@ struct vp_symtab {
 	char *names;
 	size_t names_len, names_cap;
 	size_t names_max; /* of a hostile file, whose symbols all share one huge name */
+	struct vp_symtab *aliases;
 };
 
 /* Make room for @need elements of @size bytes; doubling keeps loading linear. */
@@ -94,16 +95,11 @@ static int cmp_name(const void *a, const void *b, void *tab)
 	return c ? c : order(x->value, y->value);
 }
 
-static int build_indexes(struct vp_symtab *tab)
+/* By value they are sorted already. */
+static void set_reach(struct vp_symtab *tab)
 {
 	uint64_t reach = 0;
 
-	tab->by_name = calloc(tab->n + 1, sizeof(*tab->by_name));
-	if (!tab->by_name)
-		return -ENOMEM;
-	if (!tab->n)
-		return 0;
-	qsort_r(tab->syms, tab->n, sizeof(*tab->syms), cmp_value, tab);
 	for (size_t i = 0; i < tab->n; i++) {
 		struct sym *s = &tab->syms[i];
 		uint64_t room = UINT64_MAX - s->value;
@@ -112,8 +108,20 @@ static int build_indexes(struct vp_symtab *tab)
 		if (s->size && last > reach)
 			reach = last;
 		s->reach = reach;
-		tab->by_name[i] = s;
 	}
+}
+
+static int build_indexes(struct vp_symtab *tab)
+{
+	tab->by_name = calloc(tab->n + 1, sizeof(*tab->by_name));
+	if (!tab->by_name)
+		return -ENOMEM;
+	if (!tab->n)
+		return 0;
+	qsort_r(tab->syms, tab->n, sizeof(*tab->syms), cmp_value, tab);
+	set_reach(tab);
+	for (size_t i = 0; i < tab->n; i++)
+		tab->by_name[i] = &tab->syms[i];
 	qsort_r(tab->by_name, tab->n, sizeof(struct sym *), cmp_name, tab);
 	return 0;
 }
@@ -164,10 +172,86 @@ int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab *
 	return 0;
 }
 
+/* --- two tables in one --------------------------------------------------------- */
+
+/*
+ * Both are sorted, so that one pass by value and one by name will do: sorting a kernel's symbols
+ * anew takes ten times as long. to[0] and to[1] tell where those of @a and @b went.
+ */
+static void merge_values(struct vp_symtab *tab, const struct vp_symtab *a,
+			 const struct vp_symtab *b, size_t *to[2])
+{
+	size_t i = 0, j = 0;
+
+	for (tab->n = 0; i < a->n || j < b->n; tab->n++) {
+		bool first = j == b->n || (i < a->n && a->syms[i].value <= b->syms[j].value);
+
+		tab->syms[tab->n] = first ? a->syms[i] : b->syms[j];
+		if (first) {
+			to[0][i++] = tab->n;
+		} else {
+			tab->syms[tab->n].name += a->names_len;
+			to[1][j++] = tab->n;
+		}
+	}
+	set_reach(tab);
+}
+
+static void merge_names(struct vp_symtab *tab, const struct vp_symtab *a, const struct vp_symtab *b,
+			size_t *to[2])
+{
+	size_t i = 0, j = 0;
+
+	for (size_t n = 0; n < tab->n; n++) {
+		const struct sym *x = i < a->n ? &tab->syms[to[0][a->by_name[i] - a->syms]] : NULL;
+		const struct sym *y = j < b->n ? &tab->syms[to[1][b->by_name[j] - b->syms]] : NULL;
+		bool first = !y || (x && cmp_name(&x, &y, tab) <= 0);
+
+		tab->by_name[n] = first ? x : y;
+		i += first;
+		j += !first;
+	}
+}
+
+int vp_symtab_merge(const struct vp_symtab *a, const struct vp_symtab *b, struct vp_symtab *aliases,
+		    struct vp_symtab **out, struct vp_err *err)
+{
+	struct vp_symtab *tab = calloc(1, sizeof(*tab));
+	size_t *to[2] = { calloc(a->n + 1, sizeof(**to)), calloc(b->n + 1, sizeof(**to)) };
+	int rc = -ENOMEM;
+
+	if (!tab || !to[0] || !to[1])
+		goto out;
+	tab->cap = a->n + b->n;
+	tab->names_len = tab->names_cap = a->names_len + b->names_len;
+	tab->syms = calloc(tab->cap + 1, sizeof(*tab->syms));
+	tab->by_name = calloc(tab->cap + 1, sizeof(*tab->by_name));
+	tab->names = malloc(tab->names_len + 1);
+	if (!tab->syms || !tab->by_name || !tab->names)
+		goto out;
+	if (a->names_len)
+		memcpy(tab->names, a->names, a->names_len);
+	if (b->names_len)
+		memcpy(tab->names + a->names_len, b->names, b->names_len);
+	merge_values(tab, a, b, to);
+	merge_names(tab, a, b, to);
+	tab->aliases = aliases;
+	*out = tab;
+	rc = 0;
+out:
+	free(to[0]);
+	free(to[1]);
+	if (!rc)
+		return 0;
+	vp_symtab_free(tab);
+	return vp_err_set(err, rc, "out of memory for %zu symbols", a->n + b->n);
+}
+
 void vp_symtab_free(struct vp_symtab *tab)
 {
 	if (!tab)
 		return;
+	vp_symtab_free(tab->aliases);
 	free(tab->by_name);
 	free(tab->syms);
 	free(tab->names);
@@ -203,7 +287,8 @@ int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, s
 			hi = mid;
 	}
 	if (lo == tab->n || strcmp(tab->names + tab->by_name[lo]->name, name))
-		return vp_err_set(err, -ENOENT, "unknown symbol \"%s\"", name);
+		return tab->aliases ? vp_symtab_find(tab->aliases, name, out, err)
+				    : vp_err_set(err, -ENOENT, "unknown symbol \"%s\"", name);
 
 	value = tab->by_name[lo]->value;
 	for (size_t i = lo + 1; i < tab->n; i++) {

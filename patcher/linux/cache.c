@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Symbols already decoded, one file a build-id, without the slide: the second VM with the same
- * kernel costs a few small reads. Which file fits is asked of the guest's memory, since where the
- * build-id stands is not known before the symbols are.
+ * Symbols already decoded, one file a build-id, without the slide, and the layout of modules: the
+ * second VM with the same kernel costs a few small reads. Which file fits is asked of the guest's
+ * memory, since where the build-id stands is not known before the symbols are.
  *
  * A file is: struct header, the entries, the names. It is written whole and renamed into place. One
  * that is damaged, of another version, or does not fit the guest is as good as none.
@@ -21,13 +21,14 @@
 #define FILES_MAX  256u
 #define TOKENS_MAX 0x21000u
 
-static const char magic[8] = "vpsyms1";
+static const char magic[8] = "vpsyms2";
 
 struct header {
 	char magic[8];
 	uint64_t checksum; /* of all that follows it */
 	struct vp_kernel_id id;
 	struct vp_kallsyms_place place;
+	struct vp_module_layout modules_at;
 	uint64_t n, names_len;
 };
 
@@ -56,7 +57,8 @@ static bool header_is_sane(const struct header *h)
 	return !memcmp(h->magic, magic, sizeof(magic)) && h->n > 0 && h->n <= VP_KALLSYMS_MAX &&
 	       h->names_len > 0 && h->names_len <= VP_KALLSYMS_NAMES_MAX &&
 	       h->id.build_id_len > 0 && h->id.build_id_len <= VP_BUILD_ID_MAX &&
-	       h->place.tokens_len > 0 && h->place.tokens_len <= TOKENS_MAX;
+	       h->place.tokens_len > 0 && h->place.tokens_len <= TOKENS_MAX &&
+	       h->modules_at.size <= VP_MODULE_MAX;
 }
 
 static bool build_id_fits(const struct vp_linux *l, const struct vp_kernel_id *id)
@@ -152,6 +154,7 @@ static bool load_file(struct vp_linux *l, int dir, const char *name)
 	if (ok && table_fits(l, &k)) {
 		l->ksyms = k;
 		l->id = h.id;
+		l->modules_at = h.modules_at;
 		return true;
 	}
 	vp_kallsyms_free(&k);
@@ -231,6 +234,7 @@ void vp_cache_store(const struct vp_linux *l, const char *dir)
 	memcpy(h.magic, magic, sizeof(magic));
 	h.id = l->id;
 	h.place = l->ksyms.place;
+	h.modules_at = l->modules_at;
 	h.n = l->ksyms.n;
 	h.names_len = l->ksyms.names_len;
 	h.checksum = checksum(&h, l->ksyms.entries, l->ksyms.names);

@@ -3,6 +3,7 @@
 #ifndef VP_LINUX_INTERNAL_H
 #define VP_LINUX_INTERNAL_H
 
+#include "linux/module_layout.h"
 #include "linux/kallsyms.h"
 #include "linux/kernel_mem.h"
 
@@ -18,13 +19,37 @@ struct vp_kernel_id {
 	uint8_t build_id[VP_BUILD_ID_MAX];
 };
 
+#define VP_MODULE_NAME_MAX 64u
+
+/* One live module, as its struct module tells. */
+struct vp_module {
+	uint64_t addr; /* of struct module */
+	char name[VP_MODULE_NAME_MAX];
+	uint64_t symtab, strtab, jumps;
+	uint32_t nsymbols, njumps;
+	struct {
+		uint64_t base;
+		uint32_t len;
+	} pieces[VP_MODULE_PIECES_MAX]; /* of memory: text, data, ... */
+};
+
+struct vp_modules {
+	struct vp_module *m;
+	size_t n, cap;
+	uint64_t digest; /* differs if the list does */
+};
+
 struct vp_jump_table;
 
 struct vp_linux {
 	struct vp_kernel_mem mem;
 	struct vp_kernel_id id;
 	struct vp_kallsyms ksyms;
-	struct vp_symtab *symbols;
+	struct vp_symtab *symbols;	    /* the kernel's own */
+	struct vp_symtab *all;		    /* and those of modules; NULL: there are none */
+	struct vp_module_layout modules_at; /* what to look for in struct module */
+	uint64_t modules_head;		    /* of their list; 0: not known */
+	struct vp_modules modules;
 	struct vp_linux_info info;
 	char release[96], banner[512], build_id[2 * VP_BUILD_ID_MAX + 1];
 	struct vp_jump_table *jump_table; /* read when first asked for */
@@ -45,6 +70,11 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 
 /* Fill l->info by l->id and the symbols. */
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err);
+
+/* --- module_symbols.c --------------------------------------------------------------- */
+
+/* Fill l->modules and l->all, afresh. Without l->modules_at there are none, and no error. */
+int vp_modules_read(struct vp_linux *l, struct vp_err *err);
 
 /* --- cache.c ------------------------------------------------------------------------ */
 

@@ -95,8 +95,8 @@ static int by_key(const void *a, const void *b)
 	return (x->code > y->code) - (x->code < y->code);
 }
 
-static int read_table(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_jump_table *t,
-		      struct vp_err *err)
+static int read_table(const struct vp_linux *l, uint64_t start, uint64_t len,
+		      struct vp_jump_table *t, struct vp_err *err)
 {
 	struct vp_blob b = { .len = len, .base = start };
 	uint8_t *bytes = malloc(len);
@@ -117,9 +117,24 @@ static int read_table(struct vp_linux *l, uint64_t start, uint64_t len, struct v
 	return rc;
 }
 
+int vp_jump_table_read(const struct vp_linux *l, uint64_t addr, size_t n,
+		       struct vp_jump_table **out, struct vp_err *err)
+{
+	struct vp_jump_table *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (!t)
+		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
+	rc = read_table(l, addr, n * ENTRY_SIZE, t, err);
+	if (rc)
+		vp_jump_table_free(t);
+	else
+		*out = t;
+	return rc;
+}
+
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err)
 {
-	struct vp_jump_table *t;
 	vp_gva start, stop;
 	uint64_t len;
 	int rc;
@@ -137,14 +152,8 @@ int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, stru
 		return vp_err_set(err, -ENOEXEC,
 				  "the jump table from 0x%llx to 0x%llx makes no sense",
 				  (unsigned long long)start.v, (unsigned long long)stop.v);
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
-	rc = read_table(l, start.v, len, t, err);
-	if (rc)
-		vp_jump_table_free(t);
-	else
-		*out = l->jump_table = t;
+	rc = vp_jump_table_read(l, start.v, (size_t)(len / ENTRY_SIZE), &l->jump_table, err);
+	*out = l->jump_table;
 	return rc;
 }
 

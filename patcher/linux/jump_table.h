@@ -59,6 +59,10 @@ struct vp_jump_list {
 /* The table of @l, read at the first call. -ENOENT: no data symbols. -ENOEXEC. -ENOMEM. */
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err);
 
+/* Entries of a module: @n from @addr on, sorted. To be freed: vp_jump_table_free(). */
+int vp_jump_table_read(const struct vp_linux *l, uint64_t addr, size_t n,
+		       struct vp_jump_table **out, struct vp_err *err);
+
 /* The entries of the key at @addr, modules' included. */
 int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struct *key,
 		    struct vp_jump_list *out, struct vp_err *err);

@@ -7,6 +7,8 @@
  */
 #include "linux/keys.h"
 
+#include "linux/modules.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,9 +126,9 @@ void vp_key_fill(struct vp_linux *l, uint64_t addr, const struct vp_key_look *in
 		 struct vp_linux_key *out)
 {
 	uint64_t offset = 0;
-	const char *name = vp_symtab_nearest(l->symbols, VP_GVA(addr), &offset);
+	const char *name = vp_linux_nearest(l, VP_GVA(addr), &offset);
 
-	if (!name || addr - l->mem.text.v >= l->mem.end - l->mem.text.v)
+	if (!name)
 		snprintf(l->key_name, sizeof(l->key_name), "0x%llx", (unsigned long long)addr);
 	else if (offset)
 		snprintf(l->key_name, sizeof(l->key_name), "%.512s+0x%llx", name,
@@ -163,12 +165,69 @@ static void read_text(const struct vp_linux *l, const struct vp_jump_table *t, s
 		vp_view_fill(l, text, first, (size_t)(last - first) + VP_INSN_MAX);
 }
 
+/* One call of vp_linux_keys(). */
+struct telling {
+	int (*fn)(void *arg, const struct vp_linux_key *key);
+	void *arg;
+	struct vp_view keys, text; /* text: that of the kernel */
+	unsigned int broken;
+};
+
+/* Tell of each key of @t; of a module's table, only of its own. */
+static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t, const struct vp_module *m,
+		     struct telling *to)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < t->n && !rc; i++) {
+		uint64_t addr = t->entries[i].key;
+		unsigned int tries = to->broken < SECOND_LOOKS ? TRIES : 1;
+		struct vp_linux_key key;
+		struct vp_err why, unread;
+		struct vp_key_look in;
+
+		if ((i && addr == t->entries[i - 1].key) || (m && vp_module_piece(m, addr) < 0))
+			continue;
+		if (inspect(l, addr, &to->keys, &to->text, tries, &in, &why, &unread))
+			in.broken = unread.text;
+		if (in.broken == unread.text && m) { /* it was unloaded meanwhile */
+			vp_key_look_free(&in);
+			continue;
+		}
+		vp_key_fill(l, addr, &in, &key);
+		vp_key_look_free(&in);
+		to->broken += key.broken != NULL;
+		rc = to->fn(to->arg, &key);
+	}
+	return rc;
+}
+
+/* Modules that are gone by now have no keys. */
+static int tell_modules(struct vp_linux *l, struct telling *to, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < l->modules.n && !rc; i++) {
+		const struct vp_module *m = &l->modules.m[i];
+		struct vp_jump_table *t = NULL;
+
+		if (!m->njumps)
+			continue;
+		rc = vp_jump_table_read(l, m->jumps, m->njumps, &t, err);
+		if (!rc)
+			rc = tell_keys(l, t, m, to);
+		else if (rc == -EFAULT)
+			rc = 0;
+		vp_jump_table_free(t);
+	}
+	return rc;
+}
+
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err)
 {
-	struct vp_view keys = { .ahead = KEYS_AHEAD }, text = { 0 };
+	struct telling to = { .fn = fn, .arg = arg, .keys.ahead = KEYS_AHEAD };
 	const struct vp_jump_table *t;
-	unsigned int broken = 0;
 	int rc = vp_jump_table_get(l, &t, err);
 
 	if (!rc && vp_kernel_mem_keep(&l->mem))
@@ -176,25 +235,12 @@ int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux
 	if (rc)
 		return rc;
 	l->work = 0;
-	read_text(l, t, &text);
-	for (size_t i = 0; i < t->n && !rc; i++) {
-		uint64_t addr = t->entries[i].key;
-		unsigned int tries = broken < SECOND_LOOKS ? TRIES : 1;
-		struct vp_linux_key key;
-		struct vp_err why, unread;
-		struct vp_key_look in;
-
-		if (i && addr == t->entries[i - 1].key)
-			continue;
-		if (inspect(l, addr, &keys, &text, tries, &in, &why, &unread))
-			in.broken = unread.text;
-		vp_key_fill(l, addr, &in, &key);
-		vp_key_look_free(&in);
-		broken += key.broken != NULL;
-		rc = fn(arg, &key);
-	}
-	vp_view_free(&keys);
-	vp_view_free(&text);
+	read_text(l, t, &to.text);
+	rc = tell_keys(l, t, NULL, &to);
+	if (!rc)
+		rc = tell_modules(l, &to, err);
+	vp_view_free(&to.keys);
+	vp_view_free(&to.text);
 	vp_kernel_mem_drop(&l->mem);
 	return rc;
 }

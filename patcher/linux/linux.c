@@ -23,6 +23,27 @@ static int find_image(struct vp_linux *l, struct vp_target *t, struct vp_err *er
 	return rc;
 }
 
+/* Learn from the kernel's BTF, which most often is in @rodata, where modules have what. */
+static void find_layout(struct vp_linux *l, const struct vp_blob *rodata)
+{
+	struct vp_blob b = vp_blob_from(rodata, 0);
+	uint8_t *bytes = NULL;
+	vp_gva start, stop;
+
+	if (!vp_linux_find(l, "__start_BTF", &start) || !vp_linux_find(l, "__stop_BTF", &stop) ||
+	    stop.v <= start.v || stop.v - start.v > VP_BTF_MAX)
+		return;
+	b.len = (size_t)(stop.v - start.v);
+	b.data = vp_blob_at(rodata, start.v - rodata->base, b.len);
+	if (!b.data) {
+		b.data = bytes = malloc(b.len);
+		if (!bytes || vp_kernel_mem_read(&l->mem, start, bytes, b.len, NULL))
+			b.len = 0;
+	}
+	vp_module_layout_find(&b, &l->modules_at);
+	free(bytes);
+}
+
 /* Look for symbols and identity in one stretch of the image. */
 static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_err *err)
 {
@@ -43,6 +64,8 @@ static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_er
 		rc = vp_kallsyms_symtab(&l->ksyms, l->mem.text, &l->symbols, err);
 	if (!rc)
 		rc = vp_linux_find_id(l, &b, err);
+	if (!rc)
+		find_layout(l, &b);
 	free(bytes);
 	return rc;
 }
@@ -109,6 +132,8 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 		rc = vp_linux_identify(l, err);
 	if (!rc && opts && opts->kernel_file)
 		rc = vp_kernel_file_check(l, opts->kernel_file, err);
+	if (!rc)
+		rc = vp_modules_read(l, err);
 	if (rc)
 		vp_linux_free(l);
 	else
@@ -122,6 +147,8 @@ void vp_linux_free(struct vp_linux *l)
 		return;
 	vp_kernel_mem_drop(&l->mem);
 	vp_jump_table_free(l->jump_table);
+	free(l->modules.m);
+	vp_symtab_free(l->all);
 	vp_symtab_free(l->symbols);
 	vp_kallsyms_free(&l->ksyms);
 	free(l);
@@ -130,11 +157,6 @@ void vp_linux_free(struct vp_linux *l)
 const struct vp_linux_info *vp_linux_info(const struct vp_linux *l)
 {
 	return &l->info;
-}
-
-const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l)
-{
-	return l->symbols;
 }
 
 int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err)

@@ -162,6 +162,9 @@ check_guest() { # FLAVOUR TEXT [QEMU-ARG...]
 	check_sym_read "$gdb" "$text, gdb"
 	check_pokes "$gdb" "$text, gdb"
 	check_keys "$qmp" "$text, qmp"
+	guest_run g 'rmmod kvm' && guest_symbols g
+	ok "$text: a module goes away" $?
+	check_symbols "$qmp" "$text, qmp, without it"
 	check "$text: the load goes on, without an error" guest_run g 'load check'
 	same "$text: runs" "$(guest_status g)" running
 	guest_warnings g >"$tmp/warnings.now"

@@ -72,11 +72,11 @@ target() { # NAME gdb|qmp
 
 # --- the guest ---------------------------------------------------------------
 
-# Its own list of symbols, into $tmp/NAME.kallsyms; the kernel's alone into $tmp/NAME.symbols. And
-# where its code is in physical memory.
+# Its own list of symbols, modules' included, into $tmp/NAME.symbols. And where its code is in physical
+# memory.
 guest_symbols() { # NAME
 	guest_run "$1" 'cat /proc/kallsyms' >"$tmp/$1.kallsyms" || return
-	awk 'NF == 3 {print $1, $3}' "$tmp/$1.kallsyms" | LC_ALL=C sort >"$tmp/$1.symbols"
+	awk '{print $1, $3}' "$tmp/$1.kallsyms" | LC_ALL=C sort >"$tmp/$1.symbols"
 	guest_run "$1" 'cat /proc/iomem' | awk -F'[- ]+' '/Kernel code/ {print "0x" $2}' >"$tmp/$1.phys"
 	[ -s "$tmp/$1.symbols" ] && [ -s "$tmp/$1.phys" ]
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "linux_build.h"
+#include "linux_modules.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,6 +43,8 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 
 	if (gpa.v >= LG_RAM || len > LG_RAM - gpa.v)
 		return vp_err_set(err, -EFAULT, "not RAM");
+	if (g->on_read)
+		g->on_read(g);
 	memcpy(buf, g->ram + gpa.v, len);
 	g->reads++;
 	g->bytes_read += len;
@@ -94,6 +97,11 @@ static void put(uint8_t *to, uint64_t value, unsigned int bytes)
 {
 	for (unsigned int i = 0; i < bytes; i++)
 		to[i] = (uint8_t)(value >> (8 * i));
+}
+
+void lg_set(struct linux_guest *g, uint64_t gva, uint64_t value, unsigned int bytes)
+{
+	put(lg_at(g, gva), value, bytes);
 }
 
 void lg_put(struct linux_guest *g, uint32_t off, uint64_t value, unsigned int bytes)
@@ -191,6 +199,8 @@ static const struct {
 	{ "Rlinux_banner", LG_BANNER, false },
 	{ "R__start_notes", LG_NOTES, false },
 	{ "R__stop_notes", LG_NOTES + 0x100, false },
+	{ "R__start_BTF", LG_BTF, false },
+	{ "R__stop_BTF", LG_BTF, false }, /* behind it */
 	{ "Dinit_top_pgt", LG_SWAPPER, false },
 	{ "Dphys_base", LG_PHYS_BASE, false },
 	{ "Dpage_offset_base", LG_PAGE_OFFSET, false },
@@ -200,6 +210,7 @@ static const struct {
 	{ "Dvmcoreinfo_size", LG_VMCOREINFO_SIZE, false },
 	{ "Dtext_mutex", LG_TEXT_MUTEX, false },
 	{ "djump_label_mutex", LG_JUMP_MUTEX, false },
+	{ "Dmodules", LG_MODULE_LIST, false },
 	{ "D__start___jump_table", LG_JUMPS, false },
 	{ "D__stop___jump_table", LG_JUMPS + LG_ENTRIES * 16u, false },
 	{ "Dkey_off", LG_KEY_OFF, false },
@@ -226,6 +237,8 @@ static void full_symbol(const struct linux_guest *g, size_t i, char *name, uint6
 
 		strcpy(name, named[k].name);
 		*addr = g->text + named[k].off;
+		if (!strcmp(named[k].name, "R__stop_BTF"))
+			*addr += g->btf_len;
 		return;
 	}
 	sprintf(name, "tfiller_%zu", i);
@@ -463,9 +476,12 @@ struct linux_guest *lg_new(const struct lg_opts *opts)
 	build_tables(g);
 	memset(lg_image(g, 0), 0x90, 0x10000);
 	memset(lg_at(g, LG_MODULES), 0x90, 0x200);
+	if (!opts->no_btf)
+		lg_write_btf(g);
 	write_kallsyms(g);
 	write_identity(g);
 	write_keys(g);
+	lg_write_modules(g);
 	return g;
 }
 

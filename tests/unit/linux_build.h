@@ -20,6 +20,7 @@
 #define LG_BANNER      (LG_RODATA + 0x40u)
 #define LG_NOTES       (LG_RODATA + 0x200u)
 #define LG_KALLSYMS    (LG_RODATA + 0x1000u)
+#define LG_BTF	       (LG_RODATA + 0x50000u)
 #define LG_DATA	       0x600000u
 #define LG_SWAPPER     LG_DATA /* two pages: the second for user space */
 #define LG_VARS	       (LG_DATA + 0x2000u)
@@ -36,6 +37,7 @@
 #define LG_VMCOREINFO_SIZE (LG_VARS + 0x28u)
 #define LG_TEXT_MUTEX	   (LG_VARS + 0x40u)
 #define LG_JUMP_MUTEX	   (LG_VARS + 0x60u)
+#define LG_MODULE_LIST	   (LG_VARS + 0x80u)
 #define LG_VMCOREINFO_TEXT (LG_VARS + 0x800u)
 
 /* Three keys; their sites are in the text from LG_SITES on, 16 bytes apart. */
@@ -51,6 +53,33 @@
 #define LG_MOD_NODES (LG_MODULES + 0x2000u)
 #define LG_MOD_JUMPS (LG_MODULES + 0x1000u)
 #define LG_ENTRIES   8u
+
+/*
+ * With opts.modules: alpha, whose memory is the pages above; beta, with LG_BETA; gamma, which is
+ * still coming. Both the first have a symbol "shared". A struct module is 0x400 bytes after the one
+ * before.
+ */
+#define LG_MODULE(i)	 (LG_MODULES + 0x4000u + 0x400u * (i))
+#define LG_SYMTAB(i)	 (LG_MODULES + 0x6000u + 0x400u * (i))
+#define LG_BETA		 (LG_MODULES + 0x8000u)
+#define LG_BETA_STRINGS	 (LG_MODULES + 0x9000u)
+#define LG_BETA_KALLSYMS (LG_MODULES + 0x9800u)	 /* alpha's and gamma's are in struct module */
+#define LG_MODULES_END	 (LG_MODULES + 0x10000u) /* where alpha's names end, too */
+
+/* In struct module, and struct mod_kallsyms. */
+#define LG_M_STATE    0x00u
+#define LG_M_LIST     0x08u
+#define LG_M_NAME     0x18u
+#define LG_M_KALLSYMS 0x60u
+#define LG_M_CORE     0x68u /* a struct mod_kallsyms */
+#define LG_M_JUMPS    0x90u
+#define LG_M_NJUMPS   0x98u
+#define LG_M_PIECES   0xa0u
+#define LG_M_SIZE     0xe0u
+#define LG_K_SYMTAB   0x00u
+#define LG_K_COUNT    0x08u
+#define LG_K_STRTAB   0x10u
+#define LG_K_SIZE     0x20u
 
 enum lg_layout {
 	LG_5_10, /* no seqs_of_names */
@@ -69,6 +98,9 @@ struct lg_opts {
 	bool empty_tokens;	/* codes that no name uses */
 	bool rt;
 	bool writable_image; /* rodata=off */
+	bool modules;
+	bool core_layout; /* the memory of modules as before 6.4 */
+	bool no_btf;
 };
 
 /* Where the parts of kallsyms were written: offsets in the image. */
@@ -82,12 +114,14 @@ struct linux_guest {
 	struct lg_opts opts;
 	uint64_t text; /* where _text is */
 	struct lg_places at;
-	size_t nsymbols;
+	size_t nsymbols; /* the kernel's own */
+	uint32_t btf_len;
 	struct vp_vcpu_state vcpus[2];
 	unsigned int nvcpus;
 	bool locked, held;
 	unsigned long reads;
 	uint64_t bytes_read;
+	void (*on_read)(struct linux_guest *g); /* before each; NULL: nothing */
 };
 
 struct linux_guest *lg_new(const struct lg_opts *opts);
@@ -100,6 +134,9 @@ uint8_t *lg_at(struct linux_guest *g, uint64_t gva);
 uint8_t *lg_image(struct linux_guest *g, uint32_t off);
 void lg_put(struct linux_guest *g, uint32_t off, uint64_t value, unsigned int bytes);
 uint64_t lg_get(struct linux_guest *g, uint32_t off, unsigned int bytes);
+
+/* A number at an address of the image or a module. */
+void lg_set(struct linux_guest *g, uint64_t gva, uint64_t value, unsigned int bytes);
 
 /* The symbol @i as kallsyms must tell it; its name is valid until the next call. */
 void lg_symbol(const struct linux_guest *g, size_t i, struct vp_symbol *out);

@@ -303,6 +303,53 @@ static void made(void **state)
 	vp_symtab_free(t);
 }
 
+/* Two tables in one: as if it had been made of all symbols at once; aliases are only found. */
+static void merged(void **state)
+{
+	const struct vp_symbol all[] = {
+		{ "c", VP_GVA(0x30) }, { "a", VP_GVA(0x10) },	  { "twice", VP_GVA(0x20) },
+		{ "e", VP_GVA(0x50) }, { "twice", VP_GVA(0x8) },  { "b", VP_GVA(0x28) },
+		{ "c", VP_GVA(0x30) }, { "last", VP_GVA(~0ull) },
+	};
+	const struct vp_symbol more[] = { { "m:b", VP_GVA(0x28) } };
+
+	(void)state;
+	for (size_t n = 0; n <= 8; n++) {
+		struct vp_symtab *a, *b, *aliases, *both, *one;
+		vp_gva got, want;
+
+		assert_int_equal(vp_symtab_make(all, n, &a, NULL), 0);
+		assert_int_equal(vp_symtab_make(all + n, 8 - n, &b, NULL), 0);
+		assert_int_equal(vp_symtab_make(all, 8, &one, NULL), 0);
+		assert_int_equal(vp_symtab_make(more, 1, &aliases, NULL), 0);
+		assert_int_equal(vp_symtab_merge(a, b, aliases, &both, NULL), 0);
+		vp_symtab_free(a);
+		vp_symtab_free(b);
+		assert_int_equal(vp_symtab_count(both), 8);
+		for (size_t i = 0; i < 8; i++) {
+			const char *name = all[i].name;
+			int rc = vp_symtab_find(one, name, &want, NULL);
+
+			assert_int_equal(vp_symtab_find(both, name, &got, NULL), rc);
+			if (!rc)
+				assert_int_equal(got.v, want.v);
+		}
+		for (uint64_t at = 0; at < 0x60; at++) {
+			const char *near = vp_symtab_nearest(one, VP_GVA(at), NULL);
+			const char *now = vp_symtab_nearest(both, VP_GVA(at), NULL);
+
+			assert_int_equal(!near, !now);
+			if (near)
+				assert_string_equal(near, now);
+		}
+		assert_int_equal(vp_symtab_find(both, "m:b", &got, NULL), 0);
+		assert_int_equal(got.v, 0x28);
+		assert_int_equal(vp_symtab_find(both, "m:c", &got, NULL), -ENOENT);
+		vp_symtab_free(both);
+		vp_symtab_free(one);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +362,7 @@ int main(void)
 		cmocka_unit_test(shared_long_name),
 		cmocka_unit_test(against_linear_search),
 		cmocka_unit_test(made),
+		cmocka_unit_test(merged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
