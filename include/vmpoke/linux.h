@@ -49,9 +49,9 @@ struct vp_linux_info {
  * Look at @t (borrowed; must outlive the result). Takes the target's lock for a moment, and holds
  * single vCPUs; the memory is read while the guest runs.
  *  -ENOENT      the guest runs no Linux that we recognise (or has not booted so far)
- *  -ENOEXEC     what should be the kernel's tables makes no sense
+ *  -EBADMSG     what should be the kernel's tables makes no sense
  *  -ESTALE      @opts->kernel_file is of another kernel
- *  -EINVAL      @opts->kernel_file is no vmlinux, bzImage or System.map, or damaged
+ *  -ENOEXEC     @opts->kernel_file is no vmlinux, bzImage or System.map, or damaged
  *  others       as the target's operations
  */
 int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct vp_linux **out,
@@ -105,7 +105,7 @@ struct vp_linux_key {
 /*
  * Call @fn for each of the kernel's keys, by address, then for those of its modules, until it
  * returns non-zero; return that. Refreshes first: vp_linux_refresh(). -ENOENT  no
- * CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only -ENOEXEC its jump table
+ * CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only -EBADMSG its jump table
  * makes no sense
  */
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),

@@ -42,6 +42,7 @@ int vp_cmd_exit_code(int err)
 	case -ENOSPC:
 	case -EOPNOTSUPP:
 	case -EUCLEAN:
+	case -EBADMSG: /* what the guest's memory says makes no sense */
 		return VP_EXIT_REFUSED;
 	case -EAGAIN:
 	case -ETIMEDOUT:

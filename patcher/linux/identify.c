@@ -190,14 +190,14 @@ static int find_places(struct vp_linux *l, struct vp_err *err)
 	if (vp_linux_variable(l, "phys_base", &phys_base, sizeof(phys_base)) &&
 	    phys_base != i->phys_base)
 		return vp_err_set(
-			err, -ENOEXEC,
+			err, -EBADMSG,
 			"the kernel says its phys_base is 0x%llx, but its page tables say "
 			"0x%llx: the guest's memory makes no sense",
 			(unsigned long long)phys_base, (unsigned long long)i->phys_base);
 	i->kaslr_slide = find_slide(l);
 	if (i->kaslr_slide > i->text.v - VP_KERNEL_MAP)
 		return vp_err_set(
-			err, -ENOEXEC,
+			err, -EBADMSG,
 			"the kernel says it was moved by 0x%llx, but it is at 0x%llx: the "
 			"guest's memory makes no sense",
 			(unsigned long long)i->kaslr_slide, (unsigned long long)i->text.v);

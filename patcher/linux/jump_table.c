@@ -149,7 +149,7 @@ int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, stru
 	len = stop.v - start.v;
 	if (start.v - l->mem.text.v >= l->mem.end - l->mem.text.v || !len || len % ENTRY_SIZE ||
 	    len > (uint64_t)ENTRIES_MAX * ENTRY_SIZE)
-		return vp_err_set(err, -ENOEXEC,
+		return vp_err_set(err, -EBADMSG,
 				  "the jump table from 0x%llx to 0x%llx makes no sense",
 				  (unsigned long long)start.v, (unsigned long long)stop.v);
 	rc = vp_jump_table_read(l, start.v, (size_t)(len / ENTRY_SIZE), &l->jump_table, err);
@@ -208,7 +208,7 @@ static int work(struct vp_linux *l, uint64_t key, struct vp_err *err)
 	if (++l->work_key <= WORK_KEY_MAX && ++l->work <= WORK_MAX)
 		return 0;
 	return vp_err_set(
-		err, -ENOEXEC,
+		err, -EBADMSG,
 		"the modules' entries for the key at 0x%llx do not end: the guest's memory "
 		"makes no sense",
 		(unsigned long long)key);

@@ -56,7 +56,7 @@ struct vp_jump_list {
 	size_t n, cap;
 };
 
-/* The table of @l, read at the first call. -ENOENT: no data symbols. -ENOEXEC. -ENOMEM. */
+/* The table of @l, read at the first call. -ENOENT: no data symbols. -EBADMSG. -ENOMEM. */
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err);
 
 /* Entries of a module: @n from @addr on, sorted. To be freed: vp_jump_table_free(). */

@@ -85,7 +85,7 @@ static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts 
 		    !(packed = vp_blob_at(b, off + header, len)) ||
 		    !(n = expand(&tokens, packed, len, k->names + k->names_len)) ||
 		    !vp_kallsyms_addr(b, p, i, &e->addr))
-			return vp_err_set(err, -ENOEXEC,
+			return vp_err_set(err, -EBADMSG,
 					  "kernel symbol %u of %u is damaged: the guest's memory "
 					  "makes no sense",
 					  i, p->n);

@@ -39,7 +39,7 @@ struct vp_kallsyms {
 /*
  * Find the table in @rodata, of a kernel whose _text is at @text and whose image ends at @end, and
  * decode it. Owned by the caller: vp_kallsyms_free().
- * -ENOENT: there is none. -ENOEXEC: it contradicts itself, or there are several. -ENOMEM.
+ * -ENOENT: there is none. -EBADMSG: it contradicts itself, or there are several. -ENOMEM.
  */
 int vp_kallsyms_decode(const struct vp_blob *rodata, vp_gva text, uint64_t end,
 		       struct vp_kallsyms *out, struct vp_err *err);

@@ -285,7 +285,7 @@ int vp_kallsyms_find(const struct vp_blob *rodata, vp_gva text, uint64_t end,
 		try_digits(&s, off);
 	}
 	if (s.steps >= STEPS_MAX)
-		return vp_err_set(err, -ENOEXEC,
+		return vp_err_set(err, -EBADMSG,
 				  "the kernel's symbol table (kallsyms) cannot be told from the "
 				  "data around it: too many places look like one");
 	if (!s.found)
@@ -295,7 +295,7 @@ int vp_kallsyms_find(const struct vp_blob *rodata, vp_gva text, uint64_t end,
 			"no CONFIG_KALLSYMS, or a layout unknown here (5.10 to 7.0 are known)",
 			rodata->len);
 	if (s.found > 1)
-		return vp_err_set(err, -ENOEXEC,
+		return vp_err_set(err, -EBADMSG,
 				  "%u kernel symbol tables (kallsyms) in the guest: cannot tell "
 				  "which is right",
 				  s.found);

@@ -165,15 +165,15 @@ static int check_elf(const struct vp_linux *l, const struct vp_blob *file, const
 	int rc;
 
 	if (vp_elf_open(file->data, file->len, what, &elf, &why))
-		return vp_err_set(err, -EINVAL, "%s", why.text);
+		return vp_err_set(err, -ENOEXEC, "%s", why.text);
 	rc = compare_build_id(l, elf, what, &compared, err);
 	if (!rc && vp_elf_each_symbol(elf, add_elf_symbol, &names, &why))
-		rc = vp_err_set(err, -EINVAL, "%s: its symbol table cannot be read", what);
+		rc = vp_err_set(err, -ENOEXEC, "%s: its symbol table cannot be read", what);
 	if (!rc && names.n >= SYMBOLS_MIN)
 		rc = compare_symbols(l, &names, what, err);
 	else if (!rc && !compared)
 		rc = vp_err_set(
-			err, -EINVAL,
+			err, -ENOEXEC,
 			"%s: it has neither a build-id nor symbols to compare with the guest",
 			what);
 	names_free(&names);
@@ -214,7 +214,7 @@ static int add_map_line(struct names *names, const char *line, size_t len)
 	}
 	if (i != 16 || len < 20 || line[16] != ' ' || line[18] != ' ' ||
 	    memchr(line + 19, '\0', len - 19))
-		return -EINVAL;
+		return -ENOEXEC;
 	return names_add(names, line + 19, len - 19, addr);
 }
 
@@ -233,14 +233,14 @@ static int check_map(const struct vp_linux *l, const struct vp_blob *file, const
 		lines++;
 		rc = add_map_line(&names, line, (size_t)len);
 	}
-	if (rc == -EINVAL)
+	if (rc == -ENOEXEC)
 		vp_err_set(err, rc,
 			   "%s: line %zu is no symbol: not a vmlinux, bzImage or System.map", what,
 			   lines);
 	else if (rc)
 		vp_err_set(err, rc, "%s: out of memory", what);
 	else if (names.n < SYMBOLS_MIN)
-		rc = vp_err_set(err, -EINVAL,
+		rc = vp_err_set(err, -ENOEXEC,
 				"%s has %zu symbols, so it is only a stub (Debian ships the real "
 				"System.map in the linux-image-...-dbg package)",
 				what, names.n);
@@ -267,7 +267,7 @@ static int map_file(const char *path, struct vp_blob *out, struct vp_err *err)
 	}
 	if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > FILE_MAX) {
 		close(fd);
-		return vp_err_set(err, -EINVAL, "%s: no file, empty, or too large", path);
+		return vp_err_set(err, -ENOEXEC, "%s: no file, empty, or too large", path);
 	}
 	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);

@@ -52,7 +52,7 @@ static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_er
 	int rc;
 
 	if (len > SNAPSHOT_MAX)
-		return vp_err_set(err, -ENOEXEC, "the kernel's image is larger than %llu MB",
+		return vp_err_set(err, -EBADMSG, "the kernel's image is larger than %llu MB",
 				  (unsigned long long)(SNAPSHOT_MAX >> 20));
 	b.data = bytes = malloc(len);
 	if (!bytes)

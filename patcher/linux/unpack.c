@@ -166,11 +166,11 @@ int vp_bzimage_unpack(const struct vp_blob *file, const char *what, uint8_t **ou
 	uint8_t *bytes;
 
 	if (!find_payload(file, &payload, &unpacked))
-		return vp_err_set(err, -EINVAL,
+		return vp_err_set(err, -ENOEXEC,
 				  "%s: damaged bzImage: its header and its length disagree", what);
 	f = find_format(&payload);
 	if (!f || !f->unpack)
-		return vp_err_set(err, -EINVAL,
+		return vp_err_set(err, -ENOEXEC,
 				  "%s: the kernel in it is packed with %s, which vmpoke cannot "
 				  "unpack: give the vmlinux or System.map",
 				  what, f ? f->name : "something unknown");
@@ -182,7 +182,7 @@ int vp_bzimage_unpack(const struct vp_blob *file, const char *what, uint8_t **ou
 		return vp_err_set(err, -ENOMEM, "%s: out of memory", what);
 	if (!f->unpack(&payload, bytes, unpacked)) {
 		free(bytes);
-		return vp_err_set(err, -EINVAL, "%s: damaged bzImage: the %s data does not unpack",
+		return vp_err_set(err, -ENOEXEC, "%s: damaged bzImage: the %s data does not unpack",
 				  what, f->name);
 	}
 	*out = bytes;

@@ -12,7 +12,7 @@ bool vp_is_bzimage(const struct vp_blob *file);
 
 /*
  * Unpack gzip, xz, lzma, lz4 or zstd. *out is malloc()ed. @what names the file in error texts.
- * -EINVAL: damaged, too old, or packed in another way. -ENOMEM.
+ * -ENOEXEC: damaged, too old, or packed in another way. -ENOMEM.
  */
 int vp_bzimage_unpack(const struct vp_blob *file, const char *what, uint8_t **out, size_t *len,
 		      struct vp_err *err);

@@ -137,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	FUZZ_CHECK(!g->locked && !g->held);
 	FUZZ_CHECK(!rc == !err.text[0] && !rc == !!l);
-	FUZZ_CHECK(rc == 0 || rc == -ENOENT || rc == -ENOEXEC || rc == -EFAULT);
+	FUZZ_CHECK(rc == 0 || rc == -ENOENT || rc == -EBADMSG || rc == -EFAULT);
 	if (!rc) {
 		check_info(g, l);
 		rc = vp_linux_keys(l, each_key, &l, &err);

@@ -273,7 +273,7 @@ static void stub_map(void **state)
 
 	(void)state;
 	assert_int_equal(sizeof(stub) - 1, 83); /* as Debian ships it */
-	expect(stub, sizeof(stub) - 1, -EINVAL, "only a stub");
+	expect(stub, sizeof(stub) - 1, -ENOEXEC, "only a stub");
 }
 
 static void no_kernel_file(void **state)
@@ -283,11 +283,11 @@ static void no_kernel_file(void **state)
 	struct vp_err err;
 
 	(void)state;
-	expect("", 0, -EINVAL, "empty");
-	expect("hello, world\n", 13, -EINVAL, "line 1 is no symbol");
-	expect("ffffffff81000000 T \n", 20, -EINVAL, "line 1 is no symbol"); /* no name */
-	expect("ffffffff81000000 T a\nffffffff8100000g T b\n", 42, -EINVAL, "line 2");
-	expect("ffffffff81000000 T a\0b\n", 23, -EINVAL, "line 1");
+	expect("", 0, -ENOEXEC, "empty");
+	expect("hello, world\n", 13, -ENOEXEC, "line 1 is no symbol");
+	expect("ffffffff81000000 T \n", 20, -ENOEXEC, "line 1 is no symbol"); /* no name */
+	expect("ffffffff81000000 T a\nffffffff8100000g T b\n", 42, -ENOEXEC, "line 2");
+	expect("ffffffff81000000 T a\0b\n", 23, -ENOEXEC, "line 1");
 	assert_int_equal(vp_linux_open(&g->target, &opts, &l, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/no/such/file"));
 }
@@ -311,9 +311,9 @@ static void vmlinux(void **state)
 	bytes[256 + 50 * sizeof(Elf64_Sym) + 8] ^= 4; /* an address */
 	expect(bytes, len, -ESTALE, "is of another kernel: it has");
 	make_vmlinux(NULL, 0);
-	expect(bytes, len, -EINVAL, "neither a build-id nor symbols");
+	expect(bytes, len, -ENOEXEC, "neither a build-id nor symbols");
 	make_vmlinux(lg_build_id, 10);
-	expect(bytes, len - 1, -EINVAL, "truncated ELF");
+	expect(bytes, len - 1, -ENOEXEC, "truncated ELF");
 }
 
 static void bzimage(void **state)
@@ -371,7 +371,7 @@ static void damaged_bzimage(void **state)
 			b.len = unit_random(&seed) % (n - 100);
 			if (vp_is_bzimage(&b))
 				assert_int_equal(vp_bzimage_unpack(&b, "FILE", &out, &got, &err),
-						 -EINVAL);
+						 -ENOEXEC);
 		}
 	}
 }
@@ -384,27 +384,27 @@ static void odd_bzimage(void **state)
 	make_vmlinux(lg_build_id, 0);
 	n = make_bzimage(pack_zstd(), true);
 	image[0x206] = 7; /* protocol 2.07 */
-	expect(image, n, -EINVAL, "damaged bzImage");
+	expect(image, n, -ENOEXEC, "damaged bzImage");
 	n = make_bzimage(pack_zstd(), true);
 	put32(0x248, 0xffffffff);
-	expect(image, n, -EINVAL, "damaged bzImage");
+	expect(image, n, -ENOEXEC, "damaged bzImage");
 	n = make_bzimage(pack_zstd(), true);
 	put32(0x24c, 2);
-	expect(image, n, -EINVAL, "damaged bzImage");
+	expect(image, n, -ENOEXEC, "damaged bzImage");
 	n = make_bzimage(pack_zstd(), true);
 	put32(n - 104, 0xffffffff); /* 4 GB unpacked */
-	expect(image, n, -EINVAL, "damaged bzImage");
+	expect(image, n, -ENOEXEC, "damaged bzImage");
 	n = make_bzimage(pack_zstd(), true);
 	put32(n - 104, (uint32_t)len + 1); /* more than there is */
-	expect(image, n, -EINVAL, "zstd data does not unpack");
+	expect(image, n, -ENOEXEC, "zstd data does not unpack");
 	n = make_bzimage(pack_zstd(), true);
 	memcpy(image + 3 * 512 + 64, "BZh9", 4);
-	expect(image, n, -EINVAL, "packed with bzip2");
+	expect(image, n, -ENOEXEC, "packed with bzip2");
 	memcpy(image + 3 * 512 + 64, "????", 4);
-	expect(image, n, -EINVAL, "something unknown");
+	expect(image, n, -ENOEXEC, "something unknown");
 	memcpy(bytes, "not an ELF file at all", 22);
 	n = make_bzimage(pack_zstd(), true);
-	expect(image, n, -EINVAL, "not an ELF file");
+	expect(image, n, -ENOEXEC, "not an ELF file");
 }
 
 int main(void)

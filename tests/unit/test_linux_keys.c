@@ -277,7 +277,7 @@ static void modules(void **state)
 	assert_int_equal(k.init_sites, 1);
 
 	memcpy(lg_at(g, LG_MOD_NODES), &self, 8); /* a loop */
-	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -ENOEXEC);
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "do not end"));
 	memcpy(lg_at(g, LG_MOD_NODES), &nowhere, 8);
 	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -ENOENT);

@@ -163,13 +163,13 @@ static void lies(void **state)
 
 	g = lg_new(&(struct lg_opts){ 0 });
 	lg_put(g, LG_PHYS_BASE, 0x1000, 8);
-	refuse(-ENOEXEC, "phys_base");
+	refuse(-EBADMSG, "phys_base");
 
 	g = lg_new(&(struct lg_opts){ 0 });
 	memcpy(strchr((char *)lg_image(g, LG_VMCOREINFO_TEXT), '\n'), "\nKERNELOFFSET=ffffffffff",
 	       24);
 	lg_put(g, LG_VMCOREINFO_SIZE, 60, 8);
-	refuse(-ENOEXEC, "it was moved by");
+	refuse(-EBADMSG, "it was moved by");
 }
 
 /* Data that cannot be used is left alone. */
