@@ -72,7 +72,7 @@ static int check_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_er
 static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
 {
 	const uint8_t *old = s->site.old_bytes;
-	uint8_t now[VP_INSN_MAX];
+	uint8_t now[VP_INSN_MAX] = { 0 };
 	int rc = check_slot(e, s, err);
 
 	if (!rc)

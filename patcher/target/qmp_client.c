@@ -222,7 +222,7 @@ static bool is_gdbstub(const struct vp_qmp *q)
  */
 static int leave_gdbstub(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 {
-	static const char detach[] = "+$D#44";
+	static const char detach[] = "+$D;1#b0"; /* process 1 is all vCPUs, for QEMU */
 	struct pollfd p = { .fd = q->sock, .events = POLLIN };
 	char answer[64];
 
