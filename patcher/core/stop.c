@@ -35,13 +35,14 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 {
 	for (int vcpu = 0; vcpu < VP_VCPU_MAX; vcpu++) {
 		struct vp_vcpu_state state;
+		struct vp_err why = { "" };
 		const struct vp_slot *s;
-		int rc = e->target->ops->hold(e->target, vcpu, &state, err);
+		int rc = e->target->ops->hold(e->target, vcpu, &state, &why);
 
 		if (rc == -ENOENT)
 			continue;
 		if (rc)
-			return rc;
+			return vp_err_set(err, rc, "%s", why.text);
 		e->target->ops->release(e->target);
 		s = vp_batch_find(b, VP_GVA(state.regs.rip));
 		if (!s || s->site.addr.v == state.regs.rip)
@@ -138,7 +139,9 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		     struct vp_poke_result *res, struct vp_err *err)
 {
-	int rc, standing;
+	struct vp_poke_result inside = { .bad_site = -1 };
+	struct vp_err why = { "" };
+	int rc, standing = 0;
 
 	for (int i = 0; i < STOPS_MAX; i++) {
 		rc = e->target->ops->stop(e->target, opts->timeout_ms, err);
@@ -149,14 +152,17 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 		rc = vp_place_recheck(e, b, res, err);
 		if (!rc)
 			rc = check_all(e, b, res, err);
-		standing = rc ? 0 : check_vcpus(e, b, res, err);
+		standing = rc ? 0 : check_vcpus(e, b, &inside, &why);
 		if (!rc && !standing)
 			return 0;
 		e->target->ops->resume(e->target);
-		if (rc || standing != -EAGAIN)
-			return rc ? rc : standing;
+		if (rc)
+			return rc;
+		if (standing != -EAGAIN)
+			break;
 	}
-	return standing;
+	res->bad_site = inside.bad_site;
+	return vp_err_set(err, standing, "%s", why.text);
 }
 
 /* Nobody may run what is half written. */
