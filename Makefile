@@ -6,7 +6,7 @@
 #   make test        unit tests only (no KVM)
 #   make check       everything: unit, sanitizers, integration, style, layers
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
-#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke, without end
+#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|kernel|gdb, without end
 #   make lint        clang-tidy and cppcheck
 #   make bench       ratios measured side by side
 #   make install     DESTDIR=, PREFIX=/usr/local
