@@ -94,8 +94,9 @@ check "hotplug: vCPUs were added and removed" json hotplug \
 [ "$cpus" -eq 1 ] || check "the negative control: naive stores are caught" json naive \
 	'.naive and (.ok | not) and (.wrong > 0 or (.error | test("died|gave up")))'
 
-check "late: pokes beside the guest's own int3" ended late-poke 0 8
-check "late: and their reverts" ended late-revert 0 8
+batches=$(cut -d' ' -f1 "$dir/late-poke.code" 2>/dev/null)
+check "late: pokes beside the guest's own int3" ended late-poke 0 "$batches"
+check "late: and their reverts" ended late-revert 0 "$batches"
 check "late: traps came late, others were given to the guest" json late-info \
 	'.stats["bp-exits"] | .late > 0 and .foreign > 0'
 jq -c .stats "$dir/late-info" | sed 's/^/# late: /'
