@@ -45,6 +45,9 @@ struct vp_word {
 	uint32_t old_value, new_value;
 };
 
+/* The site that puts the old bytes back, with rule park. */
+struct vp_site vp_site_inverse(const struct vp_site *site);
+
 enum vp_strategy {
 	VP_STRATEGY_INT3, /* int3 / tail / head; the guest keeps running */
 	VP_STRATEGY_STOP, /* stop every vCPU, write, resume (S9) */

@@ -20,6 +20,13 @@ struct list {
 	size_t n;
 };
 
+static int by_address(const void *a, const void *b)
+{
+	const struct vp_site *x = a, *y = b;
+
+	return (x->addr.v > y->addr.v) - (x->addr.v < y->addr.v);
+}
+
 static int add_record(void *arg, const struct vp_record *rec)
 {
 	struct list *l = arg;
@@ -33,6 +40,7 @@ static int add_record(void *arg, const struct vp_record *rec)
 		return -ENOMEM;
 	}
 	memcpy(sites, rec->sites, rec->nsites * sizeof(*sites));
+	qsort(sites, rec->nsites, sizeof(*sites), by_address);
 	more[l->n++] = (struct vp_applied){
 		.note = rec->note ? strdup(rec->note) : NULL,
 		.id = rec->id,
@@ -88,15 +96,27 @@ void vp_control_applied_free(struct vp_applied *list, size_t n)
 	free(list);
 }
 
+/* Sites of a batch never overlap, so only the last one that begins below the end of @s can. */
+static bool covers(const struct vp_applied *a, const struct vp_site *s)
+{
+	size_t lo = 0, hi = a->nsites;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (a->sites[mid].addr.v < s->addr.v + s->len)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && s->addr.v < a->sites[lo - 1].addr.v + a->sites[lo - 1].len;
+}
+
 static bool sites_meet(const struct vp_applied *a, const struct vp_applied *b)
 {
 	for (size_t i = 0; i < a->nsites; i++)
-		for (size_t j = 0; j < b->nsites; j++) {
-			const struct vp_site *x = &a->sites[i], *y = &b->sites[j];
-
-			if (x->addr.v < y->addr.v + y->len && y->addr.v < x->addr.v + x->len)
-				return true;
-		}
+		if (covers(b, &a->sites[i]))
+			return true;
 	return false;
 }
 
@@ -146,7 +166,7 @@ json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, str
 	if (!*code)
 		*code = find(list, n, id, &which, err);
 	if (!*code)
-		ret = vp_control_take_back(c, "revert", &w, which, code, err);
+		ret = vp_control_take_back(c, &w, which, code, err);
 	vp_control_applied_free(list, n);
 	return ret;
 }
@@ -169,11 +189,8 @@ static const char *site_state(struct vp_control *c, const struct vp_site *s)
 static const struct vp_applied *cover_of(const struct vp_applied *list, size_t n,
 					 const struct vp_site *s)
 {
-	struct vp_site copy = *s;
-	const struct vp_applied one = { .sites = &copy, .nsites = 1 };
-
 	while (n--)
-		if (sites_meet(&list[n], &one))
+		if (covers(&list[n], s))
 			return &list[n];
 	return NULL;
 }

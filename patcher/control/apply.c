@@ -187,23 +187,17 @@ static struct vp_site *inverse_of(const struct vp_applied *a)
 {
 	struct vp_site *back = calloc(a->nsites + 1, sizeof(*back));
 
-	for (size_t i = 0; back && i < a->nsites; i++) {
-		back[i] = a->sites[i];
-		memcpy(back[i].old_bytes, a->sites[i].new_bytes, VP_INSN_MAX);
-		memcpy(back[i].new_bytes, a->sites[i].old_bytes, VP_INSN_MAX);
-		back[i].resume = VP_RESUME_PARK;
-		back[i].fixup = VP_GVA(0);
-	}
+	for (size_t i = 0; back && i < a->nsites; i++)
+		back[i] = vp_site_inverse(&a->sites[i]);
 	return back;
 }
 
-json_t *vp_control_take_back(struct vp_control *c, const char *command,
-			     const struct vp_write_args *w, const struct vp_applied *a, int *code,
-			     struct vp_err *err)
+json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
+			     const struct vp_applied *a, int *code, struct vp_err *err)
 {
 	struct vp_site *back = inverse_of(a);
 	struct job j = {
-		.control = c, .command = command, .id = a->id, .sites = back, .nsites = a->nsites
+		.control = c, .command = "revert", .id = a->id, .sites = back, .nsites = a->nsites
 	};
 	struct vp_poke_result result = { 0 };
 	struct vp_poke_opts opts;

@@ -93,7 +93,7 @@ struct vp_applied {
 	enum vp_strategy strategy;
 	int64_t when;
 	char *note;	       /* owned; may be NULL */
-	struct vp_site *sites; /* owned */
+	struct vp_site *sites; /* by address; owned */
 	size_t nsites;
 	struct vp_word word;
 };
@@ -123,8 +123,7 @@ struct vp_write_args {
 json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
 			 const struct vp_site *sites, size_t n, const struct vp_word *word,
 			 int *code, struct vp_err *err);
-json_t *vp_control_take_back(struct vp_control *c, const char *command,
-			     const struct vp_write_args *w, const struct vp_applied *a, int *code,
-			     struct vp_err *err);
+json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
+			     const struct vp_applied *a, int *code, struct vp_err *err);
 
 #endif /* VP_CONTROL_INTERNAL_H */

@@ -71,13 +71,6 @@ static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied
 	return true;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	const struct vp_site *x = a, *y = b;
-
-	return (x->addr.v > y->addr.v) - (x->addr.v < y->addr.v);
-}
-
 /*
  * Switching a key back is taking back the batch that switched it, if that is the newest: the list
  * of what is applied then says what differs, not how often it went to and fro.
@@ -92,9 +85,8 @@ static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
 	*code = vp_control_applied(c, &list, &n, err);
 	if (*code)
 		return NULL;
-	qsort(flip->sites, flip->nsites, sizeof(flip->sites[0]), by_address);
 	if (n && takes_back(flip, &list[n - 1]))
-		ret = vp_control_take_back(c, "revert", w, &list[n - 1], code, err);
+		ret = vp_control_take_back(c, w, &list[n - 1], code, err);
 	else
 		ret = vp_control_apply(c, "key-set", w, flip->sites, flip->nsites, &flip->word,
 				       code, err);

@@ -262,6 +262,15 @@ int vp_poke_undo(struct vp_engine *e, const struct vp_site *sites, size_t nsites
 	return rc;
 }
 
+struct vp_site vp_site_inverse(const struct vp_site *s)
+{
+	struct vp_site back = { .addr = s->addr, .len = s->len, .resume = VP_RESUME_PARK };
+
+	memcpy(back.old_bytes, s->new_bytes, VP_INSN_MAX);
+	memcpy(back.new_bytes, s->old_bytes, VP_INSN_MAX);
+	return back;
+}
+
 /* The sites that put the old bytes of @was back, but for those that the guest has taken over. */
 static struct vp_site *inverse(const struct vp_batch *was, size_t *n)
 {
@@ -269,16 +278,9 @@ static struct vp_site *inverse(const struct vp_batch *was, size_t *n)
 
 	*n = 0;
 	for (size_t i = 0; sites && i < was->n; i++) {
-		const struct vp_site *s = &was->slots[i].site;
-		struct vp_site *back = &sites[*n];
-
 		if (was->slots[i].lost)
 			continue;
-		++*n;
-		*back = *s;
-		memcpy(back->old_bytes, s->new_bytes, VP_INSN_MAX);
-		memcpy(back->new_bytes, s->old_bytes, VP_INSN_MAX);
-		back->resume = VP_RESUME_PARK;
+		sites[(*n)++] = vp_site_inverse(&was->slots[i].site);
 	}
 	return sites;
 }

@@ -194,7 +194,7 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
 		  struct vp_err *err)
 {
-	struct vp_poke_result res;
+	struct vp_poke_result res = { .bad_site = -1 };
 	struct vp_err why = { "" };
 	int rc = e->target->ops->stop(e->target, timeout_ms, err);
 
