@@ -5,23 +5,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "target/hex.h"
 
 bool vp_gdb_unhex(const char *digits, size_t len, uint8_t *out, size_t n)
 {
 	if (len != 2 * n)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		int high = digit(digits[2 * i]), low = digit(digits[2 * i + 1]);
+		int high = vp_hex_digit(digits[2 * i]), low = vp_hex_digit(digits[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -5,8 +5,8 @@
 
 static const char digits[] = "0123456789abcdef";
 
-/* The value of a hex digit, or -1. Not strchr(): it finds the NUL, too. */
-static int digit(char c)
+/* Not strchr(): it finds the NUL, too. */
+int vp_hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -23,7 +23,7 @@ int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, s
 	size_t n = 0;
 
 	while (*text) {
-		int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+		int high = vp_hex_digit(text[0]), low = high < 0 ? -1 : vp_hex_digit(text[1]);
 
 		if (low < 0)
 			return vp_err_set(err, -EINVAL, "%s: byte %zu is not two hex digits", what,

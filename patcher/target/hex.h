@@ -12,6 +12,9 @@
 int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, size_t *len,
 		 struct vp_err *err);
 
+/* The value of a hex digit, or -1. */
+int vp_hex_digit(char c);
+
 /* @n bytes as 2 * @n digits and a NUL. */
 void vp_hex_format(const uint8_t *bytes, size_t n, char *text);
 
