@@ -8,7 +8,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 vmpoke=${VMPOKE:-$root/build/vmpoke}
 rig=$root/build/tests/qmp_rig
 tmp=$(mktemp -d)
-failed=0
+. "$root/tests/verdict.sh"
 pid=
 trap '[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null; rm -rf "$tmp"' EXIT
 chmod 711 "$tmp"
@@ -16,21 +16,6 @@ export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state VMPOKE_CACHE_DIR=
 sock=$tmp/run/t
 nop=0f1f440000
 mov=b811223344
-
-ok() { # TEXT STATUS
-	if [ "$2" -eq 0 ]; then
-		echo "ok - $1"
-	else
-		echo "not ok - $1"
-		failed=1
-	fi
-}
-
-same() { # TEXT GOT WANTED
-	[ "$2" = "$3" ]
-	ok "$1" $?
-	[ "$2" = "$3" ] || printf '#  got:    %q\n#  wanted: %q\n' "$2" "$3"
-}
 
 holds() { # TEXT STRING PART
 	case $2 in

@@ -10,19 +10,7 @@ sites=${CORES_SITES:-1000000}
 native=1000000 # calls per second; a KVM that emulates makes some ten thousand
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-# check TEXT COMMAND...: one line that says whether COMMAND succeeded.
-check() {
-	local text=$1
-	shift
-	if "$@"; then
-		echo "ok - $text"
-	else
-		echo "not ok - $text"
-		failed=1
-	fi
-}
+. tests/verdict.sh
 
 # run NAME PROGRAM OPTION...: its report goes into $dir/NAME. Gives its exit code.
 run() {

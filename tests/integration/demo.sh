@@ -6,19 +6,7 @@ set -u
 vmpoke=${VMPOKE:-build/vmpoke}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-failed=0
-
-# check TEXT COMMAND...: one line that says whether COMMAND succeeded.
-check() {
-	local text=$1
-	shift
-	if "$@"; then
-		echo "ok - $text"
-	else
-		echo "not ok - $text"
-		failed=1
-	fi
-}
+. tests/verdict.sh
 
 # demo NAME OPTION...: run it into $dir/NAME.json; hang limit 10 minutes. Gives its exit code.
 demo() {

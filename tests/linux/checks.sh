@@ -6,7 +6,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/guest.sh"
 vmpoke=${VMPOKE:-$guest_here/../../build/vmpoke}
 tmp=$(mktemp -d)
-failed=0
+. "$(dirname "${BASH_SOURCE[0]}")/../verdict.sh"
 trap 'guest_cleanup; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 
@@ -14,21 +14,6 @@ trap 'exit 1' INT TERM
 export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state VMPOKE_CACHE_DIR=$tmp/cache
 
 # --- verdicts ----------------------------------------------------------------
-
-ok() { # TEXT STATUS
-	if [ "$2" -eq 0 ]; then
-		echo "ok - $1"
-	else
-		echo "not ok - $1"
-		failed=1
-	fi
-}
-
-same() { # TEXT GOT WANTED
-	[ "$2" = "$3" ]
-	ok "$1" $?
-	[ "$2" = "$3" ] || printf '#  got:    %q\n#  wanted: %q\n' "$2" "$3"
-}
 
 # check TEXT COMMAND...: it must succeed; if not, what it printed is shown.
 check() {

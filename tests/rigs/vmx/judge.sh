@@ -7,7 +7,7 @@ set -u
 cpus=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-failed=0
+. tests/verdict.sh
 # "NAME> TEXT" to the file NAME, "NAME= CODE" to NAME.code; of many codes the worst.
 awk -v dir="$dir" '
 	match($0, /^[a-z0-9-]+> /) { print substr($0, RLENGTH + 1) >(dir "/" substr($0, 1, RLENGTH - 2)) }
@@ -21,18 +21,6 @@ awk -v dir="$dir" '
 		for (name in code)
 			print count[name], code[name] >(dir "/" name ".code")
 	}' "$2"
-
-# check TEXT COMMAND...: one line that says whether COMMAND succeeded.
-check() {
-	local text=$1
-	shift
-	if "$@"; then
-		echo "ok - $text"
-	else
-		echo "not ok - $text"
-		failed=1
-	fi
-}
 
 # ended NAME CODE [TIMES]: so often has it ended, and that was the worst code.
 ended() {
