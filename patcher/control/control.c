@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The life of the commands' state, and their table. */
 #include <errno.h>
 #include <stdlib.h>

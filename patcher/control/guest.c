@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The guest: what it runs, its names, reading its memory. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the lines of a ledger add up to. They were written by us, but are read with suspicion. */
 #include <errno.h>
 #include <stdlib.h>

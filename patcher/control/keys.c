@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Static keys of a Linux guest (S7): query-keys, key-set. */
 #include <errno.h>
 #include <stdio.h>

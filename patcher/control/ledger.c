@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The file of a ledger: lock, read, append. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The commands that look: symbols, memory, kernel, registers. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What an earlier process left behind that died between the two lines of a batch. */
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A guest of QEMU behind the control commands. */
 #include <errno.h>
 #include <stdio.h>

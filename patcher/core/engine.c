@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The engine's life, its public calls, and the records of what was applied. */
 #include <errno.h>
 #include <stdlib.h>

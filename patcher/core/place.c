@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Where the sites of a batch are in guest-physical memory. */
 #include <errno.h>
 

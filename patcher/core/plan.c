@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planning: copy a batch, then check everything that can be checked, in the order
  * shape, overlap, address, bytes, fixup. Nothing is written; the first fault refuses all.

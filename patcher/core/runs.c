@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest-physical bytes of a batch, sorted: to find overlaps, also through a page that is
  * mapped twice, and to find the site of a trap, also through another mapping.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The bytes of one slot in guest-physical memory, and the slot of an address. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The stop strategy (S9): stop every vCPU, write everything, resume. */
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sink of #BP exits. Runs on vCPU threads, several at once, without the
  * target's lock; it only reads the trap table.

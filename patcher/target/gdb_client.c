@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Packets out, replies back. QEMU has no QStartNoAckMode, and any byte that reaches it while the
  * VM runs stops the VM (gdb_read_byte() in QEMU's gdbstub.c), an acknowledgement, too, unless it

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of a stopped VM over the gdbstub: memory, QEMU's human monitor, its architecture.
  */
 #include "target/gdb_internal.h"

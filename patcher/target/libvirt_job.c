@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of libvirt that do not wait for ever. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What libvirt tells without asking QEMU: its domains, their pinning. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The local target: its life, its RAM, its vCPUs. */
 #include <errno.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The vCPU thread's side: serve what was asked, enter the guest, take #BP exits. */
 #include <errno.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the engine asks of the vCPUs: serialize, arm, hold, stop. The serializer
  * is `kick`: a signal plus kvm_run.immediate_exit sends a vCPU thread out of KVM_RUN,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* #BP exits: recognise one (docs/protocol.md, "Trap routes"), ask the sink, carry out its verdict.
  */
 #include <errno.h>

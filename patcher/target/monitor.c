@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What all monitors share, and the monitor over the gdbstub. */
 #include <errno.h>
 #include <fcntl.h>

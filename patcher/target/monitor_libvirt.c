@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The monitor of a libvirt domain, through libvirt-qemu's passthrough. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The monitor over a QMP socket. Memory comes by `pmemsave` into a memfd that QEMU gets with
  * `add-fd` and opens as /proc/self/fd/N: no file, no permission, no third party.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The qemu target: opening, recovering, describing, closing. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Opening a VM of which there is the gdbstub alone. */
 #include <errno.h>
 #include <stdio.h>

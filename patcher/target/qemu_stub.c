@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A gdbstub for one window. Where there is a monitor, one end of a socket pair goes to QEMU
  * (`getfd`), becomes a character device (`chardev-add`) and that the gdbstub (`gdbserver

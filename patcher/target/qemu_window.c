@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The locks between processes, and the window in which every vCPU is held. */
 #include <errno.h>
 #include <stdlib.h>

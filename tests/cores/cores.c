@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rewrite code that real cores execute: the test guest with its workers at CPL 3 (guest/user.h),
  *the real engine and target, and the trap route of kvm.c. See docs/cores.md.

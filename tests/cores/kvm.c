@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The KVM that the local target sees in this test: the real one behind ioctl(), which is linked
  * with --wrap, plus the trap route of guest/user.h. An int3 at CPL 3 gives no exit but goes to

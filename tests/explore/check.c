@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What must hold in every state, and at the end of every call and schedule. */
 #include <errno.h>
 #include <stdarg.h>

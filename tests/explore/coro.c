@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Coroutines whose stacks lie at fixed addresses, so that a copy of the live part of a stack, put
  * back later, continues from where it was.

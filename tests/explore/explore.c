@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explore [--quick] [--first] [--break WHAT] [SCENARIO...]: every interleaving of the engine with
  * vCPUs, within the bounds of each scenario. docs/exploration.md.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The engine's coroutine: the calls that a scenario makes, one after the other. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Breadth first over all states, so that the first violation found has the shortest schedule. A
  * state is known by a 128-bit hash of its bytes (snapshot.c). Every step uses something up, so the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The whole state, as bytes: the world, the engine's heap, the live stacks. Whatever the
  * engine does next follows from these bytes and the choices made: two states with the same bytes

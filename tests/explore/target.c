@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The explorer's target. It does what include/vmpoke/target.h promises and not more. Each
  * operation is a step of its own, and so is what the engine does between two of them.

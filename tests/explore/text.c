@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Guest memory: page tables, two pages of nops, and in them the sites and the guest's own int3. */
 #include <string.h>
 

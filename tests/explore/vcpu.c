@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * vCPUs. One in the guest may stand at any site at any moment, so running a whole instruction is
  * not a step: check.c looks at all that could be run, in every state. Steps are what changes

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a gdbstub may send, and what QEMU's human monitor may print. Framing must not depend on how
  * the bytes arrive; a client that gets them for answers must end, with a reason; a parser of text

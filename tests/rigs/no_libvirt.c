@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * In the place of libvirt in the vmpoke of the rigs: there is none on their hosts, and its sixty
  * libraries would take most of the time there to load.

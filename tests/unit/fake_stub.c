@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fake QEMU's gdbstub. It takes bytes as gdb_read_byte() of QEMU 7.2 does: while the VM runs
  * any byte stops it, but an acknowledgement that is waited for.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The control commands on the scripted target, with a ledger: what one process begins, another
  * ends. */
 #include <sys/stat.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Records and revert, the stop strategy, reading, one engine a target. */
 #include "fake.h"
 #include "unit.h"

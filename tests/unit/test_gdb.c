@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The gdbstub client against a stub that behaves as QEMU's does, and against ones that do not. */
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Another constant in an instruction (S8). Golden bytes from GNU as. */
 #include "unit.h"
 #include "x86/decode.h"

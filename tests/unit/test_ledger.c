@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The ledger: what is appended comes back, and a writer that dies leaves something to read. */
 #include <fcntl.h>
 #include <sys/stat.h>

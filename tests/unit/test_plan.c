@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every check that refuses a batch: the right code, the site at fault, and nothing touched. */
 #include "fake.h"
 #include "unit.h"

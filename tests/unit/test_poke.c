@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The int3 protocol step by step, S1 to S6, and what traps do meanwhile. */
 #include "fake.h"
 #include "unit.h"

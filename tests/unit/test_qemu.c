@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The qemu target against the fake QEMU. Above all: whatever goes wrong, the VM runs afterwards, or
  * it is marked, and then `repair` makes it run.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every way a batch can fail half way: silent vCPUs, a guest that patches the same bytes. */
 #include "fake.h"
 #include "unit.h"

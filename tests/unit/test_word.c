@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The word of a batch, the permission to write it, and undoing half of one. */
 #include "fake.h"
 #include "unit.h"
