@@ -48,7 +48,7 @@ endif
 
 # --- what is built from what -------------------------------------------------
 
-lib_src := $(wildcard patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
+lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
 	patcher/hotfix/*.c patcher/target/*.c patcher/control/*.c)
 vmm_src := $(wildcard vmm/*.c)
 cli_src := $(wildcard patcher/cli/*.c)

@@ -13,7 +13,7 @@ tidy() {
 	key=$cache/${key%% *}
 	[ -e "$key" ] && return
 	# err.c defines what lint.h describes.
-	[ "$1" = patcher/core/err.c ] || flags+=(-include .ci/lint.h)
+	[ "$1" = patcher/base/err.c ] || flags+=(-include .ci/lint.h)
 	if out=$(clang-tidy --quiet "$1" -- "${flags[@]}" 2>&1); then
 		touch "$key"
 	else

@@ -255,11 +255,3 @@ int vp_vcpu_await(struct vp_vcpu *c, struct vp_err *err)
 		return vp_err_set(err, c->start_rc, "%s", c->start_err.text);
 	return 0;
 }
-
-void vp_vcpu_stop(struct vp_vcpu *c)
-{
-	atomic_store(&c->stop, true);
-	if (c->local)
-		vp_local_vcpu_interrupt(c->local);
-	pthread_cond_broadcast(&c->vm->changed);
-}

@@ -21,7 +21,6 @@
 #define KVM_IDENTITY_MAP 0xfffbc000ull
 #define KVM_TSS		 0xfffbd000ul
 #define SERIAL_IRQ	 4u /* COM1 of a PC */
-#define FLUSH_MS	 500u
 
 static int config_check(const struct vp_vm_config *cfg, uint64_t ram_bytes, struct vp_err *err)
 {
@@ -261,35 +260,6 @@ void vp_vm_destroy(struct vp_vm *vm)
 	pthread_mutex_destroy(&vm->adding);
 	free(vm->name);
 	free(vm);
-}
-
-void vp_vm_end_locked(struct vp_vm *vm, enum vp_vm_end end, unsigned int code, const char *text)
-{
-	const uint64_t one = 1;
-	unsigned int i;
-
-	if (vm->status.end != VP_VM_RUNNING)
-		return;
-	vm->status.end = end;
-	vm->status.code = code;
-	snprintf(vm->status.text, sizeof(vm->status.text), "%s", text);
-	for (i = 0; i < VP_VCPU_MAX; i++)
-		if (vm->vcpus[i].state != VP_VCPU_FREE)
-			vp_vcpu_stop(&vm->vcpus[i]);
-	pthread_cond_broadcast(&vm->changed);
-	/* Cannot fail: this is the only write. */
-	if (write(vm->end_fd, &one, sizeof(one)) < 0)
-		vm->status.code = code;
-}
-
-void vp_vm_end(struct vp_vm *vm, enum vp_vm_end end, unsigned int code, const char *text)
-{
-	/* What the guest printed before its end is seen before its end is reported. */
-	if (vm->serial)
-		vp_serial_flush(vm->serial, FLUSH_MS);
-	pthread_mutex_lock(&vm->lock);
-	vp_vm_end_locked(vm, end, code, text);
-	pthread_mutex_unlock(&vm->lock);
 }
 
 void vp_vm_quit(struct vp_vm *vm)

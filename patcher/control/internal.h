@@ -19,7 +19,7 @@ struct vp_control {
 	struct vp_ledger *ledger; /* NULL: not opened, or nothing is recorded */
 };
 
-/* control.c: open the ledger if there is to be one. */
+/* state.c: open the ledger if there is to be one. */
 int vp_control_ledger(struct vp_control *c, struct vp_err *err);
 
 /* --- guest.c: what the guest runs --------------------------------------------- */

@@ -334,6 +334,19 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 	return vp_gdb_finish(g, rc, deadline + g->timeout_ms, err);
 }
 
+/* Addresses of `m` and `M` are guest-physical (QEMU's docs/system/gdb.rst, "Examining physical
+ * memory"). */
+int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
+{
+	int rc = vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
+
+	if (!rc)
+		rc = vp_gdb_want_ok(g, "PhyMemMode", deadline, err);
+	if (!rc)
+		g->physical = on;
+	return rc;
+}
+
 int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err)
 {
 	int64_t deadline;

@@ -17,19 +17,6 @@
 
 /* --- memory ------------------------------------------------------------------ */
 
-/* Addresses of `m` and `M` are guest-physical (QEMU's docs/system/gdb.rst, "Examining physical
- * memory"). */
-int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
-{
-	int rc = vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
-
-	if (!rc)
-		rc = vp_gdb_want_ok(g, "PhyMemMode", deadline, err);
-	if (!rc)
-		g->physical = on;
-	return rc;
-}
-
 static int begin_memory(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
 {
 	int rc = vp_gdb_begin(g, deadline, err);

@@ -94,7 +94,7 @@ void vp_local_op_unpark(struct vp_target *t);
 int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_resume(struct vp_target *t);
 
-/* local_run.c */
+/* local_wake.c */
 void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
 void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */
 

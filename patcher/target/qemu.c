@@ -7,64 +7,6 @@
 
 #include "target/qemu_internal.h"
 
-/* --- asking ---------------------------------------------------------------------- */
-
-int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t size,
-		     struct vp_err *err)
-{
-	char *text = NULL;
-	int rc = q->mon->ops->hmp(q->mon, command, &text, err);
-
-	if (!rc)
-		vp_hmp_line(text, line, size);
-	free(text);
-	return rc;
-}
-
-int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err)
-{
-	int rc = 0;
-
-	*text = NULL;
-	if (!q->registers) {
-		rc = q->mon->ops->hmp(q->mon, "info registers -a", text, err);
-		if (rc || !q->windows)
-			return rc;
-		q->registers = *text;
-	}
-	*text = strdup(q->registers);
-	return *text ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
-}
-
-int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
-{
-	char *text = NULL;
-	int rc = q->mon->ops->hmp(q->mon, "info mtree -f", &text, err);
-
-	if (!rc)
-		rc = vp_hmp_ram(text, q->ram, &q->nram, err);
-	free(text);
-	return rc;
-}
-
-/* Its UUID, so that all ways to one VM agree; without one, the process. */
-int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
-{
-	char uuid[64];
-	int rc = vp_qemu_ask_line(q, "info uuid", uuid, sizeof(uuid), err);
-
-	if (rc)
-		return rc;
-	if (strlen(uuid) != 36 || strspn(uuid, "0123456789abcdefABCDEF-") != 36)
-		return vp_err_set(err, -EPROTO, "QEMU's monitor shows no UUID: '%.40s'", uuid);
-	if (strspn(uuid, "0-") != 36)
-		snprintf(q->identity, sizeof(q->identity), "%s", uuid);
-	else
-		snprintf(q->identity, sizeof(q->identity), "qemu-%d-%llu", q->mon->peer_pid,
-			 (unsigned long long)q->mon->peer_start);
-	return 0;
-}
-
 /* --- life -------------------------------------------------------------------------- */
 
 static void destroy(struct vp_qemu *q)
@@ -105,27 +47,6 @@ int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qe
 	}
 	*out = q;
 	return 0;
-}
-
-int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
-{
-	int rc = vp_vmlock_open(q->cfg.state_dir, key, &q->locks[q->nlocks], err);
-
-	if (!rc)
-		q->nlocks++;
-	return rc;
-}
-
-/* In a window that takes over from @q->interrupted. */
-int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
-{
-	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, err);
-
-	if (!rc) {
-		q->interrupted = 0; /* so that the window's end removes the marks */
-		q->recovered = true;
-	}
-	return rc;
 }
 
 /* --- over a monitor that carries QMP ------------------------------------------------ */

@@ -120,3 +120,24 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 		q->stuck = why;
 	vp_qemu_window_end(q, !rc);
 }
+
+int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
+{
+	int rc = vp_vmlock_open(q->cfg.state_dir, key, &q->locks[q->nlocks], err);
+
+	if (!rc)
+		q->nlocks++;
+	return rc;
+}
+
+/* In a window that takes over from @q->interrupted. */
+int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, err);
+
+	if (!rc) {
+		q->interrupted = 0; /* so that the window's end removes the marks */
+		q->recovered = true;
+	}
+	return rc;
+}

@@ -17,9 +17,9 @@ head_of() { # SEED KEY
 
 build_mutant() { # SEED FILE FOLDER
 	local seed=$1 file=$2 to=$3
-	local obj=$OUT/obj/${file%.c}.o o others=()
-	for o in "$OUT"/obj/patcher/{core,x86}/*.o "$OUT"/obj/tests/explore/*.o; do
-		[ "$o" = "$obj" ] || others+=("$o")
+	local c others=()
+	for c in patcher/{base,core,x86}/*.c tests/explore/*.c; do
+		[ "$c" = "$file" ] || others+=("$OUT/obj/${c%.c}.o")
 	done
 	sed -f "$seed" "$file" >"$to/mutant.c" || return 1
 	if cmp -s "$file" "$to/mutant.c"; then
