@@ -12,11 +12,15 @@
 #	guest_stop NAME			kill it
 #	guest_cleanup			kill all and remove their folders: for the EXIT trap
 #
-# A guest has 2 vCPUs, KASLR, 512 MB, no disk and no network card. GUEST_APPEND is added to its
-# command line ("pti=on"), QEMU-ARGs to QEMU's; GUEST_LIMIT is how many seconds anything may take.
-# In the guest: `load start`, `load check`, `load stop` (./load), the modules in /modules.
+# A guest has 2 vCPUs, KASLR, 512 MB, no disk and no network card. What the environment may say:
 #
-# Guests run on one host thread: with a thread each, the guest's own patching hangs in QEMU 7.2.
+#	GUEST_QEMU	the QEMU to start; from another suite of Debian: "$(tests/linux/qemu.sh sid)"
+#	GUEST_THREAD	multi: a host thread for each vCPU. Else all run on one, as the guest's own
+#			patching hangs about once in 100 rounds in QEMU 7.2 otherwise
+#	GUEST_APPEND	added to the guest's command line ("pti=on"), as QEMU-ARGs are to QEMU's
+#	GUEST_LIMIT	how many seconds anything may take
+#
+# In the guest: `load start`, `load check`, `load stop` (./load), the modules in /modules.
 
 guest_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest_tmp=
@@ -44,8 +48,9 @@ guest_launch() { # NAME QEMU-ARG...
 	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
 	dir=$guest_tmp/$name
 	mkdir -p "$dir" || return
-	qemu-system-x86_64 -name "$name" -nodefaults -no-user-config -display none -no-reboot \
-		-accel tcg,thread=single -smp 2 -m 512 \
+	"${GUEST_QEMU:-qemu-system-x86_64}" -name "$name" \
+		-nodefaults -no-user-config -display none -no-reboot \
+		-accel tcg,thread="${GUEST_THREAD:-single}" -smp 2 -m 512 \
 		-chardev socket,id=gdb,path="$dir/gdb",server=on,wait=off -gdb chardev:gdb \
 		-qmp unix:"$dir/qmp",server=on,wait=off \
 		-qmp unix:"$dir/watch",server=on,wait=off \
