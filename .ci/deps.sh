@@ -13,7 +13,7 @@ packages=(
 test_packages=(
 	clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev
 	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio xz-utils # tests/rigs
-	qemu-system-x86 socat						      # tests/linux, too
+	qemu-system-x86 socat patchelf					      # tests/linux, too
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 )
 

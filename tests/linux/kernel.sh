@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # A stock Debian kernel, from its package, without installing it.
 #
-#	tests/linux/kernel.sh FLAVOUR	generic, cloud, rt, generic-6.12
+#	tests/linux/kernel.sh FLAVOUR	generic, cloud, rt: of the machine's own suite of Debian;
+#					generic-6.12: a newer one for it;
+#					generic-sid, cloud-bullseye, ...: of another suite;
+#					cloud-newest: of experimental, or of sid if that has none
 #
 # Prints the folder that holds it (build/rigs/linux-FLAVOUR): vmlinuz, config, release, and modules/
 # with what the tests load. It is fetched once; two runs at once do not hurt.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/linux/suite.sh
 
 modules=(
 	irqbypass kvm kvm-intel kvm-amd ccp
@@ -16,31 +20,50 @@ modules=(
 
 give_up() { # TEXT [LOG]
 	echo "kernel.sh: $1" >&2
-	[ $# -gt 1 ] && sed 's/^/# /' "$2" >&2
+	[ -s "${2-}" ] && sed 's/^/# /' "$2" >&2
 	exit 1
 }
 
-case ${1-} in
+usage="usage: kernel.sh generic|cloud|rt[-SUITE|-newest], or generic-6.12"
+[ $# -eq 1 ] || give_up "$usage"
+suite=
+case ${1%%-*} in
 generic) meta=linux-image-amd64 ;;
-cloud) meta=linux-image-cloud-amd64 ;;
-rt) meta=linux-image-rt-amd64 ;;
+cloud | rt) meta=linux-image-${1%%-*}-amd64 ;;
+*) give_up "$usage" ;;
+esac
+case $1 in
 generic-6.12) meta=linux-image-6.12-amd64 ;;
-*) give_up "usage: kernel.sh generic|cloud|rt|generic-6.12" ;;
+*-?*) suite=${1#*-} ;;
+*-) give_up "$usage" ;;
 esac
 kernel=$PWD/build/rigs/linux-$1
 new=$kernel.new
 
-# The newest kernel that a meta package stands for.
-fetch() { # META
-	local package log=$new/log
-	package=$(apt-cache depends "$1" 2>"$log" | awk '/Depends: linux-image-/ {print $2; exit}')
-	[ -n "$package" ] || give_up "apt knows no $1: run apt-get update" "$log"
-	(cd "$new" && apt-get download "$package") >"$log" 2>&1 ||
-		give_up "cannot download $package: run apt-get update" "$log"
-	mkdir "$new/package" && dpkg --fsys-tarfile "$new"/*.deb |
-		tar x -C "$new/package" --wildcards './boot/*' '*.ko*' ||
-		give_up "cannot unpack $package"
-	rm "$new"/*.deb
+# The packages that a meta package stands for: from 7.2 on the kernel, its modules and its
+# configuration have one each, and linux-image is empty.
+packages_of() { # SUITE META
+	suite_apt "$1" apt-cache depends --recurse --important "$2" |
+		grep -E '^linux-(image|binary|modules|base)-[0-9]'
+}
+
+download() { # SUITE META
+	packages=$(packages_of "$1" "$2" 2>"$new/log" | tr '\n' ' ')
+	# shellcheck disable=SC2086
+	[ -n "$packages" ] && (cd "$new" && suite_apt "$1" apt-get download $packages) >"$new/log" 2>&1
+}
+
+fetch() { # SUITE META
+	local suite=$1 packages=
+	if [ "$suite" = newest ]; then
+		suite=experimental
+		suite_update "$suite" && [ -n "$(packages_of "$suite" "$2" 2>/dev/null)" ] || suite=sid
+	fi
+	# The machine's own lists are fetched only if they do not do: they are not ours.
+	[ -z "$suite" ] && download "" "$2" || { suite_update "$suite" && download "$suite" "$2"; } ||
+		give_up "cannot download $2${suite:+ of $suite}: ${packages:-no such package}" "$new/log"
+	suite_unpack "$new" './boot/*' './usr/lib/modules/*/vmlinuz' './usr/lib/modules/*/config' \
+		'*.ko*' || give_up "cannot unpack $packages"
 }
 
 # What is built into this kernel has no file; without type information and symbols of the debugger,
@@ -48,7 +71,7 @@ fetch() { # META
 keep_modules() {
 	local module file
 	for module in "${modules[@]}"; do
-		file=$(find "$new/package/lib/modules" -name "$module.ko*")
+		file=$(find "$new/package" -name "$module.ko*")
 		case $file in
 		'') continue ;;
 		*.xz) xz -d "$file" ;;
@@ -69,12 +92,17 @@ if ! complete; then
 	flock 9 # one fetches, the others wait
 fi
 if ! complete; then
+	trap 'rm -rf "$new"' EXIT
 	rm -rf "$new" && mkdir -p "$new/modules"
-	fetch "$meta"
+	fetch "$suite" "$meta"
 	keep_modules
-	mv "$new"/package/boot/vmlinuz-* "$new/vmlinuz" || give_up "$meta holds no vmlinuz"
-	mv "$new"/package/boot/config-* "$new/config"
-	basename "$new"/package/lib/modules/* >"$new/release"
+	for what in vmlinuz config; do
+		find "$new/package" -type f \( -name $what -o -name "$what-*" \) \
+			-exec mv {} "$new/$what" \;
+		[ -s "$new/$what" ] || give_up "$meta holds no $what"
+	done
+	release=$(find "$new/package" -path '*/lib/modules/*/kernel' -prune)
+	basename "${release%/kernel}" >"$new/release"
 	rm -rf "$new/package" "$new/log"
 	echo "${modules[*]}" >"$new/wanted"
 	rm -rf "$kernel" && mv -T "$new" "$kernel" || give_up "cannot move $new to $kernel"

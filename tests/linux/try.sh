@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A Linux guest to try things on, by hand.
 #
-#	tests/linux/try.sh FLAVOUR [QEMU-ARG...]	generic, cloud, rt, generic-6.12
+#	tests/linux/try.sh FLAVOUR [QEMU-ARG...]	FLAVOUR: see kernel.sh
 #
 # Boots it (see guest.sh), prints its targets and gives a prompt whose commands run in the guest.
 # The end of the input ends the guest.
