@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What the human monitor prints in a line or a few. */
 #include "target/hmp.h"
 
 #include <ctype.h>
@@ -19,35 +20,85 @@ void vp_hmp_line(const char *text, char *out, size_t size)
 	out[n] = 0;
 }
 
-int vp_hmp_status(const char *text, bool *running, char *why, size_t size, struct vp_err *err)
+int vp_hmp_unknown(const char *command, const char *text, struct vp_err *err)
 {
-	static const char head[] = "VM status: ";
-	char line[96];
+	char line[72];
 
 	vp_hmp_line(text, line, sizeof(line));
-	if (strncmp(line, head, sizeof(head) - 1))
-		return vp_err_set(err, -EPROTO,
-				  "QEMU's monitor does not tell the VM's state: '%.40s'", line);
-	snprintf(why, size, "%s", line + sizeof(head) - 1);
-	*running = !strncmp(why, "running", 7);
-	return 0;
+	return vp_err_set(err, -EPROTO,
+			  "QEMU's monitor answers '%.40s' with what vmpoke does not know: '%s'",
+			  command, line);
 }
 
-bool vp_hmp_migrating(const char *text)
-{
-	/* MigrationStatus in QEMU's qapi/migration.json; all others are under way. */
-	static const char *const over[] = { "none", "completed", "failed", "cancelled" };
-	const char *at = strstr(text, "Migration status: ");
-	char line[48];
+/* --- lines --------------------------------------------------------------------- */
 
-	if (!at)
-		return false; /* none since QEMU began */
-	vp_hmp_line(at + strlen("Migration status: "), line, sizeof(line));
-	line[strcspn(line, " ")] = 0;
-	for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
-		if (!strcmp(line, over[i]))
-			return false;
+/*
+ * The next line that is not empty: its start; @text moves behind it. NULL: none is left. @len does
+ * not count blanks at its end.
+ */
+static const char *next_line(const char **text, size_t *len)
+{
+	const char *line = *text + strspn(*text, "\r\n");
+
+	*len = strcspn(line, "\r\n");
+	*text = line + *len;
+	if (!*len)
+		return NULL;
+	while (*len && (line[*len - 1] == ' ' || line[*len - 1] == '\t'))
+		--*len;
+	return line;
+}
+
+/* Does it begin so? Then what follows is @rest. */
+static bool after(const char *line, size_t len, const char *prefix, const char **rest, size_t *left)
+{
+	size_t n = strlen(prefix);
+
+	if (len < n || memcmp(line, prefix, n))
+		return false;
+	*rest = line + n;
+	*left = len - n;
 	return true;
+}
+
+static bool equals(const char *line, size_t len, const char *text)
+{
+	return len == strlen(text) && !memcmp(line, text, len);
+}
+
+/* A word of a QMP enumeration: small letters and '-'. Its length, 0: there is none. */
+static size_t word(const char *line, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && (islower((unsigned char)line[n]) || (n && line[n] == '-')))
+		n++;
+	return n;
+}
+
+static bool copy_word(const char *line, size_t len, char *out, size_t size)
+{
+	if (!len || len >= size)
+		return false;
+	memcpy(out, line, len);
+	out[len] = 0;
+	return true;
+}
+
+/* --- one line each -------------------------------------------------------------- */
+
+int vp_hmp_value(const char *command, const char *text, char *out, size_t size, struct vp_err *err)
+{
+	static const char unknown[] = "unknown command";
+	const char *at = text;
+	size_t len;
+
+	if (next_line(&at, &len) && next_line(&at, &len))
+		return vp_hmp_unknown(command, text, err);
+	vp_hmp_line(text, out, size);
+	if (!strncmp(out, unknown, sizeof(unknown) - 1))
+		return vp_hmp_unknown(command, text, err);
+	return 0;
 }
 
 unsigned int vp_hmp_version(const char *text)
@@ -56,171 +107,138 @@ unsigned int vp_hmp_version(const char *text)
 	char line[64];
 
 	vp_hmp_line(text, line, sizeof(line));
-	if (sscanf(line, "%3u.%2u", &major, &minor) != 2)
+	if (!isdigit((unsigned char)line[0]) || sscanf(line, "%3u.%2u", &major, &minor) != 2)
 		return 0;
 	return 100 * major + minor;
 }
 
-/* --- registers ---------------------------------------------------------------- */
-
-/* The text of one vCPU: from its "CPU#N" line up to the next. */
-struct section {
-	const char *at, *end;
-};
-
-static const char *next_cpu(const char *text)
+/* "VM status: running"; "VM status: paused (io-error)". QEMU 7.2 may have its mode in between. */
+int vp_hmp_status(const char *text, char *state, size_t size, bool *running, struct vp_err *err)
 {
-	while ((text = strstr(text, "CPU#")) && text[4] && !isdigit((unsigned char)text[4]))
-		text += 4;
-	return text;
-}
+	static const char mode[] = " (single step mode)";
+	const char *at = text, *line, *rest = NULL;
+	size_t len, left = 0, n;
 
-unsigned int vp_hmp_vcpus(const char *text)
-{
-	unsigned int n = 0;
-
-	for (text = next_cpu(text); text; text = next_cpu(text + 4))
-		n++;
-	return n;
-}
-
-static bool find_cpu(const char *text, unsigned int vcpu, struct section *s)
-{
-	for (text = next_cpu(text); text; text = next_cpu(text + 4)) {
-		if (strtoul(text + 4, NULL, 10) != vcpu)
-			continue;
-		s->at = text + 4;
-		s->end = next_cpu(s->at);
-		if (!s->end)
-			s->end = s->at + strlen(s->at);
-		return true;
-	}
-	return false;
-}
-
-/* The @index-th hex number after "NAME=", which follows white space. */
-static bool field(const struct section *s, const char *name, unsigned int index, uint64_t *value)
-{
-	size_t len = strlen(name);
-	const char *at = s->at;
-	char *end;
-
-	while ((at = memmem(at, (size_t)(s->end - at), name, len))) {
-		if (isspace((unsigned char)at[-1]) && at[len] == '=')
-			break;
-		at += len;
-	}
-	if (!at)
-		return false;
-	at += len + 1;
-	for (;; index--) {
-		at += strspn(at, " ");
-		if (!isxdigit((unsigned char)*at))
-			return false;
-		*value = strtoull(at, &end, 16);
-		if (end - at > 16 || end > s->end)
-			return false;
-		if (!index)
-			return true;
-		at = end;
-	}
-}
-
-/* A vCPU in 16 or 32-bit mode is shown by other names (x86_cpu_dump_state() in QEMU). */
-static const char *const names64[VP_GPR_COUNT + 2] = {
-	"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8 ",
-	"R9 ", "R10", "R11", "R12", "R13", "R14", "R15", "RIP", "RFL",
-};
-static const char *const names32[VP_GPR_COUNT + 2] = {
-	"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", NULL,
-	NULL,  NULL,  NULL,  NULL,  NULL,  NULL,  NULL,	 "EIP", "EFL",
-};
-
-static bool general(const struct section *s, struct vp_regs *regs)
-{
-	uint64_t probe;
-	const char *const *names = field(s, "RIP", 0, &probe) ? names64 : names32;
-	bool ok = true;
-
-	for (unsigned int i = 0; i < VP_GPR_COUNT && ok; i++)
-		ok = !names[i] || field(s, names[i], 0, &regs->gpr[i]);
-	return ok && field(s, names[VP_GPR_COUNT], 0, &regs->rip) &&
-	       field(s, names[VP_GPR_COUNT + 1], 0, &regs->rflags);
-}
-
-int vp_hmp_registers(const char *text, unsigned int vcpu, struct vp_vcpu_state *state,
-		     struct vp_err *err)
-{
-	struct section s;
-	uint64_t cs = 0, ss = 0;
-	bool ok;
-
-	if (!find_cpu(text, vcpu, &s))
-		return vp_err_set(err, -ENOENT, "there is no vCPU %u", vcpu);
-	*state = (struct vp_vcpu_state){ 0 };
-	ok = general(&s, &state->regs) && field(&s, "CS ", 0, &cs) && field(&s, "SS ", 0, &ss) &&
-	     field(&s, "FS ", 1, &state->fs_base) && field(&s, "GS ", 1, &state->gs_base) &&
-	     field(&s, "IDT", 0, &state->idt_base) && field(&s, "CR0", 0, &state->paging.cr0) &&
-	     field(&s, "CR3", 0, &state->paging.cr3) && field(&s, "CR4", 0, &state->paging.cr4) &&
-	     field(&s, "EFER", 0, &state->paging.efer);
-	if (!ok || cs > 0xffff || ss > 0xffff)
-		return vp_err_set(err, -EPROTO,
-				  "QEMU's monitor shows the registers of vCPU %u in a way that "
-				  "vmpoke does not know",
-				  vcpu);
-	state->cs = (uint16_t)cs;
-	state->ss = (uint16_t)ss;
-	return 0;
-}
-
-/* --- RAM ---------------------------------------------------------------------- */
-
-/* "  START-END (prio N, ram): NAME": only "ram" is; "ramd" is a device's, "rom" takes no writes. */
-static bool ram_line(const char *line, uint64_t *start, uint64_t *end)
-{
-	char kind[8];
-	unsigned long long from, to;
-	int prio;
-
-	if (sscanf(line, " %16llx-%16llx (prio %d, %7[a-z/])", &from, &to, &prio, kind) != 4)
-		return false;
-	*start = from;
-	*end = to;
-	return !strcmp(kind, "ram");
-}
-
-static int add_range(struct vp_hmp_range *ranges, size_t *n, uint64_t start, uint64_t end)
-{
-	struct vp_hmp_range *last = *n ? &ranges[*n - 1] : NULL;
-
-	if (end < start || end - start >= 1ull << 52 || (last && start < last->start + last->len))
-		return -EPROTO;
-	if (last && start == last->start + last->len) {
-		last->len += end - start + 1;
+	line = next_line(&at, &len);
+	if (!line || !after(line, len, "VM status: ", &rest, &left) || next_line(&at, &n))
+		return vp_hmp_unknown("info status", text, err);
+	n = word(rest, left);
+	*running = equals(rest, n, "running");
+	if ((!*running && !equals(rest, n, "paused")) || !copy_word(rest, n, state, size))
+		return vp_hmp_unknown("info status", text, err);
+	rest += n;
+	left -= n;
+	after(rest, left, mode, &rest, &left);
+	if (!left)
 		return 0;
-	}
-	if (*n == VP_HMP_RANGES)
-		return -EPROTO;
-	ranges[(*n)++] = (struct vp_hmp_range){ start, end - start + 1 };
+	if (*running || !after(rest, left, " (", &rest, &left) || rest[left - 1] != ')' ||
+	    word(rest, left) != left - 1 || !copy_word(rest, left - 1, state, size))
+		return vp_hmp_unknown("info status", text, err);
 	return 0;
 }
 
-int vp_hmp_ram(const char *text, struct vp_hmp_range *ranges, size_t *n, struct vp_err *err)
+int vp_hmp_kvm(const char *text, bool *enabled, struct vp_err *err)
 {
-	const char *line = strstr(text, " AS \"memory\"");
-	uint64_t start, end;
-	int rc = 0;
+	char line[48];
+	int rc = vp_hmp_value("info kvm", text, line, sizeof(line), err);
 
-	*n = 0;
-	/* One view of the memory is one block of lines. */
-	while (!rc && line && (line = strchr(line, '\n')) && line[1] != '\n' && line[1] != '\r') {
-		line++;
-		if (ram_line(line, &start, &end))
-			rc = add_range(ranges, n, start, end);
+	if (rc)
+		return rc;
+	*enabled = !strcmp(line, "kvm support: enabled");
+	if (*enabled || !strcmp(line, "kvm support: disabled") ||
+	    !strcmp(line, "kvm support: not compiled"))
+		return 0;
+	return vp_hmp_unknown("info kvm", text, err);
+}
+
+int vp_hmp_string(const char *text, char *out, size_t size, struct vp_err *err)
+{
+	const char *at = text, *line;
+	size_t len, more;
+
+	line = next_line(&at, &len);
+	if (!line || len < 2 || line[0] != '"' || line[len - 1] != '"' || next_line(&at, &more) ||
+	    len - 2 >= size || memchr(line, '\\', len) || memchr(line + 1, '"', len - 2))
+		return vp_hmp_unknown("qom-get", text, err);
+	memcpy(out, line + 1, len - 2);
+	out[len - 2] = 0;
+	return 0;
+}
+
+/* --- a line for each ------------------------------------------------------------- */
+
+/* "* CPU #0: thread_id=1234 model=qemu64": the star is before the monitor's own choice. */
+int vp_hmp_cpus(const char *text, unsigned int *n, struct vp_err *err)
+{
+	const char *at = text, *line;
+	size_t len;
+
+	for (*n = 0; (line = next_line(&at, &len)); ++*n) {
+		unsigned int number;
+		char star, colon;
+
+		if (len > 200 || sscanf(line, "%c CPU #%5u%c", &star, &number, &colon) != 3 ||
+		    (star != '*' && star != ' ') || colon != ':')
+			return vp_hmp_unknown("info cpus", text, err);
 	}
-	if (rc || !*n)
-		return vp_err_set(err, -EPROTO,
-				  "QEMU's monitor shows no memory map that makes "
-				  "sense (info mtree -f)");
+	return *n ? 0 : vp_hmp_unknown("info cpus", text, err);
+}
+
+/* "send-section-footer: on", "clear-bitmap-shift: 18": QEMU up to 10.0 begins with such. */
+static bool is_global(const char *line, size_t len)
+{
+	size_t n = word(line, len);
+	const char *rest;
+	size_t left;
+
+	if (!n || !after(line + n, len - n, ": ", &rest, &left) || !left)
+		return false;
+	if (equals(rest, left, "on") || equals(rest, left, "off"))
+		return true;
+	for (n = 0; n < left; n++)
+		if (!isdigit((unsigned char)rest[n]))
+			return false;
+	return true;
+}
+
+/* "active"; "failed (Unable to write)". */
+static bool take_status(const char *line, size_t len, char *status, size_t size)
+{
+	size_t n;
+
+	for (; len && (*line == ' ' || *line == '\t'); line++)
+		len--;
+	n = word(line, len);
+	if (n < len && (line[n] != ' ' || line[n + 1] != '('))
+		return false;
+	return copy_word(line, n, status, size);
+}
+
+/*
+ * Up to QEMU 10.0: settings, why it is blocked, "Migration status: active" unless none was since
+ * QEMU began, details. From 10.1 on: nothing at all if none was, else "Status: \t\tactive" and
+ * details. What stands before the status must be known; and without a status, everything.
+ */
+int vp_hmp_migration(const char *text, char *status, size_t size, struct vp_err *err)
+{
+	const char *at = text, *line, *rest;
+	bool found = false, blocked = false;
+	size_t len, left;
+
+	if (!copy_word("none", 4, status, size))
+		return -EINVAL;
+	while ((line = next_line(&at, &len))) {
+		if (after(line, len, "Migration status:", &rest, &left) ||
+		    after(line, len, "Status:", &rest, &left)) {
+			if (found || !take_status(rest, left, status, size))
+				return vp_hmp_unknown("info migrate", line, err);
+			found = true;
+		} else if (equals(line, len, "Outgoing migration blocked:")) {
+			blocked = true;
+		} else if (!found && !equals(line, len, "globals:") && !is_global(line, len) &&
+			   !(blocked && line[0] == ' ')) {
+			return vp_hmp_unknown("info migrate", line, err);
+		}
+	}
 	return 0;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What QEMU's human monitor prints, read back. It is text for people, and no QMP command tells
- * the same; so everything that does not look as expected is an error. Leaf and pure.
+ * What QEMU's human monitor prints, read back. It is text for people and changes from version to
+ * version, so it is asked only for what QMP does not tell, or where there is no QMP; and every text
+ * that is not wholly known is -EPROTO: never "none", "off" or "all is well". Leaf and pure.
+ * tests/golden/hmp/ holds what QEMU 7.2, 10.0 and 11.1 print.
  */
 #ifndef VP_TARGET_HMP_H
 #define VP_TARGET_HMP_H
@@ -12,13 +14,31 @@
  */
 void vp_hmp_line(const char *text, char *out, size_t size);
 
-/* `info status`: true if it runs; @why gets "running", "paused", "paused (io-error)", ... */
-int vp_hmp_status(const char *text, bool *running, char *why, size_t size, struct vp_err *err);
+/* -EPROTO, naming the command and the beginning of what was printed. */
+int vp_hmp_unknown(const char *command, const char *text, struct vp_err *err);
 
-/* `info migrate`: is a migration or snapshot under way? */
-bool vp_hmp_migrating(const char *text);
+/*
+ * `info name`, `info version`, `info uuid`: the one line that it prints, or none. -EPROTO: more
+ * than that, or that the command is not known.
+ */
+int vp_hmp_value(const char *command, const char *text, char *out, size_t size, struct vp_err *err);
 
-/* `info version`: 702 for 7.2.x. 0: it is not a version. */
+/* `info status`: its state as QMP names it: "running", "paused", "postmigrate", ... */
+int vp_hmp_status(const char *text, char *state, size_t size, bool *running, struct vp_err *err);
+
+/* `info migrate`: its status as QMP names it; "none" since QEMU began. */
+int vp_hmp_migration(const char *text, char *status, size_t size, struct vp_err *err);
+
+/* `info kvm`: is it used? */
+int vp_hmp_kvm(const char *text, bool *enabled, struct vp_err *err);
+
+/* `info cpus`: how many vCPUs there are. */
+int vp_hmp_cpus(const char *text, unsigned int *n, struct vp_err *err);
+
+/* `qom-get PATH PROPERTY` of a property that is a string. */
+int vp_hmp_string(const char *text, char *out, size_t size, struct vp_err *err);
+
+/* A version as `info version` prints it: 702 for 7.2.x. 0: it is none. */
 unsigned int vp_hmp_version(const char *text);
 
 /* `info registers -a`: how many vCPUs it shows; and the registers of one. -ENOENT, -EPROTO. */

@@ -109,7 +109,8 @@ int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, str
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	m->base.ops = &gdb_ops;
 	m->gdb = g;
-	vp_monitor_peer(&m->base, sock);
+	if (sock >= 0)
+		vp_monitor_peer(&m->base, sock);
 	*out = &m->base;
 	return 0;
 }

@@ -53,7 +53,7 @@ struct vp_monitor {
 int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_monitor **out,
 			struct vp_err *err);
 
-/* Over a gdbstub (borrowed), while the VM is stopped. @sock: its socket. */
+/* Over a gdbstub (borrowed), while the VM is stopped. @sock: its socket, or -1: not to be known. */
 int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, struct vp_err *err);
 
 /* hmp() by way of execute(). */

@@ -190,29 +190,19 @@ struct vp_target *vp_qemu_target(struct vp_qemu *q)
 
 static int ask_all(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
 {
-	char line[96], *text = NULL;
-	bool running = true;
-	int rc = vp_qemu_ask_line(q, "info name", info->name, sizeof(info->name), err);
+	struct vp_runstate state = { .text = "running", .running = true };
+	int rc = vp_ask_name(q->mon, info->name, sizeof(info->name), err);
 
 	if (!rc)
-		rc = vp_qemu_ask_line(q, "info version", info->version, sizeof(info->version), err);
+		rc = vp_ask_version(q->mon, info->version, sizeof(info->version), NULL, err);
 	if (!rc)
-		rc = vp_qemu_ask_line(q, "info kvm", line, sizeof(line), err);
+		rc = vp_ask_accel(q->mon, info->accel, sizeof(info->accel), err);
 	if (!rc)
-		strcpy(info->accel, strstr(line, "enabled") ? "kvm" : "tcg");
-	if (!rc)
-		rc = vp_qemu_registers(q, &text, err);
-	if (!rc)
-		info->vcpus = vp_hmp_vcpus(text);
-	free(text);
-	text = NULL;
-	strcpy(info->state_text, "running");
+		rc = vp_ask_vcpus(q->mon, &info->vcpus, err);
 	if (!rc && !q->windows) /* in a window it is us who stopped it */
-		rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
-	if (!rc && text)
-		rc = vp_hmp_status(text, &running, info->state_text, sizeof(info->state_text), err);
-	free(text);
-	info->state = running ? VP_QEMU_RUNNING : VP_QEMU_PAUSED;
+		rc = vp_qemu_runstate(q, &state, err);
+	strcpy(info->state_text, state.text);
+	info->state = state.running ? VP_QEMU_RUNNING : VP_QEMU_PAUSED;
 	return rc;
 }
 

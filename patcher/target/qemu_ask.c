@@ -7,18 +7,6 @@
 
 #include "target/qemu_internal.h"
 
-int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t size,
-		     struct vp_err *err)
-{
-	char *text = NULL;
-	int rc = q->mon->ops->hmp(q->mon, command, &text, err);
-
-	if (!rc)
-		vp_hmp_line(text, line, size);
-	free(text);
-	return rc;
-}
-
 int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err)
 {
 	int rc = 0;
@@ -49,12 +37,10 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
 {
 	char uuid[64];
-	int rc = vp_qemu_ask_line(q, "info uuid", uuid, sizeof(uuid), err);
+	int rc = vp_ask_uuid(q->mon, uuid, sizeof(uuid), err);
 
 	if (rc)
 		return rc;
-	if (strlen(uuid) != 36 || strspn(uuid, "0123456789abcdefABCDEF-") != 36)
-		return vp_err_set(err, -EPROTO, "QEMU's monitor shows no UUID: '%.40s'", uuid);
 	if (strspn(uuid, "0-") != 36)
 		snprintf(q->identity, sizeof(q->identity), "%s", uuid);
 	else

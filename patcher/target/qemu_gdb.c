@@ -51,13 +51,14 @@ static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
 static int identify(struct vp_qemu *q, struct vp_err *err)
 {
 	char line[64];
+	unsigned int version = 0;
 	int pid, rc = vp_gdb_check_arch(q->gdb, err);
 
 	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
-		rc = vp_qemu_ask_line(q, "info version", line, sizeof(line), err);
-	if (!rc && vp_hmp_version(line) >= QEMU_SILENT_STOPS && !q->interrupted)
+		rc = vp_ask_version(q->mon, line, sizeof(line), &version, err);
+	if (!rc && version >= QEMU_SILENT_STOPS && !q->interrupted)
 		q->found_running = true; /* it cannot be known: docs/qemu.md */
 	if (!rc)
 		rc = vp_qemu_add_lock(q, q->identity, err);

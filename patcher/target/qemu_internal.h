@@ -16,7 +16,7 @@
 
 #include "target/gdb.h"
 #include "target/hmp.h"
-#include "target/monitor.h"
+#include "target/monitor_ask.h"
 #include "target/vmlock.h"
 
 #define VP_QEMU_CHARDEV "vmpoke-gdb" /* of the gdbstub that we open */
@@ -80,6 +80,18 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs);
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err);
 
+/*
+ * How the VM is (qemu_state.c); with a gdbstub alone in a window only.
+ * vp_qemu_may_resume(): before every D;1, vCont and cont. 0: it was a mere stop that stopped it
+ * (@state->paused), or it runs already (@state->running: then send the stub nothing, any byte would
+ * stop it). -EBUSY: it is not ours to let go on, leave it as it is and pass the text on.
+ * vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not stop it.
+ * Any other error: QEMU does not tell, or tells what we do not know: take it for a no.
+ */
+int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
+
 /* With a gdbstub alone: connect, find out, let the VM go on. */
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);
 
@@ -89,8 +101,6 @@ int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 
 /* Ask the human monitor; with a gdbstub alone in a window only. */
-int vp_qemu_ask_line(struct vp_qemu *q, const char *command, char *line, size_t size,
-		     struct vp_err *err);
 int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err);
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 

@@ -167,30 +167,14 @@ static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
-	bool running = true;
-	char state[48], *text = NULL;
-	int rc = 0;
+	struct vp_runstate state = { .running = true };
+	int rc = q->windows ? 0
+			    : vp_qemu_runstate(q, &state, err); /* else it is us who stopped it */
 
-	if (!q->windows) { /* else it is us who stopped it */
-		rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
-		if (!rc)
-			rc = vp_hmp_status(text, &running, state, sizeof(state), err);
-		free(text);
-		text = NULL;
-	}
-	if (!rc && !running)
+	if (!rc && !state.running)
 		rc = vp_err_set(err, -EBUSY, "%.80s is %s: let its owner resume it first", q->name,
-				state);
-	if (!rc)
-		rc = q->mon->ops->hmp(q->mon, "info migrate", &text, err);
-
-	if (!rc && vp_hmp_migrating(text))
-		rc = vp_err_set(err, -EBUSY,
-				"%.80s is being migrated: try again when that is over, where it "
-				"runs then",
-				q->name);
-	free(text);
-	return rc;
+				state.text);
+	return rc ? rc : vp_qemu_check_migration(q, err);
 }
 
 /* --- vCPUs --------------------------------------------------------------------- */

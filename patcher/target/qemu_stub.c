@@ -146,18 +146,18 @@ static int own_stub(struct vp_qemu *q, struct vp_err *err)
 
 static int check_state(struct vp_qemu *q, struct vp_err *err)
 {
-	char *text = NULL, why[48];
-	int rc = q->mon->ops->hmp(q->mon, "info status", &text, err);
+	struct vp_runstate state;
+	int rc = vp_qemu_runstate(q, &state, err);
 
-	if (!rc)
-		rc = vp_hmp_status(text, &q->found_running, why, sizeof(why), err);
-	free(text);
-	if (!rc && !q->found_running && !q->interrupted)
-		rc = vp_err_set(err, -EBUSY,
-				"%.80s is %s: vmpoke patches a VM that runs; let its owner resume "
-				"it first",
-				q->name, why);
-	return rc;
+	if (rc)
+		return rc;
+	q->found_running = state.running;
+	if (!q->found_running && !q->interrupted)
+		return vp_err_set(err, -EBUSY,
+				  "%.80s is %s: vmpoke patches a VM that runs; let its owner "
+				  "resume it first",
+				  q->name, state.text);
+	return vp_qemu_check_migration(q, err);
 }
 
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)

@@ -50,6 +50,7 @@ void fake_qemu_pause(struct fake_qemu *q)
 	if (!q->running)
 		return;
 	q->running = false;
+	q->state = "paused";
 	q->stops++;
 	fake_stub_stopped(q);
 }
@@ -129,22 +130,68 @@ static const char *gdbserver(struct fake_qemu *q, const char *device)
 	return "Waiting for gdb connection on device 'chardev:vmpoke-gdb'\r\n";
 }
 
+static unsigned int vcpus(const struct fake_qemu *q)
+{
+	unsigned int n = 0;
+
+	for (const char *at = q->registers; (at = strstr(at, "CPU#")); at += 4)
+		n++;
+	return n;
+}
+
+static char *print_cpus(const struct fake_qemu *q)
+{
+	char *text = calloc(vcpus(q), 64), *at = text;
+
+	for (unsigned int i = 0; i < vcpus(q); i++)
+		at += sprintf(at, "%c CPU #%u: thread_id=%u%s\r\n", i ? ' ' : '*', i, 1000 + i,
+			      q->major > 10 ? " model=qemu64" : "");
+	return text;
+}
+
+/* `info status` and `info migrate` changed their faces with QEMU 10.1. */
+static char *print_status(const struct fake_qemu *q)
+{
+	bool plain = q->running || !strcmp(q->state, "paused");
+	char *text;
+
+	(void)!asprintf(&text, "VM status: %s%s%s%s\r\n", q->running ? "running" : "paused",
+			plain ? "" : " (", plain ? "" : q->state, plain ? "" : ")");
+	return text;
+}
+
+static char *print_migrate(const struct fake_qemu *q)
+{
+	const char *status = q->migrate ? q->migrate : "";
+	bool old = q->major < 10 || (q->major == 10 && q->minor < 1);
+	char *text;
+
+	(void)!asprintf(&text, "%s%s%s%s", old ? "globals:\r\nstore-global-state: on\r\n" : "",
+			!q->migrate ? ""
+			: old	    ? "Migration status: "
+				    : "Status: \t\t",
+			status, q->migrate ? "\r\ntotal time: 508 ms\r\n" : "");
+	return text;
+}
+
 char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 {
 	char *text = NULL;
 
 	if (!strcmp(command, "info status"))
-		(void)!asprintf(&text, "VM status: %s\r\n", q->running ? "running" : "paused");
+		text = print_status(q);
 	else if (!strcmp(command, "info uuid"))
 		(void)!asprintf(&text, "%s\r\n", q->uuid);
 	else if (!strcmp(command, "info name"))
 		text = strdup("fake\r\n");
 	else if (!strcmp(command, "info version"))
-		(void)!asprintf(&text, "%s\r\n", q->version);
+		(void)!asprintf(&text, "%d.%d.22Debian 1:7.2\r\n", q->major, q->minor);
 	else if (!strcmp(command, "info kvm"))
 		text = strdup("kvm support: disabled\r\n");
 	else if (!strcmp(command, "info migrate"))
-		text = strdup(q->migrate);
+		text = print_migrate(q);
+	else if (!strcmp(command, "info cpus"))
+		text = print_cpus(q);
 	else if (!strcmp(command, "info registers -a"))
 		text = strdup(q->registers);
 	else if (!strcmp(command, "info mtree -f"))
@@ -152,6 +199,42 @@ char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 	else if (!strncmp(command, "gdbserver ", 10))
 		text = strdup(gdbserver(q, command + 10));
 	return text ? text : strdup("unknown command\r\n");
+}
+
+static json_t *cpus(const struct fake_qemu *q)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < vcpus(q); i++)
+		json_array_append_new(list, json_pack("{s:i, s:s}", "cpu-index", (int)i, "target",
+						      "x86_64"));
+	return list;
+}
+
+/* What QMP itself answers. NULL: it is not a query, or this QEMU does not know it. */
+static json_t *query(struct fake_qemu *q, const char *command)
+{
+	if (!strcmp(command, "query-target"))
+		return json_pack("{s:s}", "arch", q->arch);
+	if (!strcmp(command, "query-status"))
+		return json_pack("{s:b, s:s}", "running", q->running, "status",
+				 q->running ? "running" : q->state);
+	if (!strcmp(command, "query-migrate"))
+		return q->migrate ? json_pack("{s:s}", "status", q->migrate) : json_object();
+	if (!strcmp(command, "query-version"))
+		return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", q->major, "minor",
+				 q->minor, "micro", 22, "package", "Debian 1:7.2");
+	if (!strcmp(command, "query-name"))
+		return json_pack("{s:s}", "name", "fake");
+	if (!strcmp(command, "query-uuid"))
+		return json_pack("{s:s}", "UUID", q->uuid);
+	if (!strcmp(command, "query-kvm"))
+		return json_pack("{s:b, s:b}", "enabled", 0, "present", 1);
+	if (!strcmp(command, "query-accelerators") && q->major > 10)
+		return json_pack("{s:s, s:[s]}", "enabled", "tcg", "present", "tcg");
+	if (!strcmp(command, "query-cpus-fast"))
+		return cpus(q);
+	return NULL;
 }
 
 static json_t *chardevs(struct fake_qemu *q)
@@ -197,11 +280,11 @@ static void keep(int *where, int *fd)
 static json_t *execute(struct fake_qemu *q, const char *command, const json_t *args, int *fd)
 {
 	const char *line = json_string_value(json_object_get(args, "command-line"));
-	json_t *ret;
+	json_t *ret = query(q, command);
 	char *text;
 
-	if (!strcmp(command, "query-target"))
-		return json_pack("{s:s}", "arch", q->arch);
+	if (ret)
+		return ret;
 	if (!strcmp(command, "human-monitor-command") && line) {
 		text = fake_qemu_hmp(q, line);
 		ret = json_string(text);
@@ -230,6 +313,8 @@ static void reply(struct fake_qemu *q, const json_t *request, int *fd)
 {
 	static const char error[] =
 		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\\nway\"}}\r\n";
+	static const char not_found[] =
+		"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"what?\"}}\r\n";
 	const char *command = json_string_value(json_object_get(request, "execute"));
 	json_t *ret;
 	char *text;
@@ -237,7 +322,9 @@ static void reply(struct fake_qemu *q, const json_t *request, int *fd)
 	if (fake_qemu_fault(q, &q->qmp, &q->mute_qmp, error, "{\"return\": [1, \"two\"]}\r\n"))
 		return;
 	ret = command ? execute(q, command, json_object_get(request, "arguments"), fd) : NULL;
-	text = ret ? vp_qmp_dump(json_pack("{s:o}", "return", ret)) : strdup(error);
+	text = ret ? vp_qmp_dump(json_pack("{s:o}", "return", ret))
+	       : command && !strncmp(command, "query-", 6) ? strdup(not_found)
+							   : strdup(error);
 	if (q->qmp >= 0)
 		(void)!send(q->qmp, text, strlen(text), MSG_NOSIGNAL);
 	free(text);
@@ -340,8 +427,9 @@ struct fake_qemu *fake_qemu_new(void)
 
 	q->arch = "x86_64";
 	q->uuid = "11111111-2222-3333-4444-555555555555";
-	q->version = "7.2.22Debian 1:7.2";
-	q->migrate = "globals:\r\nstore-global-state: on\r\n";
+	q->major = 7;
+	q->minor = 2;
+	q->state = "paused";
 	q->registers = fake_registers;
 	q->running = true;
 	q->qmp = q->stub = q->passed = q->shared = -1;

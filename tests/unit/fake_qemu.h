@@ -28,10 +28,13 @@ enum fake_fault {
 
 struct fake_qemu {
 	/* Set before the start or under the lock. */
-	const char *arch, *uuid, *migrate, *registers, *version;
-	bool not_ram;	   /* writes are swallowed */
-	bool no_pmemsave;  /* it may not open what it was given */
-	char chardev[160]; /* the label and file name of one more character device; "": none */
+	const char *arch, *uuid, *registers;
+	int major, minor;
+	const char *state;   /* QMP's name of it while it does not run: "paused", "postmigrate" */
+	const char *migrate; /* the status of a migration; NULL: none since it began */
+	bool not_ram;	     /* writes are swallowed */
+	bool no_pmemsave;    /* it may not open what it was given */
+	char chardev[160];   /* the label and file name of one more character device; "": none */
 	enum fake_fault fault;
 	unsigned int fault_at; /* with which message, counted from 1: QMP and gdbstub together */
 

@@ -124,29 +124,99 @@ static void test_ram(void **state)
 	assert_int_equal(ram("  0-ffffffffffffffff (prio 0, ram): a\n", r, &n, &err), -EPROTO);
 }
 
+static void status(const char *text, int rc, const char *state, bool running)
+{
+	struct vp_err err = { "" };
+	char name[32] = "";
+	bool runs = !running;
+
+	assert_int_equal(vp_hmp_status(text, name, sizeof(name), &runs, &err), rc);
+	assert_null(strpbrk(err.text, "\x1b\r\n"));
+	assert_true(!rc == !err.text[0]);
+	if (rc)
+		return;
+	assert_string_equal(name, state);
+	assert_int_equal(runs, running);
+}
+
 static void test_status(void **state)
 {
-	bool running;
-	char why[48];
-	struct vp_err err;
+	static const char *const bad[] = {
+		"",
+		"what?\x1b[2J\nmore",
+		"VM status: running now\r\n",
+		"VM status: run\r\n",
+		"VM status: runningx\r\n",
+		"VM status: paused (io error)\r\n",
+		"VM status: running (paused)\r\n",
+		"VM status: paused ()\r\n",
+		"VM status: paused (\r\n",
+		"VM status: paused (io-error) \x07\r\n",
+		"VM status: running\r\nVM status: paused\r\n",
+		"VM status: \r\n",
+		"VM status: paused (abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz)\r\n",
+		"unknown command: 'info status'\r\n",
+	};
 
 	(void)state;
-	assert_int_equal(vp_hmp_status("VM status: running\r\n", &running, why, sizeof(why), &err),
-			 0);
-	assert_true(running);
-	assert_int_equal(vp_hmp_status("VM status: paused (io-error)\r\n", &running, why,
-				       sizeof(why), &err),
-			 0);
-	assert_false(running);
-	assert_string_equal(why, "paused (io-error)");
-	assert_int_equal(vp_hmp_status("what?\x1b[2J\nmore", &running, why, sizeof(why), &err),
-			 -EPROTO);
-	assert_null(strpbrk(err.text, "\x1b\n"));
+	status("VM status: running\r\n", 0, "running", true);
+	status("VM status: paused\r\n", 0, "paused", false);
+	status("VM status: paused (io-error)\r\n", 0, "io-error", false);
+	status("VM status: running (single step mode)\r\n", 0, "running", true);
+	status("VM status: paused (single step mode) (postmigrate)\r\n", 0, "postmigrate", false);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		status(bad[i], -EPROTO, NULL, false);
+}
+
+static void migration(const char *text, int rc, const char *want)
+{
+	struct vp_err err = { "" };
+	char name[32] = "";
+
+	assert_int_equal(vp_hmp_migration(text, name, sizeof(name), &err), rc);
+	assert_null(strpbrk(err.text, "\x1b\r\n\t"));
+	assert_true(!rc == !err.text[0]);
+	if (!rc)
+		assert_string_equal(name, want);
+}
+
+static void test_migration(void **state)
+{
+	static const char *const bad[] = {
+		"unknown command: 'info migrate'\r\n",
+		"globals:\r\nMigration-Status: active\r\n",
+		"migration is active\r\n",
+		"globals:\r\nstate: active\r\n",
+		"State: active\r\n",
+		"status: active\r\n",
+		"Status:\r\n",
+		"Status: \t\tACTIVE\r\n",
+		"Status: active now\r\n",
+		"Status: active\r\nStatus: none\r\n",
+		"  Status: active\r\n",
+		"Status: abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz\r\n",
+		"Migration status: active\x1b[2J\r\n",
+	};
+
+	(void)state;
+	migration("", 0, "none");
+	migration("globals:\r\nstore-global-state: on\r\nclear-bitmap-shift: 18\r\n", 0, "none");
+	migration("Outgoing migration blocked:\r\n  a device: active\r\n", 0, "none");
+	migration("globals:\nonly-migratable: off\nMigration status: active\ntotal time: 3 ms\n", 0,
+		  "active");
+	migration("Migration status: failed (no: active)\r\n", 0, "failed");
+	migration("Status: \t\tpre-switchover\r\nTime (ms): \t\ttotal=508\r\n", 0,
+		  "pre-switchover");
+	migration("Status: \t\tcompleted\r\n", 0, "completed");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		migration(bad[i], -EPROTO, NULL);
 }
 
 static void test_small_ones(void **state)
 {
-	char line[8];
+	char line[8], text[40];
+	struct vp_err err;
+	bool on;
 
 	(void)state;
 	vp_hmp_line(" \r\n  one \xff two\nthree", line, sizeof(line));
@@ -158,11 +228,48 @@ static void test_small_ones(void **state)
 	assert_int_equal(vp_hmp_version(" 7.2.22Debian 1:7.2"), 702);
 	assert_int_equal(vp_hmp_version("10.1.0"), 1001);
 	assert_int_equal(vp_hmp_version("unknown"), 0);
-	assert_false(vp_hmp_migrating("globals:\nsend-section-footer: on\n"));
-	assert_false(vp_hmp_migrating("Migration status: completed\r\n"));
-	assert_false(vp_hmp_migrating("Migration status: failed (no)\r\n"));
-	assert_true(vp_hmp_migrating("x\r\nMigration status: active\r\ntotal time: 3 ms\r\n"));
-	assert_true(vp_hmp_migrating("Migration status: something new\r\n"));
+	assert_int_equal(vp_hmp_version("x7.2"), 0);
+
+	assert_int_equal(vp_hmp_value("info name", "\r\n", text, sizeof(text), &err), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(vp_hmp_value("info name", "web1\r\n", text, sizeof(text), &err), 0);
+	assert_string_equal(text, "web1");
+	assert_int_equal(vp_hmp_value("info name", "web1\r\nmore", text, sizeof(text), &err),
+			 -EPROTO);
+	assert_int_equal(vp_hmp_value("info name", "unknown command: 'info name'\r\n", text,
+				      sizeof(text), &err),
+			 -EPROTO);
+	assert_non_null(strstr(err.text, "info name"));
+
+	assert_int_equal(vp_hmp_kvm("kvm support: enabled\r\n", &on, &err), 0);
+	assert_true(on);
+	assert_int_equal(vp_hmp_kvm("kvm support: not compiled\r\n", &on, &err), 0);
+	assert_false(on);
+	assert_int_equal(vp_hmp_kvm("kvm is enabled\r\n", &on, &err), -EPROTO);
+
+	assert_int_equal(vp_hmp_string("\"/objects/sev0\"\r\n", text, sizeof(text), &err), 0);
+	assert_string_equal(text, "/objects/sev0");
+	assert_int_equal(vp_hmp_string("\"\"\r\n", text, sizeof(text), &err), 0);
+	assert_string_equal(text, "");
+	assert_int_equal(vp_hmp_string("Error: Property not found\r\n", text, sizeof(text), &err),
+			 -EPROTO);
+	assert_int_equal(vp_hmp_string("\"a\"b\"\r\n", text, sizeof(text), &err), -EPROTO);
+	assert_int_equal(vp_hmp_string("\"", text, sizeof(text), &err), -EPROTO);
+}
+
+static void test_cpus(void **state)
+{
+	struct vp_err err;
+	unsigned int n;
+
+	(void)state;
+	assert_int_equal(
+		vp_hmp_cpus("* CPU #0: thread_id=1\r\n  CPU #1: thread_id=2\r\n", &n, &err), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(vp_hmp_cpus("  CPU #7: thread_id=1 model=qemu64\r\n", &n, &err), 0);
+	assert_int_equal(vp_hmp_cpus("", &n, &err), -EPROTO);
+	assert_int_equal(vp_hmp_cpus("* CPU #0: thread_id=1\r\nmore\r\n", &n, &err), -EPROTO);
+	assert_int_equal(vp_hmp_cpus("CPU 0\r\n", &n, &err), -EPROTO);
 }
 
 int main(void)
@@ -170,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers),  cmocka_unit_test(test_registers_damaged),
 		cmocka_unit_test(test_ram),	   cmocka_unit_test(test_status),
+		cmocka_unit_test(test_migration),  cmocka_unit_test(test_cpus),
 		cmocka_unit_test(test_small_ones),
 	};
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the VM is: whether it may be written to, and whether it is ours to let go on. At the end of a
+ * migration a VM stands still as it does when we stop it; to let it go on then is to have it run
+ * twice, on one disk.
+ */
+#include <errno.h>
+
+#include "target/qemu_internal.h"
+
+/* In a window the gdbstub passes the question on if the monitor does not answer any more. */
+int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	int rc = vp_ask_runstate(q->mon, state, err);
+	struct vp_monitor *stub;
+
+	if (!rc || q->gdb_only || !q->gdb)
+		return rc;
+	if (vp_monitor_gdb_open(q->gdb, -1, &stub, NULL))
+		return rc;
+	if (!vp_ask_runstate(stub, state, NULL))
+		rc = 0;
+	stub->ops->close(stub);
+	return rc;
+}
+
+int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	int rc = vp_qemu_runstate(q, state, err);
+
+	if (rc || state->running || state->paused)
+		return rc;
+	return vp_err_set(err, -EBUSY,
+			  "%.60s is %.40s now, which was not our doing: it is left as it is, and "
+			  "its owner decides whether it runs on",
+			  q->name, state->text);
+}
+
+int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_migration now;
+	int rc = vp_ask_migration(q->mon, &now, err);
+
+	if (rc || !now.under_way)
+		return rc;
+	return vp_err_set(err, -EBUSY,
+			  "%.80s is being migrated, or saved (%.20s): try again when that is over, "
+			  "where it runs then",
+			  q->name, now.status);
+}
