@@ -118,7 +118,9 @@ int vp_linux_key_at(struct vp_linux *l, vp_gva addr, struct vp_linux_key *out, s
 struct vp_linux_flip {
 	struct vp_site *sites; /* by address; NULL and 0 if the key is as wanted already */
 	size_t nsites;
-	struct vp_word word; /* vp_poke_opts.word */
+	struct vp_word
+		*words; /* vp_poke_opts.words: the count, and that the guest's locks are free */
+	size_t nwords;
 };
 
 /*

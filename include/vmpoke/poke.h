@@ -37,13 +37,33 @@ struct vp_site {
 };
 
 /*
- * One naturally aligned 32-bit integer of the guest's data that changes with a batch: the count of
- * a static key (S7). Stored atomically, when every head is capped (int3) or every vCPU held (stop).
+ * One naturally aligned 32-bit integer of the guest's data that goes with a batch: the count of a
+ * static key (S7), the flags of an ftrace record. It is compared, and stored atomically, when every
+ * head is capped (int3) or every vCPU held (stop).
+ *
+ * Where both values are the same it is a condition: only compared, at the same moment. That a lock
+ * of the guest is free, say. A batch whose condition does not hold is -EAGAIN, with nothing
+ * changed: let the guest run, and try again.
  */
 struct vp_word {
-	vp_gva addr; /* 0: none */
+	vp_gva addr;
 	uint32_t old_value, new_value;
 };
+
+static inline bool vp_word_is_condition(const struct vp_word *w)
+{
+	return w->old_value == w->new_value;
+}
+
+/* The word that takes @w back; a condition stays what it is. */
+static inline struct vp_word vp_word_inverse(const struct vp_word *w)
+{
+	struct vp_word back = *w;
+
+	back.old_value = w->new_value;
+	back.new_value = w->old_value;
+	return back;
+}
 
 /* The site that puts the old bytes back, with rule park. */
 struct vp_site vp_site_inverse(const struct vp_site *site);
@@ -67,10 +87,16 @@ struct vp_poke_opts {
 	bool dry_run;		       /* make every check, write nothing */
 	int vcpu;		       /* whose page tables translate; < 0: any in 64-bit mode */
 	const struct vp_paging *space; /* translate by these instead of a vCPU's; may be NULL */
-	struct vp_word word;	       /* changes with the sites; taken back with them */
-	unsigned int timeout_ms;       /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
-	int64_t when;		       /* kept in the record: seconds since 1970 */
-	const char *note;	       /* kept in the record, at most 63 bytes; may be NULL */
+	/*
+	 * What changes with the sites and is taken back with them, and the conditions of both
+	 * ways. Copied; no two of them at one place. With VP_STRATEGY_INT3 one of them may change,
+	 * and any number be conditions. vp_revert() takes those of the record instead.
+	 */
+	const struct vp_word *words;
+	size_t nwords;
+	unsigned int timeout_ms; /* how long a vCPU may take to answer; 0: VP_TIMEOUT_MS */
+	int64_t when;		 /* kept in the record: seconds since 1970 */
+	const char *note;	 /* kept in the record, at most 63 bytes; may be NULL */
 	/*
 	 * Asked when all checks have passed, before the first write, on the calling thread; not
 	 * for a dry run. Non-zero refuses the batch, with that error. May be NULL.
@@ -91,6 +117,8 @@ struct vp_poke_result {
 	size_t sites;	    /* sites checked or written */
 	unsigned int syncs; /* rounds of "every vCPU has serialized" that it took */
 	ptrdiff_t bad_site; /* on error: index of the site at fault, or -1 */
+	ptrdiff_t
+		bad_word; /* the same of words; with -EAGAIN it did not hold, and may do so later */
 };
 
 /* What the engine has counted since it was made. */
@@ -112,7 +140,8 @@ struct vp_record {
 	const char *note;
 	const struct vp_site *sites; /* as applied, sorted by address */
 	size_t nsites;
-	struct vp_word word;
+	const struct vp_word *words; /* as given */
+	size_t nwords;
 };
 
 /*
@@ -133,7 +162,7 @@ void vp_engine_free(struct vp_engine *engine);
  *  -EFAULT     an address that is not mapped, or not executable, or not RAM
  *  -ESTALE     other bytes stand there than old_bytes
  *  -EBUSY      a foreign int3 stands there; pages are being logged; an unfinished batch
- *  -EAGAIN     the guest changed the bytes while we did: rolled back
+ *  -EAGAIN     the guest changed the bytes while we did, or a condition does not hold: rolled back
  *  -ETIMEDOUT  a vCPU did not answer in time: rolled back
  *  -EUCLEAN    a write to a stopped guest failed, and so did taking it back: half a batch may
  *              stand there, and the guest is left stopped; vp_poke_undo() puts it right
@@ -147,8 +176,8 @@ int vp_poke(struct vp_engine *engine, const struct vp_site *sites, size_t nsites
 
 /*
  * Put right what a process left behind that died in the middle of a batch of strategy stop: where
- * @sites stand half old, half new, put the old bytes back, and the old word. Every vCPU is stopped
- * meanwhile, as it was then.
+ * @sites stand half old, half new, put the old bytes back, and the old words. Every vCPU is stopped
+ * meanwhile, as it was then. Conditions are not looked at.
  *  -ESTALE  some byte is neither of the old nor of the new: nothing is written
  *  others as vp_poke()
  */

@@ -32,14 +32,18 @@ static int add_record(void *arg, const struct vp_record *rec)
 	struct list *l = arg;
 	struct vp_applied *more = reallocarray(l->items, l->n + 1, sizeof(*more));
 	struct vp_site *sites = calloc(rec->nsites + 1, sizeof(*sites));
+	struct vp_word *words = calloc(rec->nwords + 1, sizeof(*words));
 
 	if (more)
 		l->items = more;
-	if (!more || !sites) {
+	if (!more || !sites || !words) {
 		free(sites);
+		free(words);
 		return -ENOMEM;
 	}
 	memcpy(sites, rec->sites, rec->nsites * sizeof(*sites));
+	if (rec->nwords)
+		memcpy(words, rec->words, rec->nwords * sizeof(*words));
 	qsort(sites, rec->nsites, sizeof(*sites), by_address);
 	more[l->n++] = (struct vp_applied){
 		.note = rec->note ? strdup(rec->note) : NULL,
@@ -48,7 +52,8 @@ static int add_record(void *arg, const struct vp_record *rec)
 		.when = rec->when,
 		.sites = sites,
 		.nsites = rec->nsites,
-		.word = rec->word,
+		.words = words,
+		.nwords = rec->nwords,
 	};
 	return 0;
 }
@@ -91,6 +96,7 @@ void vp_control_applied_free(struct vp_applied *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		free(list[i].sites);
+		free(list[i].words);
 		free(list[i].note);
 	}
 	free(list);
@@ -151,6 +157,7 @@ json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, str
 	const struct vp_applied *which = NULL;
 	struct vp_applied *list = NULL;
 	struct vp_write_args w = { 0 };
+	struct vp_patience patience = { 0 };
 	json_t *number = NULL, *ret = NULL;
 	uint64_t id = 0;
 	size_t n = 0;
@@ -165,8 +172,10 @@ json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, str
 		*code = vp_control_applied(c, &list, &n, err);
 	if (!*code)
 		*code = find(list, n, id, &which, err);
-	if (!*code)
-		ret = vp_control_take_back(c, &w, which, code, err);
+	do {
+		if (!*code || *code == -EAGAIN)
+			ret = vp_control_take_back(c, &w, which, code, err);
+	} while (vp_control_again(&patience, &w, *code));
 	vp_control_applied_free(list, n);
 	return ret;
 }
@@ -238,12 +247,8 @@ static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, size
 	add_who(c, json, a->id);
 	if (a->note && *a->note)
 		json_object_set_new(json, "note", vp_qmp_text(a->note));
-	if (a->word.addr.v)
-		json_object_set_new(json, "word",
-				    json_pack("{s:o, s:I, s:I}", "addr",
-					      vp_json_addr(a->word.addr.v), "old",
-					      (json_int_t)a->word.old_value, "new",
-					      (json_int_t)a->word.new_value));
+	if (a->nwords)
+		json_object_set_new(json, "words", vp_ledger_words(a->words, a->nwords));
 	if (!with_sites)
 		return json;
 	sites = json_array();

@@ -48,7 +48,8 @@ static int write_begin(void *arg, struct vp_err *err)
 		.strategy = j->opts->strategy,
 		.sites = j->sites,
 		.nsites = j->nsites,
-		.word = j->opts->word,
+		.words = j->opts->words,
+		.nwords = j->opts->nwords,
 		.name = name_of,
 		.arg = c,
 	};
@@ -158,22 +159,54 @@ static int choose_space(struct job *j, struct vp_poke_opts *opts, struct vp_err 
 	return rc;
 }
 
-json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
-			 const struct vp_site *sites, size_t n, const struct vp_word *word,
-			 int *code, struct vp_err *err)
+/* --- again ------------------------------------------------------------------- */
+
+#define NAP_MS	   4u
+#define NAP_MAX_MS 64u
+
+static int64_t now_ms(void)
 {
-	struct job j = { .control = c, .command = command, .sites = sites, .nsites = n };
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool vp_control_again(struct vp_patience *p, const struct vp_write_args *w, int code)
+{
+	uint64_t timeout_ms = VP_TIMEOUT_MS;
+	struct timespec nap;
+
+	if (code != -EAGAIN ||
+	    vp_args_number(w->timeout, "timeout", 1, VP_CONTROL_TIMEOUT_MAX_MS, &timeout_ms, NULL))
+		return false;
+	if (!p->until_ms)
+		*p = (struct vp_patience){ now_ms() + (int64_t)timeout_ms, NAP_MS };
+	if (now_ms() >= p->until_ms)
+		return false;
+	nap = (struct timespec){ .tv_nsec = (long)p->nap_ms * 1000000 };
+	nanosleep(&nap, NULL);
+	p->nap_ms = p->nap_ms * 3 / 2 < NAP_MAX_MS ? p->nap_ms * 3 / 2 : NAP_MAX_MS;
+	return true;
+}
+
+/* --- applying ---------------------------------------------------------------- */
+
+json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
+			 const struct vp_control_batch *b, int *code, struct vp_err *err)
+{
+	struct job j = { .control = c, .command = command, .sites = b->sites, .nsites = b->nsites };
 	struct vp_poke_result result = { 0 };
 	struct vp_poke_opts opts;
 
 	*code = parse_opts(&j, w, &opts, err);
 	if (*code)
 		return NULL;
-	if (word)
-		opts.word = *word;
+	opts.words = b->words;
+	opts.nwords = b->nwords;
 	*code = choose_space(&j, &opts, err);
 	if (!*code)
-		*code = vp_poke(c->cfg.engine, sites, n, &opts, &result, err);
+		*code = vp_poke(c->cfg.engine, b->sites, b->nsites, &opts, &result, err);
 	if (c->cfg.short_lived && result.id)
 		result.id = vp_ledger_next_id(c->ledger);
 	*code = write_end(&j, *code, result.id, err);
@@ -192,21 +225,34 @@ static struct vp_site *inverse_of(const struct vp_applied *a)
 	return back;
 }
 
+/* And the words. */
+static struct vp_word *inverse_words_of(const struct vp_applied *a)
+{
+	struct vp_word *back = calloc(a->nwords + 1, sizeof(*back));
+
+	for (size_t i = 0; back && i < a->nwords; i++)
+		back[i] = vp_word_inverse(&a->words[i]);
+	return back;
+}
+
 json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
 			     const struct vp_applied *a, int *code, struct vp_err *err)
 {
 	struct vp_site *back = inverse_of(a);
+	struct vp_word *words = inverse_words_of(a);
 	struct job j = {
 		.control = c, .command = "revert", .id = a->id, .sites = back, .nsites = a->nsites
 	};
 	struct vp_poke_result result = { 0 };
 	struct vp_poke_opts opts;
 
-	*code = back ? parse_opts(&j, w, &opts, err) : vp_err_set(err, -ENOMEM, "out of memory");
+	*code = back && words ? parse_opts(&j, w, &opts, err)
+			      : vp_err_set(err, -ENOMEM, "out of memory");
 	if (!*code)
 		*code = choose_space(&j, &opts, err);
 	if (!*code) {
-		opts.word = (struct vp_word){ a->word.addr, a->word.new_value, a->word.old_value };
+		opts.words = words;
+		opts.nwords = a->nwords;
 		if (c->cfg.short_lived)
 			*code = vp_poke(c->cfg.engine, back, a->nsites, &opts, &result, err);
 		else
@@ -215,5 +261,6 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 		*code = write_end(&j, *code, *code ? 0 : a->id, err);
 	}
 	free(back);
+	free(words);
 	return *code ? NULL : result_json(&result, &opts);
 }

@@ -56,25 +56,53 @@ static int site_from(const json_t *json, struct vp_site *s, struct vp_err *err)
 	return 0;
 }
 
+static int sites_from(const json_t *begin, struct vp_record *rec, struct vp_err *err)
+{
+	const json_t *sites = json_object_get(begin, "sites");
+	size_t n = json_array_size(sites);
+	struct vp_site *list = calloc(n + 1, sizeof(*list));
+	int rc = list ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = site_from(json_array_get(sites, i), &list[i], err);
+	rec->sites = list;
+	rec->nsites = n;
+	return rc;
+}
+
+static int word_from(const json_t *json, struct vp_word *w, struct vp_err *err)
+{
+	json_int_t old_value = int_of(json, "old"), new_value = int_of(json, "new");
+
+	w->addr = VP_GVA(hex_of(json, "addr"));
+	w->old_value = (uint32_t)old_value;
+	w->new_value = (uint32_t)new_value;
+	if (w->addr.v && w->old_value == old_value && w->new_value == new_value)
+		return 0;
+	return vp_err_set(err, -EINVAL, "a word without address, or not of 32 bits");
+}
+
+/* "words"; before version 0.2 there was one at most: "word". */
+static int words_from(const json_t *begin, struct vp_record *rec, struct vp_err *err)
+{
+	const json_t *one = json_object_get(begin, "word"), *all = json_object_get(begin, "words");
+	size_t n = one ? 1 : json_array_size(all);
+	struct vp_word *list = calloc(n + 1, sizeof(*list));
+	int rc = list ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = word_from(one ? one : json_array_get(all, i), &list[i], err);
+	rec->words = list;
+	rec->nwords = n;
+	return rc;
+}
+
 static int batch_from(const struct vp_ledger *l, const json_t *begin, const json_t *end,
 		      struct vp_ledger_batch *out, struct vp_err *err)
 {
-	const json_t *sites = json_object_get(begin, "sites");
-	const json_t *word = json_object_get(begin, "word");
-	size_t n = json_array_size(sites);
-	struct vp_site *list = calloc(n + 1, sizeof(*list));
 	struct vp_err why = { .text = "" };
-	int rc = 0;
+	int rc;
 
-	if (!list)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = site_from(json_array_get(sites, i), &list[i], &why);
-	if (rc) {
-		free(list);
-		return vp_err_set(err, -EINVAL, "%.140s: line %lld makes no sense: %.80s", l->path,
-				  (long long)int_of(begin, "seq"), why.text);
-	}
 	*out = (struct vp_ledger_batch){
 		.record = {
 			.id = (uint64_t)int_of(end, "id"),
@@ -82,17 +110,17 @@ static int batch_from(const struct vp_ledger *l, const json_t *begin, const json
 										 VP_STRATEGY_STOP,
 			.when = int_of(begin, "when"),
 			.note = text_of(begin, "note"),
-			.sites = list,
-			.nsites = n,
-			.word = {
-				VP_GVA(hex_of(word, "addr")),
-				(uint32_t)int_of(word, "old"),
-				(uint32_t)int_of(word, "new"),
-			},
 		},
 		.line = begin,
 	};
-	return 0;
+	rc = sites_from(begin, &out->record, &why);
+	if (!rc)
+		rc = words_from(begin, &out->record, &why);
+	if (!rc)
+		return 0;
+	vp_ledger_batch_clear(out);
+	return vp_err_set(err, rc, "%.140s: line %lld makes no sense: %.80s", l->path,
+			  (long long)int_of(begin, "seq"), why.text);
 }
 
 /* A batch by its lines; what it was in detail is of interest only if it is still there at last. */
@@ -238,5 +266,7 @@ void vp_ledger_batches_free(struct vp_ledger_batch *list, size_t n)
 void vp_ledger_batch_clear(struct vp_ledger_batch *b)
 {
 	free((void *)b->record.sites);
+	free((void *)b->record.words);
 	b->record.sites = NULL;
+	b->record.words = NULL;
 }

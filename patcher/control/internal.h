@@ -95,7 +95,8 @@ struct vp_applied {
 	char *note;	       /* owned; may be NULL */
 	struct vp_site *sites; /* by address; owned */
 	size_t nsites;
-	struct vp_word word;
+	struct vp_word *words; /* as they were given; owned */
+	size_t nwords;
 };
 
 /* All of them, oldest first; to be freed. -ENOMEM, and as vp_ledger_applied(). */
@@ -117,12 +118,31 @@ struct vp_write_args {
 	"strategy", &(w)->strategy, "dry-run", &(w)->dry_run, "timeout", &(w)->timeout
 
 /*
+ * A command that was refused with -EAGAIN, because the guest is at work there, is worth another
+ * try: all of it, from the look at the guest on, after a nap in which the guest runs. False: no, it
+ * was something else, or took as long as a vCPU may to answer (@timeout, as given) already. Begin
+ * with an empty one.
+ */
+struct vp_patience {
+	int64_t until_ms;
+	unsigned int nap_ms;
+};
+bool vp_control_again(struct vp_patience *p, const struct vp_write_args *w, int code);
+
+/* What a command wants written. */
+struct vp_control_batch {
+	const struct vp_site *sites;
+	size_t nsites;
+	const struct vp_word *words;
+	size_t nwords;
+};
+
+/*
  * Apply a batch / take one back, tell its phases as those of @command, and record it. The "return"
- * value of the command, or NULL and @code. @word may be NULL.
+ * value of the command, or NULL and @code.
  */
 json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
-			 const struct vp_site *sites, size_t n, const struct vp_word *word,
-			 int *code, struct vp_err *err);
+			 const struct vp_control_batch *batch, int *code, struct vp_err *err);
 json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
 			     const struct vp_applied *a, int *code, struct vp_err *err);
 

@@ -54,11 +54,34 @@ json_t *vp_control_query_keys(void *arg, const json_t *args, int *fd, int *code,
 	return NULL;
 }
 
+/* The next word that changes, from words[*at] on; NULL: none is left. */
+static const struct vp_word *next_change(const struct vp_word *words, size_t n, size_t *at)
+{
+	while (*at < n && vp_word_is_condition(&words[*at]))
+		++*at;
+	return *at < n ? &words[(*at)++] : NULL;
+}
+
+/* Conditions are asked each time, whatever they were the last time. */
+static bool words_take_back(const struct vp_linux_flip *flip, const struct vp_applied *a)
+{
+	const struct vp_word *x, *y;
+	size_t i = 0, j = 0;
+
+	do {
+		x = next_change(flip->words, flip->nwords, &i);
+		y = next_change(a->words, a->nwords, &j);
+		if (!x != !y || (x && (x->addr.v != y->addr.v || x->old_value != y->new_value ||
+				       x->new_value != y->old_value)))
+			return false;
+	} while (x);
+	return true;
+}
+
 /* Is @flip exactly what takes @a back? Both are sorted by address. */
 static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied *a)
 {
-	if (flip->nsites != a->nsites || flip->word.addr.v != a->word.addr.v ||
-	    flip->word.old_value != a->word.new_value || flip->word.new_value != a->word.old_value)
+	if (flip->nsites != a->nsites || !words_take_back(flip, a))
 		return false;
 	for (size_t i = 0; i < a->nsites; i++) {
 		const struct vp_site *x = &flip->sites[i], *y = &a->sites[i];
@@ -78,6 +101,8 @@ static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied
 static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
 			struct vp_linux_flip *flip, int *code, struct vp_err *err)
 {
+	const struct vp_control_batch batch = { flip->sites, flip->nsites, flip->words,
+						flip->nwords };
 	struct vp_applied *list = NULL;
 	json_t *ret;
 	size_t n = 0;
@@ -88,16 +113,31 @@ static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
 	if (n && takes_back(flip, &list[n - 1]))
 		ret = vp_control_take_back(c, w, &list[n - 1], code, err);
 	else
-		ret = vp_control_apply(c, "key-set", w, flip->sites, flip->nsites, &flip->word,
-				       code, err);
+		ret = vp_control_apply(c, "key-set", w, &batch, code, err);
 	vp_control_applied_free(list, n);
+	return ret;
+}
+
+/* Look at the key, and switch it if it is not as wanted. */
+static json_t *set_key(struct vp_control *c, struct vp_linux *l, const struct vp_write_args *w,
+		       vp_gva addr, bool on, int *code, struct vp_err *err)
+{
+	struct vp_linux_flip flip = { 0 };
+	json_t *ret = NULL;
+
+	*code = vp_linux_key_plan(l, addr, on, &flip, err);
+	if (!*code && flip.nsites)
+		ret = flip_key(c, w, &flip, code, err);
+	else if (!*code)
+		ret = json_pack("{s:i, s:i}", "id", 0, "sites", 0);
+	vp_linux_flip_free(&flip);
 	return ret;
 }
 
 json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_control *c = arg;
-	struct vp_linux_flip flip = { 0 };
+	struct vp_patience patience = { 0 };
 	struct vp_write_args w = { 0 };
 	json_t *where, *ret = NULL;
 	char note[64] = "";
@@ -113,17 +153,13 @@ json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, st
 		*code = vp_control_linux(c, &l, err);
 	if (!*code)
 		*code = vp_args_addr(c, where, &addr, err);
-	if (!*code)
-		*code = vp_linux_key_plan(l, addr, on, &flip, err);
 	if (*code)
 		return NULL;
 	if (json_is_string(where))
 		snprintf(note, sizeof(note), "%s %s", json_string_value(where), on ? "on" : "off");
 	w.note = note;
-	if (flip.nsites)
-		ret = flip_key(c, &w, &flip, code, err);
-	else
-		ret = json_pack("{s:i, s:i}", "id", 0, "sites", 0);
-	vp_linux_flip_free(&flip);
+	do
+		ret = set_key(c, l, &w, addr, on, code, err);
+	while (vp_control_again(&patience, &w, *code));
 	return ret;
 }

@@ -287,6 +287,18 @@ static json_t *site_line(const struct vp_ledger_begin *b, const struct vp_site *
 	return json;
 }
 
+json_t *vp_ledger_words(const struct vp_word *words, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:o, s:I, s:I}", "addr",
+						      hex_number(words[i].addr.v), "old",
+						      (json_int_t)words[i].old_value, "new",
+						      (json_int_t)words[i].new_value));
+	return list;
+}
+
 int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct vp_err *err)
 {
 	json_t *sites = json_array(), *line;
@@ -306,11 +318,8 @@ int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct
 		json_object_set_new(line, "note", vp_qmp_text(b->note));
 	if (b->id)
 		json_object_set_new(line, "id", json_integer((json_int_t)b->id));
-	if (b->word.addr.v)
-		json_object_set_new(line, "word",
-				    json_pack("{s:o, s:I, s:I}", "addr", hex_number(b->word.addr.v),
-					      "old", (json_int_t)b->word.old_value, "new",
-					      (json_int_t)b->word.new_value));
+	if (b->nwords)
+		json_object_set_new(line, "words", vp_ledger_words(b->words, b->nwords));
 	l->begun = next_seq(l);
 	return vp_ledger_append(l, line, err);
 }

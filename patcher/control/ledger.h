@@ -29,7 +29,8 @@ struct vp_ledger_begin {
 	enum vp_strategy strategy;
 	const struct vp_site *sites;
 	size_t nsites;
-	struct vp_word word;
+	const struct vp_word *words; /* conditions included */
+	size_t nwords;
 	/* The name of an address as text, "" if it has none. */
 	void (*name)(void *arg, vp_gva addr, char *text, size_t size);
 	void *arg;
@@ -62,7 +63,7 @@ int vp_ledger_rotate(struct vp_ledger *l, uint64_t boot, struct vp_err *err);
 /* All lines, oldest first, those put away included; a new reference. NULL and @err: -EINVAL, ... */
 json_t *vp_ledger_history(const struct vp_ledger *l, struct vp_err *err);
 
-/* One batch of the ledger, as it was begun. @sites is malloc()ed. */
+/* One batch of the ledger, as it was begun. Its sites and words are malloc()ed. */
 struct vp_ledger_batch {
 	struct vp_record record; /* id 0: unfinished */
 	const json_t *line;	 /* owned by the ledger */
@@ -89,6 +90,9 @@ bool vp_ledger_is_open(const struct vp_ledger *l);
 
 /* The "begin" of the batch that was applied with this number; owned by the ledger; NULL: none. */
 const json_t *vp_ledger_line_of(const struct vp_ledger *l, uint64_t id);
+
+/* Words as the lines have them. */
+json_t *vp_ledger_words(const struct vp_word *words, size_t n);
 
 /* A number that no batch has. */
 uint64_t vp_ledger_next_id(const struct vp_ledger *l);

@@ -119,6 +119,7 @@ json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struc
 {
 	struct vp_control *c = arg;
 	struct vp_write_args w = { 0 };
+	struct vp_patience patience = { 0 };
 	struct vp_site *sites = NULL;
 	json_t *list, *ret = NULL;
 	size_t n = 0;
@@ -129,8 +130,12 @@ json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struc
 			       VP_WRITE_ARGS(&w));
 	if (!*code)
 		*code = parse_sites(c, list, &sites, &n, err);
-	if (!*code)
-		ret = vp_control_apply(c, "poke", &w, sites, n, NULL, code, err);
+	do {
+		const struct vp_control_batch batch = { .sites = sites, .nsites = n };
+
+		if (!*code || *code == -EAGAIN)
+			ret = vp_control_apply(c, "poke", &w, &batch, code, err);
+	} while (vp_control_again(&patience, &w, *code));
 	free(sites);
 	return ret;
 }

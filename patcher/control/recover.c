@@ -18,9 +18,7 @@ static enum standing stands(const void *now, const void *old, const void *fresh,
 static int look(struct vp_control *c, const struct vp_record *rec, enum standing *out,
 		struct vp_err *err)
 {
-	const struct vp_word *w = &rec->word;
 	size_t count[3] = { 0 };
-	uint32_t word = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < rec->nsites && !rc; i++) {
@@ -31,10 +29,15 @@ static int look(struct vp_control *c, const struct vp_record *rec, enum standing
 		if (!rc)
 			count[stands(now, s->old_bytes, s->new_bytes, s->len)]++;
 	}
-	if (!rc && w->addr.v) {
-		rc = vp_control_read(c, w->addr, &word, sizeof(word), err);
+	for (size_t i = 0; i < rec->nwords && !rc; i++) {
+		const struct vp_word *w = &rec->words[i];
+		uint32_t now = 0;
+
+		if (vp_word_is_condition(w))
+			continue;
+		rc = vp_control_read(c, w->addr, &now, sizeof(now), err);
 		if (!rc)
-			count[stands(&word, &w->old_value, &w->new_value, sizeof(word))]++;
+			count[stands(&now, &w->old_value, &w->new_value, sizeof(now))]++;
 	}
 	*out = count[STANDS_MIXED] || (count[STANDS_OLD] && count[STANDS_NEW]) ? STANDS_MIXED
 	       : count[STANDS_NEW]					       ? STANDS_NEW
@@ -66,7 +69,8 @@ static int undo(struct vp_control *c, const struct vp_record *rec, struct vp_err
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
 	int rc;
 
-	opts.word = rec->word;
+	opts.words = rec->words;
+	opts.nwords = rec->nwords;
 	rc = rec->nsites ? vp_control_space(c, rec->sites[0].addr, &opts.space, err) : 0;
 	if (!rc)
 		rc = vp_poke_undo(c->cfg.engine, rec->sites, rec->nsites, &opts, err);

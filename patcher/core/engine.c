@@ -229,7 +229,7 @@ int vp_poke(struct vp_engine *e, const struct vp_site *sites, size_t nsites,
 	    const struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err)
 {
 	struct vp_poke_opts o = with_defaults(opts);
-	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	int rc = e->target->ops->lock(e->target, err);
 
 	if (rc)
@@ -245,7 +245,7 @@ int vp_poke_undo(struct vp_engine *e, const struct vp_site *sites, size_t nsites
 		 const struct vp_poke_opts *opts, struct vp_err *err)
 {
 	struct vp_poke_opts o = with_defaults(opts);
-	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	struct vp_batch *b = NULL;
 	int rc = e->target->ops->lock(e->target, err);
 
@@ -308,22 +308,35 @@ static int check_same_place(const struct vp_batch *was, const struct vp_batch *n
 	return 0;
 }
 
+/* What the words of @was were, with those that changed turned round. NULL: no memory. */
+static struct vp_word *inverse_words(const struct vp_batch *was)
+{
+	struct vp_word *words = calloc(was->rec.nwords + 1, sizeof(*words));
+
+	for (size_t i = 0; words && i < was->rec.nwords; i++)
+		words[i] = vp_word_inverse(&was->rec.words[i]);
+	return words;
+}
+
 /* Plan the revert of @was. 1: none of its sites is ours any more. */
 static int plan_revert(struct vp_engine *e, const struct vp_batch *was,
 		       const struct vp_poke_opts *opts, struct vp_poke_result *res,
 		       struct vp_batch **out, struct vp_err *err)
 {
-	const struct vp_word *w = &was->rec.word;
+	struct vp_word *words = inverse_words(was);
 	struct vp_poke_opts o = *opts;
 	size_t n;
 	struct vp_site *sites = inverse(was, &n);
 	int rc;
 
-	o.word = (struct vp_word){ w->addr, w->new_value, w->old_value };
-	if (!sites)
-		return vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
-	rc = n ? vp_plan_make(e, sites, n, &o, false, res, out, err) : 1;
+	o.words = words;
+	o.nwords = was->rec.nwords;
+	if (!sites || !words)
+		rc = vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
+	else
+		rc = n ? vp_plan_make(e, sites, n, &o, false, res, out, err) : 1;
 	free(sites);
+	free(words);
 	if (rc)
 		return rc;
 	res->sites = n;
@@ -364,7 +377,7 @@ int vp_revert(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
 	      struct vp_poke_result *result, struct vp_err *err)
 {
 	struct vp_poke_opts o = with_defaults(opts);
-	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	int rc = e->target->ops->lock(e->target, err);
 
 	if (rc)
@@ -378,7 +391,7 @@ int vp_revert(struct vp_engine *e, uint64_t id, const struct vp_poke_opts *opts,
 
 int vp_engine_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
 {
-	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	int rc;
 
 	if (!atomic_load(&e->unfinished)) /* the usual case: do not wait for a batch in flight */

@@ -41,8 +41,8 @@ struct vp_batch {
 	size_t nruns;
 	_Atomic bool undoing;	 /* being rolled back: the new code must not be seen any more */
 	_Atomic bool open;	 /* every head is final: nobody needs to park any more */
-	struct vp_record rec;	 /* rec.sites and rec.note are owned by the batch */
-	vp_gpa word;		 /* where rec.word is */
+	struct vp_record rec;	 /* rec.sites, .words and .note are owned by the batch */
+	vp_gpa *word_at;	 /* where rec.words are */
 	struct vp_paging paging; /* what translated the addresses */
 	char note[64];
 	bool recorded;	    /* e->applied owns it (or will), not the table */
@@ -137,12 +137,23 @@ int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		  struct vp_poke_result *res, bool *applied, struct vp_err *err);
 
-/* Put the old bytes and word back wherever the new ones stand. The batch stays the caller's. */
+/* Put the old bytes and words back wherever the new ones stand. The batch stays the caller's. */
 int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
 		  struct vp_err *err);
 
-/* Store the word of a batch, if it has one. -EAGAIN: another value stands there. */
-int vp_batch_swap_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err);
+/* words.c: the words of a batch. Copy them; check and translate them (plan.c's last step). */
+int vp_words_copy(struct vp_batch *b, const struct vp_word *words, size_t n, struct vp_err *err);
+int vp_words_plan(struct vp_space *sp, struct vp_batch *b, bool half_done,
+		  struct vp_poke_result *res, struct vp_err *err);
+
+/* Does each hold its old value? Store the new ones. -EAGAIN: another value stands there. */
+int vp_words_check(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+		   struct vp_err *err);
+int vp_words_swap(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+		  struct vp_err *err);
+
+/* Put the old value back wherever the new one stands. */
+int vp_words_undo(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err);
 
 /* Free a batch that was a trap table once: after the next quiescence. */
 void vp_batch_retire(struct vp_engine *e, struct vp_batch *b);

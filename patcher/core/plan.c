@@ -17,6 +17,8 @@ void vp_batch_free(struct vp_batch *b)
 	if (!b)
 		return;
 	free((void *)b->rec.sites);
+	free((void *)b->rec.words);
+	free(b->word_at);
 	free(b->runs);
 	free(b);
 }
@@ -190,40 +192,6 @@ static int check_fixup(struct vp_space *sp, const struct vp_batch *b, const stru
 	return rc;
 }
 
-/* --- the word ---------------------------------------------------------------- */
-
-/* Data, so it need not be executable; but nobody may run what it is part of. */
-static int check_word(struct plan *p, struct vp_batch *b, struct vp_err *err)
-{
-	const struct vp_target *t = p->space.target;
-	const struct vp_word *w = &b->rec.word;
-	unsigned long long at = (unsigned long long)w->addr.v;
-	struct vp_err why = { .text = "" };
-	struct vp_map map;
-	uint32_t now;
-	int rc;
-
-	if (!w->addr.v)
-		return 0;
-	if (w->addr.v % sizeof(now))
-		return vp_err_set(err, -EINVAL, "word at 0x%llx: is not 4-byte aligned", at);
-	rc = vp_space_walk(&p->space, w->addr, &map, &why);
-	if (!rc)
-		rc = t->ops->read(p->space.target, map.gpa, &now, sizeof(now), &why);
-	if (rc)
-		return vp_err_set(err, rc, "word at 0x%llx: %s", at, why.text);
-	b->word = map.gpa;
-	for (size_t i = 0; i < b->nruns; i++)
-		if (b->runs[i].start < map.gpa.v + sizeof(now) &&
-		    map.gpa.v < b->runs[i].start + b->runs[i].len)
-			return vp_err_set(err, -EINVAL, "word at 0x%llx: lies inside site %zu", at,
-					  b->runs[i].slot->index);
-	if (now != w->old_value && !(p->half_done && now == w->new_value))
-		return vp_err_set(err, -ESTALE, "word at 0x%llx: holds %d, not %d", at,
-				  (int32_t)now, (int32_t)w->old_value);
-	return 0;
-}
-
 /* --- all of it --------------------------------------------------------------- */
 
 static struct vp_batch *copy_batch(const struct vp_site *sites, size_t n,
@@ -244,7 +212,6 @@ static struct vp_batch *copy_batch(const struct vp_site *sites, size_t n,
 	qsort(b->slots, n, sizeof(b->slots[0]), by_address);
 	b->rec.strategy = opts->strategy;
 	b->rec.when = opts->when;
-	b->rec.word = opts->word;
 	b->rec.note = b->note;
 	if (opts->note)
 		strncpy(b->note, opts->note, sizeof(b->note) - 1);
@@ -281,7 +248,7 @@ static int check_sites(struct plan *p, struct vp_batch *b, struct vp_poke_result
 		res->bad_site = (ptrdiff_t)b->slots[i - 1].index;
 	else
 		rc = check_overlap(b, res, err);
-	return rc ? rc : check_word(p, b, err);
+	return rc ? rc : vp_words_plan(&p->space, b, p->half_done, res, err);
 }
 
 /* The page tables that the caller gave are the kernel's own; a vCPU's are held while in use. */
@@ -319,6 +286,7 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 	b = copy_batch(sites, n, opts);
 	if (!b)
 		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", n);
+	rc = vp_words_copy(b, opts->words, opts->nwords, err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = check_shape(&b->slots[i], err);
 		if (rc)

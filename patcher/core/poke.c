@@ -7,7 +7,7 @@
  *	cap		0xCC over every head			sync 1
  *	re-check	no byte changed under us
  *	tail		all bytes but the first			sync 2
- *	word		a count in the guest's data, if the batch has one
+ *	words		conditions, and a count in the guest's data, if the batch has any
  *	head		the first byte; wake parked vCPUs	sync 3
  *	quiesce		no #BP handler is left from before (S4)
  *	retire		the trap table; disarm
@@ -291,20 +291,6 @@ static int fail(struct vp_engine *e, struct vp_batch *b, int rc, const struct vp
 
 /* --- all of it --------------------------------------------------------------- */
 
-/* The last thing that may fail before the point of no return, so it is never rolled back. */
-int vp_batch_swap_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err)
-{
-	const struct vp_word *w = &b->rec.word;
-
-	if (!w->addr.v ||
-	    !e->target->ops->swap_word(e->target, b->word, w->old_value, w->new_value, NULL))
-		return 0;
-	return vp_err_set(err, -EAGAIN,
-			  "word at 0x%llx: the guest changed it meanwhile; nothing is changed, try "
-			  "again",
-			  (unsigned long long)w->addr.v);
-}
-
 /* Everything up to the point of no return. */
 static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 		   struct vp_poke_result *res, struct vp_err *err)
@@ -329,7 +315,10 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 		rc = recheck(e, b, true, res, err);
 	if (!rc)
 		phase(opts, VP_PHASE_TAILED);
-	return rc ? rc : vp_batch_swap_word(e, b, err);
+	/* The last that may fail, so what it stores is never rolled back. */
+	if (!rc)
+		rc = vp_words_check(e, b, res, err);
+	return rc ? rc : vp_words_swap(e, b, res, err);
 }
 
 int vp_batch_int3(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,

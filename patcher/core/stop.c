@@ -89,17 +89,6 @@ static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err
 	return rc;
 }
 
-static int undo_word(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err)
-{
-	const struct vp_word *w = &b->rec.word;
-	uint32_t now;
-	int rc = w->addr.v ? e->target->ops->read(e->target, b->word, &now, sizeof(now), err) : 0;
-
-	if (rc || !w->addr.v || now != w->new_value)
-		return rc;
-	return e->target->ops->swap_word(e->target, b->word, w->new_value, w->old_value, err);
-}
-
 /* Every vCPU is stopped. */
 static int undo_all(struct vp_engine *e, struct vp_batch *b, struct vp_err *err)
 {
@@ -107,7 +96,7 @@ static int undo_all(struct vp_engine *e, struct vp_batch *b, struct vp_err *err)
 
 	for (size_t i = 0; i < b->n && !rc; i++)
 		rc = undo_slot(e, &b->slots[i], err);
-	return rc ? rc : undo_word(e, b, err);
+	return rc ? rc : vp_words_undo(e, b, err);
 }
 
 /* All of it, or none, and that is certain; or -EUCLEAN. */
@@ -123,7 +112,7 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 			res->bad_site = (ptrdiff_t)b->slots[i].index;
 	}
 	if (!rc)
-		rc = vp_batch_swap_word(e, b, err);
+		rc = vp_words_swap(e, b, res, err);
 	if (!rc || !undo_all(e, b, &why))
 		return rc;
 	return vp_err_set(err, -EUCLEAN,
@@ -152,6 +141,8 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 		rc = vp_place_recheck(e, b, res, err);
 		if (!rc)
 			rc = check_all(e, b, res, err);
+		if (!rc)
+			rc = vp_words_check(e, b, res, err);
 		standing = rc ? 0 : check_vcpus(e, b, &inside, &why);
 		if (!rc && !standing)
 			return 0;
@@ -194,7 +185,7 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
 		  struct vp_err *err)
 {
-	struct vp_poke_result res = { .bad_site = -1 };
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	struct vp_err why = { "" };
 	int rc = e->target->ops->stop(e->target, timeout_ms, err);
 

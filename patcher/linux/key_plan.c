@@ -6,6 +6,7 @@
  * Sites are parked, not emulated: so no vCPU runs new code at one site before all sites are new,
  * which is more than the guest's own switch promises.
  */
+#include "linux/conditions.h"
 #include "linux/keys.h"
 
 #include "x86/encode.h"
@@ -15,30 +16,6 @@
 
 #define NOPS_COMPARED 64u
 #define NOPS_AROUND   0x20000u
-
-static bool mutex_is_taken(const struct vp_linux *l, const char *name)
-{
-	/*
-	 * struct mutex begins with its owner; with PREEMPT_RT it is a struct rt_mutex_base: a
-	 * spinlock, a tree of waiters, then the owner (include/linux/mutex.h, rtmutex.h).
-	 */
-	bool rt = strstr(l->banner, " PREEMPT_RT") != NULL;
-	uint64_t word[4] = { 0 };
-
-	return vp_linux_variable(l, name, word, sizeof(word)) && word[rt ? 3 : 0];
-}
-
-int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err)
-{
-	static const char *const locks[] = { "text_mutex", "jump_label_mutex" };
-
-	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
-		if (mutex_is_taken(l, locks[i]))
-			return vp_err_set(err, -EAGAIN,
-					  "the guest holds %s: it is patching itself; try again",
-					  locks[i]);
-	return 0;
-}
 
 /*
  * Compare the nops of @len bytes at those sites that @view has (all sites without it) with each
@@ -160,6 +137,22 @@ static int check_flip(const struct vp_key_look *in, const char *name, bool on, s
 	return 0;
 }
 
+/* The count, while nobody patches the guest or switches keys. */
+static int make_words(const struct vp_linux *l, vp_gva addr, int32_t enabled, bool on,
+		      struct vp_linux_flip *flip, struct vp_err *err)
+{
+	struct vp_word_list list = { 0 };
+	int rc = vp_lock_require(l, "text_mutex", &list, err);
+
+	if (!rc)
+		rc = vp_lock_require(l, "jump_label_mutex", &list, err);
+	if (!rc)
+		rc = vp_word_list_add(&list, (struct vp_word){ addr, (uint32_t)enabled, on }, err);
+	flip->words = list.words;
+	flip->nwords = list.n;
+	return rc;
+}
+
 int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_flip *out,
 		      struct vp_err *err)
 {
@@ -176,8 +169,9 @@ int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_
 	if (!rc)
 		rc = check_flip(&in, key.name, on, err);
 	if (!rc && on != (in.key.enabled > 0)) {
-		flip.word = (struct vp_word){ addr, (uint32_t)in.key.enabled, on };
-		rc = make_sites(l, &in, &flip, err);
+		rc = make_words(l, addr, in.key.enabled, on, &flip, err);
+		if (!rc)
+			rc = make_sites(l, &in, &flip, err);
 	}
 	vp_key_look_free(&in);
 	if (rc)
@@ -190,5 +184,6 @@ int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_
 void vp_linux_flip_free(struct vp_linux_flip *flip)
 {
 	free(flip->sites);
+	free(flip->words);
 	memset(flip, 0, sizeof(*flip));
 }

@@ -166,7 +166,7 @@ void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict v
 
 static bool allowed(int rc)
 {
-	bool counted = sc->counts > w.counts_left;
+	bool counted = sc->counts > w.counts_left || sc->locks > w.locks_left;
 
 	switch (rc) {
 	case 0:
@@ -176,6 +176,9 @@ static bool allowed(int rc)
 	case -ENOENT: /* a revert of a batch that was rolled back */
 		return sc->timeouts > w.timeouts_left || (rc == -ENOENT && counted);
 	case -EAGAIN:
+		if (sc->locks > w.locks_left)
+			return true;
+		/* fall through */
 	case -ESTALE:
 	case -EIO:
 		return w.patched || counted;

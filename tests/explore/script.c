@@ -50,10 +50,13 @@ static int poke(const struct action *a, const struct vp_poke_opts *opts)
 static int perform(const struct action *a)
 {
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
+	struct vp_word words[2];
 
 	opts.phase = on_phase;
-	if (sc->word && a->kind == ACT_POKE)
-		opts.word = (struct vp_word){ WORD_GVA, w.stands[0], a->to };
+	words[0] = (struct vp_word){ WORD_GVA, w.stands[0], a->to };
+	words[sc->word] = (struct vp_word){ LOCK_GVA, 0, 0 };
+	opts.words = words;
+	opts.nwords = (size_t)sc->word + sc->condition;
 	switch (a->kind) {
 	case ACT_POKE:
 		return poke(a, &opts);
@@ -77,6 +80,7 @@ static void engine_main(void)
 		if (a->kind != ACT_SETTLE)
 			w.to = a->to;
 		w.in_call = true;
+		w.was_free = false;
 		for (unsigned int s = 0; s < sc->sites && a->kind != ACT_SETTLE; s++)
 			w.legal[s] |= (uint8_t)(1u << a->to);
 		rc = perform(a);
@@ -98,6 +102,7 @@ void script_init(void)
 	w.timeouts_left = sc->timeouts;
 	w.patches_left = sc->patches;
 	w.counts_left = sc->counts;
+	w.locks_left = sc->locks;
 	w.joins_left = sc->joins;
 	w.leaves_left = sc->leaves;
 	for (unsigned int s = 0; s < sc->sites; s++) {

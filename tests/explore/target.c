@@ -80,6 +80,14 @@ static bool handler_read(vp_gpa gpa, void *buf, size_t len)
 	return ok;
 }
 
+static bool all_capped(void)
+{
+	for (unsigned int s = 0; s < sc->sites; s++)
+		if (w.text[s][0] != VP_INT3)
+			return false;
+	return true;
+}
+
 static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	unsigned int site, pos;
@@ -93,6 +101,11 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 		if (sc->patches && text_find(gpa, &site, &pos)) {
 			op_begin();
 			note("read site %u", site);
+		}
+		if (sc->condition && text_is_lock(gpa)) {
+			op_begin();
+			note("read the lock");
+			w.was_free = !w.lock && all_capped();
 		}
 		ok = text_read(gpa, buf, len);
 	}
@@ -108,8 +121,11 @@ static void store(unsigned int site, unsigned int pos, uint8_t value)
 	/* An old byte is put back: from now on nobody may begin to do the new code. */
 	if (value == was && was != will && w.text[site][pos] != value)
 		w.undone = true;
-	if (!pos && value != VP_INT3 && !w.undone)
+	if (!pos && value != VP_INT3 && !w.undone) {
 		w.reached = true;
+		if (sc->condition && !w.was_free)
+			violate("a new head, but the lock was not seen free behind capped heads");
+	}
 	text_store(site, pos, value);
 }
 

@@ -49,6 +49,11 @@ bool text_is_word(vp_gpa gpa)
 	return gpa.v == gpa_of(WORD_GVA.v).v;
 }
 
+bool text_is_lock(vp_gpa gpa)
+{
+	return gpa.v == gpa_of(LOCK_GVA.v).v;
+}
+
 bool text_find(vp_gpa gpa, unsigned int *site, unsigned int *pos)
 {
 	for (*site = 0; *site < sc->sites; ++*site)
@@ -74,6 +79,10 @@ bool text_read(vp_gpa gpa, void *buf, size_t len)
 	}
 	if (text_is_word(gpa) && len == sizeof(uint32_t)) {
 		memcpy(buf, &(uint32_t){ w.count }, len);
+		return true;
+	}
+	if (text_is_lock(gpa) && len == sizeof(uint32_t)) {
+		memcpy(buf, &(uint32_t){ w.lock }, len);
 		return true;
 	}
 	for (size_t i = 0; i < len; i++) {

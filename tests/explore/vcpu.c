@@ -131,6 +131,8 @@ unsigned int vcpu_choices(unsigned int i, struct choice *to)
 		n += patch_choices(i, to + n);
 		if (!i && w.counts_left)
 			to[n++] = (struct choice){ who, COUNT, 0 };
+		if (!i && (w.locks_left || w.lock))
+			to[n++] = (struct choice){ who, LOCK, 0 };
 		return n;
 	}
 	case ABSENT:
@@ -193,6 +195,13 @@ static void count(void)
 {
 	w.counts_left--;
 	w.count += COUNTED;
+}
+
+/* Take it, or let it go. */
+static void lock(void)
+{
+	w.locks_left -= !w.lock;
+	w.lock = !w.lock;
 }
 
 static void patch(unsigned int site)
@@ -266,6 +275,10 @@ void vcpu_step(unsigned int i, const struct choice *c)
 	case COUNT:
 		note("the guest counts another user");
 		count();
+		break;
+	case LOCK:
+		note(w.lock ? "the guest lets its lock go" : "the guest takes its lock");
+		lock();
 		break;
 	case GO:
 	case TIME_OUT:

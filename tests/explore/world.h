@@ -49,6 +49,8 @@ struct scenario {
 	uint8_t patches;  /* how often the guest changes a site itself */
 	bool word;	  /* the batches change the guest's count, too */
 	uint8_t counts;	  /* how often the guest changes that itself */
+	bool condition;	  /* the batches want a lock of the guest to be free */
+	uint8_t locks;	  /* how often the guest takes it */
 	uint8_t joins;	  /* how often a vCPU appears; the last one is absent at first */
 	uint8_t leaves;	  /* how often the last vCPU vanishes */
 	struct action script[MAX_ACTIONS + 1];
@@ -99,8 +101,10 @@ struct world {
 	/* the target */
 	bool locked, want_armed, timed_out;
 	uint8_t wait; /* enum wait: what the engine waits for */
-	uint8_t timeouts_left, patches_left, counts_left, joins_left, leaves_left;
+	uint8_t timeouts_left, patches_left, counts_left, locks_left, joins_left, leaves_left;
 	uint8_t count; /* the word: the variant that stands; the guest adds COUNTED */
+	bool lock;     /* the guest holds it */
+	bool was_free; /* the engine has seen it free since all heads were capped */
 	/* the script, and what may be run now */
 	bool before, done, in_call;
 	bool patched;  /* by the guest, ever */
@@ -159,6 +163,8 @@ enum { ID_INT3 = MAX_VARIANTS, ID_OTHER };
 
 #define WORD_GVA VP_GVA(0xffffffff80000040)
 bool text_is_word(vp_gpa gpa);
+#define LOCK_GVA VP_GVA(0xffffffff80000060)
+bool text_is_lock(vp_gpa gpa);
 vp_gva site_gva(unsigned int site);
 vp_gva fixup_gva(unsigned int variant);
 #define FOREIGN_GVA VP_GVA(0xffffffff80000800ull)
@@ -185,7 +191,21 @@ bool vcpu_in_trap(const struct vcpu *v);
 void script_init(void);
 
 /* One step that could be made now. */
-enum what { GO, TIME_OUT, SERVE, FOREIGN, BEGIN, HANDLE, ENTER, JOIN, LEAVE, PATCH, COUNT, TRAP };
+enum what {
+	GO,
+	TIME_OUT,
+	SERVE,
+	FOREIGN,
+	BEGIN,
+	HANDLE,
+	ENTER,
+	JOIN,
+	LEAVE,
+	PATCH,
+	COUNT,
+	LOCK,
+	TRAP
+};
 struct choice {
 	uint8_t who;  /* coroutine number */
 	uint8_t what; /* enum what; PATCH and TRAP: see arg */

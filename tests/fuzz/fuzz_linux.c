@@ -93,6 +93,8 @@ static void check_info(const struct linux_guest *g, const struct vp_linux *l)
  */
 static void check_flip(const struct vp_linux_flip *f)
 {
+	size_t changes = 0;
+
 	FUZZ_CHECK(!f->sites == !f->nsites);
 	for (size_t i = 0; i < f->nsites; i++) {
 		const struct vp_site *s = &f->sites[i];
@@ -101,7 +103,9 @@ static void check_flip(const struct vp_linux_flip *f)
 		FUZZ_CHECK(memcmp(s->old_bytes, s->new_bytes, s->len));
 		FUZZ_CHECK(!i || f->sites[i - 1].addr.v <= s->addr.v);
 	}
-	FUZZ_CHECK(!f->nsites || f->word.old_value != f->word.new_value);
+	for (size_t i = 0; i < f->nwords; i++)
+		changes += !vp_word_is_condition(&f->words[i]);
+	FUZZ_CHECK(changes == (f->nsites != 0));
 }
 
 static int each_key(void *arg, const struct vp_linux_key *key)

@@ -70,6 +70,10 @@ static void begin(struct rig *r, const char *command, uint64_t id, uint64_t boot
 				      .new_bytes = { 0xeb, 0x10 },
 				      .resume = VP_RESUME_FIXUP,
 				      .fixup = VP_GVA(0xffff0000) };
+	const struct vp_word words[] = {
+		{ VP_GVA(0x1000), 0, (uint32_t)-1 },
+		{ VP_GVA(0x2000), 7, 7 },
+	};
 	const struct vp_ledger_begin b = {
 		.command = command,
 		.id = id,
@@ -82,7 +86,8 @@ static void begin(struct rig *r, const char *command, uint64_t id, uint64_t boot
 		.strategy = VP_STRATEGY_STOP,
 		.sites = &site,
 		.nsites = 1,
-		.word = { VP_GVA(0x1000), 0, (uint32_t)-1 },
+		.words = words,
+		.nwords = 2,
 		.name = name_of,
 	};
 
@@ -109,6 +114,30 @@ static uint64_t standing(struct rig *r, uint64_t boot)
 	return ids;
 }
 
+/* Before there were several words there was one, and ledgers of then are still about. */
+static void test_one_word(void **state)
+{
+	static const char line[] =
+		"{\"seq\":1,\"event\":\"begin\",\"command\":\"key-set\",\"boot\":\"0x77\","
+		"\"strategy\":\"stop\",\"sites\":[],\"word\":{\"addr\":\"0x1000\",\"old\":0,"
+		"\"new\":1}}\n{\"seq\":2,\"event\":\"applied\",\"of\":1,\"id\":1}\n";
+	struct rig *r = *state;
+	struct vp_ledger_batch *list;
+	FILE *f = fopen(r->path, "w");
+	size_t n;
+
+	assert_non_null(f);
+	fputs(line, f);
+	fclose(f);
+	reopen(r);
+	assert_int_equal(vp_ledger_applied(r->ledger, 0x77, &list, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(list[0].record.nwords, 1);
+	assert_int_equal(list[0].record.words[0].addr.v, 0x1000);
+	assert_int_equal(list[0].record.words[0].new_value, 1);
+	vp_ledger_batches_free(list, n);
+}
+
 static void test_comes_back(void **state)
 {
 	struct rig *r = *state;
@@ -131,8 +160,11 @@ static void test_comes_back(void **state)
 	assert_memory_equal(rec->sites[0].new_bytes, "\xeb\x10", 2);
 	assert_int_equal(rec->sites[0].resume, VP_RESUME_FIXUP);
 	assert_int_equal(rec->sites[0].fixup.v, 0xffff0000);
-	assert_int_equal(rec->word.addr.v, 0x1000);
-	assert_int_equal(rec->word.new_value, (uint32_t)-1);
+	assert_int_equal(rec->nwords, 2);
+	assert_int_equal(rec->words[0].addr.v, 0x1000);
+	assert_int_equal(rec->words[0].new_value, (uint32_t)-1);
+	assert_int_equal(rec->words[1].addr.v, 0x2000);
+	assert_true(vp_word_is_condition(&rec->words[1]));
 	assert_string_equal(json_string_value(json_object_get(list[0].line, "kernel")), "6.1");
 	assert_string_equal(
 		json_string_value(json_object_get(
@@ -295,10 +327,9 @@ static void test_no_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_back),    T(test_what_stands),
-		T(test_unfinished),    T(test_damaged),
-		T(test_put_away),      T(test_nonsense),
-		T(test_one_at_a_time), cmocka_unit_test(test_no_room),
+		T(test_comes_back), T(test_one_word),	   T(test_what_stands),
+		T(test_unfinished), T(test_damaged),	   T(test_put_away),
+		T(test_nonsense),   T(test_one_at_a_time), cmocka_unit_test(test_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,11 +74,14 @@ static void one_key(void **state)
 	assert_non_null(strstr(err.text, "no static key is at 0x1000"));
 }
 
-/* Carry a plan out as vp_poke() would: every old byte must stand there. */
+static void *word_at(uint64_t addr)
+{
+	return lg_at(g, addr);
+}
+
+/* Carry a plan out as vp_poke() would: every old byte must stand there, every condition hold. */
 static void apply(const struct vp_linux_flip *f)
 {
-	uint32_t word = (uint32_t)(f->word.addr.v >= LG_MODULES ? 0 : f->word.addr.v - g->text);
-
 	for (size_t i = 0; i < f->nsites; i++) {
 		uint8_t *p = lg_at(g, f->sites[i].addr.v);
 
@@ -87,9 +90,49 @@ static void apply(const struct vp_linux_flip *f)
 		assert_true(!i || f->sites[i - 1].addr.v < f->sites[i].addr.v);
 		assert_int_equal(f->sites[i].resume, VP_RESUME_PARK);
 	}
-	assert_true(word);
-	assert_int_equal(lg_get(g, word, 4), f->word.old_value);
-	lg_put(g, word, f->word.new_value, 4);
+	for (size_t i = 0; i < f->nwords; i++) {
+		const struct vp_word *w = &f->words[i];
+
+		assert_memory_equal(word_at(w->addr.v), &w->old_value, sizeof(w->old_value));
+		memcpy(word_at(w->addr.v), &w->new_value, sizeof(w->new_value));
+	}
+}
+
+static const struct vp_word *count_of(const struct vp_linux_flip *f)
+{
+	const struct vp_word *found = NULL;
+
+	for (size_t i = 0; i < f->nwords; i++)
+		if (!vp_word_is_condition(&f->words[i])) {
+			assert_null(found);
+			found = &f->words[i];
+		}
+	assert_non_null(found);
+	return found;
+}
+
+/* The count changes while nobody holds the locks of those who patch. */
+static void conditions(void **state)
+{
+	struct vp_linux_flip f;
+	unsigned int locks = 0;
+
+	(void)state;
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, NULL), 0);
+	for (size_t i = 0; i < f.nwords; i++) {
+		const struct vp_word *w = &f.words[i];
+
+		if (!vp_word_is_condition(w))
+			continue;
+		assert_int_equal(w->old_value, 0);
+		for (unsigned int half = 0; half < 2; half++) {
+			locks += w->addr.v == g->text + LG_TEXT_MUTEX + 4 * half;
+			locks += w->addr.v == g->text + LG_JUMP_MUTEX + 4 * half;
+		}
+	}
+	assert_int_equal(locks, 4);
+	assert_int_equal(f.nwords, 5);
+	vp_linux_flip_free(&f);
 }
 
 /* On and off again: each site becomes what it must, and then what it was. */
@@ -114,7 +157,7 @@ static void there_and_back(void **state)
 			assert_int_equal(f.nsites, 0);
 			assert_int_equal(vp_linux_key_plan(l, key(keys[i]), on, &f, NULL), 0);
 			assert_int_equal(f.nsites, sites[i]);
-			assert_int_equal(f.word.new_value, on);
+			assert_int_equal(count_of(&f)->new_value, on);
 			apply(&f);
 			vp_linux_flip_free(&f);
 			assert_int_equal(vp_linux_key_at(l, key(keys[i]), &k, NULL), 0);
@@ -305,6 +348,7 @@ int main(void)
 		TEST(list),
 		TEST(one_key),
 		TEST(there_and_back),
+		TEST(conditions),
 		TEST(bytes_of_a_flip),
 		TEST(learns_the_nop),
 		TEST(contradictions),

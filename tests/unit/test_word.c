@@ -15,10 +15,13 @@ static uint32_t count(struct world *w)
 
 static struct vp_poke_opts opts(enum vp_strategy strategy, uint32_t from, uint32_t to)
 {
+	static struct vp_word word;
 	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
 
+	word = (struct vp_word){ VP_GVA(COUNT), from, to };
 	o.strategy = strategy;
-	o.word = (struct vp_word){ VP_GVA(COUNT), from, to };
+	o.words = &word;
+	o.nwords = 1;
 	return o;
 }
 
@@ -42,7 +45,7 @@ static void changes_with_the_sites(struct world *w, enum vp_strategy strategy)
 
 	assert_int_equal(poke(w, &o, NULL), 0);
 	expect(w, JMP5, 1);
-	o.word = (struct vp_word){ VP_GVA(0), 0, 0 }; /* the record knows it */
+	o.nwords = 0; /* the record knows it */
 	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
 	expect(w, NOP5, 0);
 }
@@ -77,15 +80,15 @@ static void test_refused(void **state)
 {
 	struct world *w = *state;
 	struct vp_poke_opts o = opts(VP_STRATEGY_INT3, 7, 8);
+	struct vp_word word = { VP_GVA(COUNT + 2), 0, 1 };
 
 	refused(w, &o, -ESTALE, "holds 0, not 7");
-	o = opts(VP_STRATEGY_INT3, 0, 1);
-	o.word.addr.v += 2;
+	o.words = &word;
 	refused(w, &o, -EINVAL, "aligned");
-	o.word.addr.v = FAKE_HOLE;
+	word.addr.v = FAKE_HOLE;
 	refused(w, &o, -EFAULT, "word at");
-	o.word.addr.v = A & ~3ull;
-	memcpy(&o.word.old_value, fake_at(w->fake, A), 4);
+	word.addr.v = A & ~3ull;
+	memcpy(&word.old_value, fake_at(w->fake, A), 4);
 	refused(w, &o, -EINVAL, "inside site 0");
 	assert_string_equal(w->fake->trace, "");
 }
@@ -111,6 +114,106 @@ static void test_guest_changes_it(void **state)
 	o.strategy = VP_STRATEGY_STOP;
 	assert_int_equal(poke(w, &o, NULL), -EAGAIN);
 	expect(w, NOP5, 2);
+}
+
+/* --- many words, and conditions ------------------------------------------------- */
+
+#define LOCK (COUNT + 0x10)
+
+static void set(struct world *w, uint64_t addr, uint32_t value)
+{
+	memcpy(fake_at(w->fake, addr), &value, sizeof(value));
+}
+
+static uint32_t get(struct world *w, uint64_t addr)
+{
+	uint32_t value;
+
+	memcpy(&value, fake_at(w->fake, addr), sizeof(value));
+	return value;
+}
+
+static void test_many(void **state)
+{
+	struct vp_word words[40];
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_INT3, 0, 1);
+	struct vp_err err = { "" };
+
+	/* Changes and conditions by turns, some of them neighbours. */
+	for (uint32_t i = 0; i < 40; i++) {
+		words[i] = (struct vp_word){ VP_GVA(COUNT + 4 * i), i, i + (i % 3 ? 0x100 : 0) };
+		set(w, COUNT + 4 * i, i);
+	}
+	o.words = words;
+	o.nwords = 40;
+	refused(w, &o, -EINVAL, "use strategy stop"); /* int3: one at most */
+	o.strategy = VP_STRATEGY_STOP;
+	for (unsigned int n = 0; n < 40; n++) { /* each of them may be the one that is wrong */
+		struct vp_poke_result res;
+		struct vp_site sites[] = { fake_jmp_at(A, VP_RESUME_PARK) };
+
+		set(w, COUNT + 4 * n, 0x999);
+		assert_int_equal(vp_poke(w->engine, sites, 1, &o, &res, &err),
+				 vp_word_is_condition(&words[n]) ? -EAGAIN : -ESTALE);
+		assert_int_equal(res.bad_word, n);
+		assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+		set(w, COUNT + 4 * n, n);
+	}
+	assert_int_equal(poke(w, &o, NULL), 0);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(get(w, COUNT + 4 * i), words[i].new_value);
+	o.nwords = 0;
+	set(w, COUNT + 12, 9); /* a condition of the way there is one of the way back */
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -EAGAIN);
+	set(w, COUNT + 12, 3);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(get(w, COUNT + 4 * i), i);
+	o.words = words;
+	o.nwords = 2;
+	words[1].addr = words[0].addr;
+	words[1].old_value = words[0].old_value;
+	refused(w, &o, -EINVAL, "two words");
+}
+
+/* The guest takes its lock between the plan and the moment that counts. */
+static void lock_late(struct fake *f, const char *op)
+{
+	uint32_t taken = 1;
+
+	if (!strcmp(op, "sync") || !strcmp(op, "stop"))
+		memcpy(fake_at(f, LOCK), &taken, sizeof(taken));
+}
+
+static void condition_is_looked_at_again(struct world *w, enum vp_strategy strategy)
+{
+	const struct vp_word words[] = { { VP_GVA(COUNT), 0, 1 }, { VP_GVA(LOCK), 0, 0 } };
+	struct vp_poke_opts o = opts(strategy, 0, 1);
+
+	o.words = words;
+	o.nwords = 2;
+	w->fake->hook = lock_late;
+	assert_int_equal(poke(w, &o, NULL), -EAGAIN);
+	expect(w, NOP5, 0);
+	w->fake->hook = NULL;
+	assert_int_equal(poke(w, &o, NULL), -EAGAIN); /* when it is planned, too */
+	set(w, LOCK, 0);
+	assert_int_equal(poke(w, &o, NULL), 0);
+	expect(w, JMP5, 1);
+	w->fake->hook = lock_late;
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -EAGAIN);
+	expect(w, JMP5, 1);
+	w->fake->hook = NULL;
+	set(w, LOCK, 0);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	expect(w, NOP5, 0);
+}
+
+static void test_condition(void **state)
+{
+	condition_is_looked_at_again(*state, VP_STRATEGY_INT3);
+	condition_is_looked_at_again(*state, VP_STRATEGY_STOP);
 }
 
 /* --- translate by given tables ------------------------------------------------ */
@@ -235,7 +338,6 @@ static void test_write_fails(void **state)
 	assert_non_null(strstr(w->fake->trace, "abandon"));
 	assert_null(strstr(strstr(w->fake->trace, "abandon"), "resume"));
 	w->fake->fail_write = false;
-	o.word = (struct vp_word){ VP_GVA(COUNT), 0, 1 };
 	assert_int_equal(undo(w, &o), 0);
 	expect(w, NOP5, 0);
 }
@@ -249,6 +351,8 @@ int main(void)
 		T(test_order),
 		T(test_refused),
 		T(test_guest_changes_it),
+		T(test_many),
+		T(test_condition),
 		T(test_space),
 		T(test_permit),
 		T(test_write_fails),
