@@ -17,7 +17,8 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-VERSION := 0.1.0
+VERSION := $(shell awk '/define VP_VERSION_(MAJOR|MINOR|PATCH)/ { v = v sep $$3; sep = "." } END { print v }' \
+	include/vmpoke/version.h)
 PREFIX ?= /usr/local
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 AR := $(if $(filter default,$(origin AR)),ar,$(AR))
@@ -35,9 +36,9 @@ say = $(if $(Q),@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wmissing-prototypes -Wstrict-prototypes \
 	-Wvla -Wpointer-arith
-CPPFLAGS += -D_GNU_SOURCE -DVP_VERSION='"$(VERSION)"' -Iinclude -Ipatcher -I.
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ipatcher -I.
 CFLAGS ?= -O2 -g
-override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -pthread
+override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
 override LDFLAGS += -pthread
 LDLIBS := -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
 VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
@@ -58,7 +59,9 @@ rig_src := $(wildcard tests/integration/*.c)
 
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
+# As it is installed; and with every name, for our own programs and tests.
 LIB := $(OUT)/libvmpoke.a
+PARTS := $(OUT)/obj/vmpoke.a
 BIN := $(OUT)/vmpoke
 GUEST_OUT := build/guest
 GUEST := $(GUEST_OUT)/testguest.elf
@@ -97,26 +100,30 @@ bench: deps
 test-bins: $(UNIT_BINS)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(LIB)
+$(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(PARTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
-$(OUT)/rigs/vmpoke: $(call objs,$(cli_src) $(vmm_src) tests/rigs/no_libvirt.c) $(OUT)/obj/guest/embed.o $(LIB)
+$(OUT)/rigs/vmpoke: $(call objs,$(cli_src) $(vmm_src) tests/rigs/no_libvirt.c) $(OUT)/obj/guest/embed.o $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(LIB): $(call objs,$(lib_src))
+$(PARTS): $(call objs,$(lib_src))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
+	$(call say,AR,$@)
+	$(Q)CC='$(CC)' AR='$(AR)' $< $@ $(filter %.o,$^)
 
 $(OUT)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_src) $(vmm_src)) $(LIB)
+$(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_src) $(vmm_src)) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka

@@ -11,7 +11,7 @@ packages=(
 )
 # Only the tests need these.
 test_packages=(
-	clang clang-format jq util-linux clang-tidy cppcheck libclang-rt-dev
+	clang clang-format g++ jq util-linux clang-tidy cppcheck libclang-rt-dev
 	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio xz-utils # tests/rigs
 	qemu-system-x86 socat patchelf					      # tests/linux, too
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients

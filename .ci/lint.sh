@@ -8,7 +8,7 @@ export cache=build/lint
 mkdir -p $cache
 
 tidy() {
-	local flags=(-std=gnu11 -D_GNU_SOURCE '-DVP_VERSION="0"' -Iinclude -Ipatcher -I.) key out
+	local flags=(-std=gnu11 -D_GNU_SOURCE -Iinclude -Ipatcher -I.) key out
 	key=$(cat .clang-tidy .ci/lint.h <(clang -E "${flags[@]}" "$1") | sha256sum)
 	key=$cache/${key%% *}
 	[ -e "$key" ] && return
@@ -30,7 +30,7 @@ bad=$(xargs -P "$(nproc)" -I '{}' bash -c 'tidy {}' <<<"$files")
 
 bad2=$(cppcheck -q --enable=warning,performance,portability --error-exitcode=1 -j"$(nproc)" \
 	--suppressions-list=.ci/cppcheck.txt --std=c11 -D__x86_64__ -D_GNU_SOURCE \
-	'-DVP_VERSION="0"' --include=.ci/cppcheck.h \
+	--include=.ci/cppcheck.h \
 	-Iinclude -Ipatcher -I. patcher vmm guest tests/fuzz 2>&1)
 if [ $? -eq 0 ]; then
 	echo "ok - cppcheck"

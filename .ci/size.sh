@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# No source file over 600 lines: split by responsibility before it grows there.
+# No source file over 600 lines: split by responsibility before it grows there. And each says its
+# licence in the same words, in its first line, or the second behind `#!`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 bad=0
@@ -11,4 +12,25 @@ while IFS= read -r f; do
 	bad=1
 done < <(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S' '*.sh')
 [ $bad -eq 0 ] && echo "ok - no file over 600 lines"
-exit $bad
+
+licence='SPDX-License-Identifier: Apache-2.0'
+says_licence() { # FILE
+	local first second
+	{ read -r first && read -r second; } <"$1"
+	case $1 in
+	*.[chS] | *.ld | *.inc) [ "$first" = "/* $licence */" ] ;;
+	*.1) [ "$first" = ".\\\" $licence" ] ;;
+	*) [ "$first" = "# $licence" ] || { [[ $first == '#!'* ]] && [ "$second" = "# $licence" ]; } ;;
+	esac
+}
+bad2=0
+while IFS= read -r f; do
+	case $f in
+	*.md | LICENSE | .gitignore | *.txt | *.in | tests/fuzz/corpus/*) continue ;;
+	esac
+	says_licence "$f" && continue
+	echo "not ok - $f does not begin with: $licence, as the others write it"
+	bad2=1
+done < <(git ls-files --cached --others --exclude-standard)
+[ $bad2 -eq 0 ] && echo "ok - each file says its licence"
+[ $bad -eq 0 ] && [ $bad2 -eq 0 ]

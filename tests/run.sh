@@ -74,8 +74,9 @@ style_tier() {
 	begin
 	run_test style format 60 bash -c \
 		'make --no-print-directory format-check && echo "ok - clang-format"'
-	run_test style layers 60 .ci/layers.sh
+	run_test style layers 600 .ci/layers.sh
 	run_test style size 60 .ci/size.sh
+	run_test style api 600 .ci/api.sh
 	finish style
 }
 

@@ -107,10 +107,23 @@ struct vp_poke_opts {
 };
 
 #define VP_TIMEOUT_MS 5000u
+
+/* What a NULL @opts stands for: int3, any vCPU. struct vp_poke_opts opts = VP_POKE_OPTS_INIT; */
+#ifdef __cplusplus
+static inline vp_poke_opts vp_poke_opts_init()
+{
+	vp_poke_opts opts = vp_poke_opts();
+
+	opts.vcpu = -1;
+	return opts;
+}
+#define VP_POKE_OPTS_INIT vp_poke_opts_init()
+#else
 #define VP_POKE_OPTS_INIT  \
 	{                  \
 		.vcpu = -1 \
 	}
+#endif
 
 struct vp_poke_result {
 	uint64_t id;	    /* names the batch for vp_revert(); 0 after a dry run */

@@ -28,8 +28,13 @@ typedef struct {
 	uint64_t v;
 } vp_gpa;
 
+#ifdef __cplusplus
+#define VP_GVA(x) (vp_gva{ (uint64_t)(x) })
+#define VP_GPA(x) (vp_gpa{ (uint64_t)(x) })
+#else
 #define VP_GVA(x) ((vp_gva){ (uint64_t)(x) })
 #define VP_GPA(x) ((vp_gpa){ (uint64_t)(x) })
+#endif
 
 /* The longest x86 instruction, in bytes (SDM vol. 2, section 2.3.11). */
 #define VP_INSN_MAX 15

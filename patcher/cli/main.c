@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <vmpoke/version.h>
+
 #include "cli/cmd.h"
 
 static const struct vp_cmd commands[] = {
@@ -71,7 +73,7 @@ int main(int argc, char **argv)
 		return finish(VP_EXIT_OK);
 	}
 	if (!strcmp(argv[1], "--version")) {
-		printf("vmpoke %s\n", VP_VERSION);
+		printf("vmpoke %s\n", vp_version());
 		return finish(VP_EXIT_OK);
 	}
 	for (size_t i = 0; i < NCOMMANDS; i++)

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vmpoke/version.h>
+
 #define CHUNK ((size_t)64 << 10)
 
 /* Make room for @more bytes after the tail: move what is there to the front, then grow. */
@@ -313,11 +315,9 @@ json_t *vp_qmp_text(const char *text)
 
 json_t *vp_qmp_version(void)
 {
-	int major = 0, minor = 0, micro = 0;
-
-	sscanf(VP_VERSION, "%d.%d.%d", &major, &minor, &micro);
-	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", major, "minor", minor,
-			 "micro", micro, "package", "vmpoke " VP_VERSION);
+	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", VP_VERSION_MAJOR, "minor",
+			 VP_VERSION_MINOR, "micro", VP_VERSION_PATCH, "package",
+			 "vmpoke " VP_VERSION);
 }
 
 json_t *vp_qmp_error(const char *error_class, int code, const char *desc)

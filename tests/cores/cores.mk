@@ -19,13 +19,13 @@ cores_objs := $(call objs,$(wildcard tests/cores/*.c) patcher/cli/demo_guest.c $
 
 tests-all: $(CORES_BIN) $(CORES_MUTANTS)
 
-$(CORES_BIN): $(cores_objs) $(LIB)
+$(CORES_BIN): $(cores_objs) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(CORES_WRAP) -o $@ $^ $(LDLIBS)
 
 # A mutant's object comes before the library, which has the original.
-$(CORES_MUTANTS): $(OUT)/tests/cores-%: $(cores_objs) $(OUT)/obj/tests/cores/%.o $(LIB)
+$(CORES_MUTANTS): $(OUT)/tests/cores-%: $(cores_objs) $(OUT)/obj/tests/cores/%.o $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) $(CORES_WRAP) -o $@ $^ $(LDLIBS)

@@ -19,13 +19,13 @@ fuzz-plain-bins: $(FUZZ_PLAIN_BINS)
 fuzz-libfuzzer-bins: $(FUZZ_LIBFUZZER_BINS)
 
 $(FUZZ_PLAIN_BINS): $(OUT)/fuzz/plain-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
-		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(LIB)
+		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 $(FUZZ_LIBFUZZER_BINS): $(OUT)/fuzz/libfuzzer-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
-		$(call objs,$(fuzz_src)) $(LIB)
+		$(call objs,$(fuzz_src)) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
