@@ -9,6 +9,7 @@
 #include "target/gdb.h"
 #include "target/qmp_wire.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -59,6 +60,8 @@ static int send_bytes(struct vp_gdb *g, const char *bytes, size_t len, int64_t d
 			len -= (size_t)n;
 		} else if (errno == EAGAIN) {
 			rc = wait_for(g, POLLOUT, deadline, err);
+		} else if (errno == EPIPE) {
+			rc = vp_err_set(err, -ECONNRESET, "the gdbstub closed the connection");
 		} else if (errno != EINTR) {
 			rc = vp_err_set(err, -errno, "gdbstub: %s", strerror(errno));
 		}
@@ -71,9 +74,9 @@ static int send_bytes(struct vp_gdb *g, const char *bytes, size_t len, int64_t d
 int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
 		struct vp_err *err)
 {
-	char frame[VP_GDB_PACKET + 8];
-
-	return send_bytes(g, frame, vp_gdb_frame(payload, len, frame), deadline, err);
+	if (len + 4 > g->packet)
+		return vp_err_set(err, -EINVAL, "gdbstub: the request is too long");
+	return send_bytes(g, g->frame, vp_gdb_frame(payload, len, g->frame), deadline, err);
 }
 
 int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
@@ -85,7 +88,7 @@ int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const cha
 	va_start(ap, fmt);
 	n = vsnprintf(payload, sizeof(payload), fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(payload) - 4)
+	if (n < 0 || (size_t)n >= sizeof(payload))
 		return vp_err_set(err, -EINVAL, "gdbstub: the request is too long");
 	return vp_gdb_send(g, payload, (size_t)n, deadline, err);
 }
@@ -208,10 +211,67 @@ int vp_gdb_dial(const char *path, struct vp_err *err)
 	return rc;
 }
 
+/* The value of "NAME=VALUE", or what follows NAME, in a list with ';' between; NULL: not in it. */
+static const char *feature(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	while (strncmp(list, name, n)) {
+		list = strchr(list, ';');
+		if (!list)
+			return NULL;
+		list++;
+	}
+	return list + n;
+}
+
+static bool has(const char *list, const char *name)
+{
+	const char *end = feature(list, name);
+
+	return end && (!*end || *end == ';');
+}
+
+#define PACKET_MIN 0x200 /* our longest request but those with bytes of memory in them */
+#define CHUNK_ROOM 96	 /* what stands around the bytes: "$M1fffffffffffff,fff0:#00" */
+
 /*
- * QEMU announces the stop that our connecting caused before it answers anything, and announces
- * nothing if the VM stood still before. From 8.1 on it is said to announce
- * nothing at all (docs/qemu.md).
+ * What it must be able to do is what tells a stub of QEMU that we can use. Its numbers are hex: the
+ * packets it takes differ from version to version.
+ */
+static int take_features(struct vp_gdb *g, const char *list, struct vp_err *err)
+{
+	const char *digits = feature(list, "PacketSize=");
+	char *end = NULL;
+	unsigned long size =
+		digits && isxdigit((unsigned char)*digits) ? strtoul(digits, &end, 16) : 0;
+
+	if (size < PACKET_MIN || (*end && *end != ';'))
+		return vp_err_set(err, -EPROTO,
+				  "this is no gdbstub of QEMU: it tells no PacketSize of use");
+	if (!has(list, "multiprocess+") || !has(list, "qXfer:features:read+"))
+		return vp_err_set(err, -EPROTO, "this is no gdbstub of QEMU: it lacks %s",
+				  has(list, "multiprocess+") ? "target descriptions"
+							     : "multiprocess");
+	g->packet = size < VP_GDB_PACKET_MAX ? size : VP_GDB_PACKET_MAX;
+	g->in.packet = g->packet;
+	g->chunk = (g->packet - CHUNK_ROOM) / 2;
+	return 0;
+}
+
+/* The mode outlives connections: one that somebody left behind is ours to set back, too. */
+static int take_mode(struct vp_gdb *g, const char *mode, struct vp_err *err)
+{
+	if (strcmp(mode, "0") && strcmp(mode, "1"))
+		return vp_err_set(err, -EPROTO,
+				  "this is no gdbstub of QEMU: it lacks Qqemu.PhyMemMode");
+	g->physical = *mode == '1';
+	return 0;
+}
+
+/*
+ * QEMU up to 8.0 announces the stop that our connecting caused before it answers anything, and
+ * announces nothing if the VM stood still before. From 8.1 on it announces nothing at all.
  */
 static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp_err *err)
 {
@@ -221,9 +281,15 @@ static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp
 	int rc = vp_gdb_ask(g, deadline, err, "qSupported:multiprocess+");
 
 	if (!rc)
+		rc = vp_gdb_ask(g, deadline, err, "qqemu.PhyMemMode");
+	if (!rc)
 		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
-	if (!rc && (!strstr(payload, "PacketSize=1000") || !strstr(payload, "multiprocess+")))
-		rc = vp_err_set(err, -EPROTO, "this is no gdbstub of QEMU: it lacks multiprocess");
+	if (!rc)
+		rc = take_features(g, payload, err);
+	if (!rc)
+		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
+	if (!rc)
+		rc = take_mode(g, payload, err);
 	*was_running = stops > 0;
 	return vp_gdb_finish(g, rc, deadline, err);
 }
@@ -240,6 +306,7 @@ int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was
 	}
 	g->sock = sock;
 	g->timeout_ms = timeout_ms;
+	g->packet = PACKET_MIN;
 	rc = greet(g, was_running, vp_gdb_now_ms() + timeout_ms, err);
 	if (rc)
 		vp_gdb_close(g);

@@ -11,7 +11,10 @@ struct vp_gdb {
 	bool broken;
 	bool physical;	       /* addresses of memory are guest-physical */
 	bool paused_elsewhere; /* when we last wanted to stop it, somebody had */
+	size_t packet;	       /* the longest that the stub takes */
+	size_t chunk;	       /* bytes of memory a packet */
 	struct vp_gdb_in in;
+	char payload[VP_GDB_PACKET_MAX], frame[VP_GDB_PACKET_MAX + 8]; /* what is being sent */
 };
 
 int64_t vp_gdb_now_ms(void);
@@ -19,7 +22,7 @@ int64_t vp_gdb_now_ms(void);
 /* Begin an exchange: its deadline, and whether the connection still works. */
 int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err);
 
-/* Send a packet. */
+/* Send a packet. -EINVAL: the stub takes none that long. */
 int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_MAX  2000 /* bytes a packet; hex doubles them */
-#define WRITE_MAX 2000
-#define PIPELINE  16	      /* packets under way: their replies fit the socket's buffer */
-#define HMP_MAX	  (4ul << 20) /* what a monitor command may print */
+/*
+ * What is under way of reads, in bytes: the replies to small packets fit the socket's buffer; of
+ * large ones there are two, so that QEMU works on one while we take the other.
+ */
+#define AHEAD	32000u
+#define HMP_MAX (16ul << 20) /* what a monitor command may print: 4096 vCPUs need 11 MB */
 
 /* --- memory ------------------------------------------------------------------ */
 
@@ -44,7 +46,7 @@ static size_t chunk(size_t len, size_t at, size_t max)
 
 int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
-	size_t asked = 0, got = 0;
+	size_t asked = 0, got = 0, ahead = 2 * g->chunk < AHEAD ? AHEAD : 2 * g->chunk;
 	uint8_t *to = buf;
 	int64_t deadline;
 	int rc = begin_memory(g, &deadline, err);
@@ -52,15 +54,15 @@ int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_e
 	if (rc)
 		return rc;
 	while (!rc && got < len) {
-		if (asked < len && asked - got < PIPELINE * READ_MAX) {
-			size_t n = chunk(len, asked, READ_MAX);
+		if (asked < len && asked - got < ahead) {
+			size_t n = chunk(len, asked, g->chunk);
 
 			rc = vp_gdb_ask(g, deadline, err, "m%" PRIx64 ",%zx", gpa.v + asked, n);
 			asked += n;
 			continue;
 		}
-		rc = take_bytes(g, to + got, chunk(len, got, READ_MAX), deadline, err);
-		got += chunk(len, got, READ_MAX);
+		rc = take_bytes(g, to + got, chunk(len, got, g->chunk), deadline, err);
+		got += chunk(len, got, g->chunk);
 		deadline = vp_gdb_now_ms() + g->timeout_ms; /* it makes progress */
 	}
 	return vp_gdb_finish(g, rc, deadline, err);
@@ -70,21 +72,41 @@ static int write_packet(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, siz
 			int64_t deadline, struct vp_err *err)
 {
 	static const char digits[] = "0123456789abcdef";
-	char payload[64 + 2 * WRITE_MAX];
-	size_t at = (size_t)snprintf(payload, 64, "M%" PRIx64 ",%zx:", gpa, n);
+	size_t at = (size_t)snprintf(g->payload, 64, "M%" PRIx64 ",%zx:", gpa, n);
 
 	for (size_t i = 0; i < n; i++) {
-		payload[at++] = digits[from[i] >> 4];
-		payload[at++] = digits[from[i] & 15];
+		g->payload[at++] = digits[from[i] >> 4];
+		g->payload[at++] = digits[from[i] & 15];
 	}
-	return vp_gdb_send(g, payload, at, deadline, err);
+	return vp_gdb_send(g, g->payload, at, deadline, err);
+}
+
+/* The bytes as they were written. */
+static int compare(struct vp_gdb *g, const uint8_t *from, size_t n, int64_t deadline, bool *same,
+		   struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+
+	*same = true;
+	if (!rc && len != 2 * n)
+		return vp_gdb_unexpected("a read of memory", payload, err);
+	for (size_t i = 0; !rc && i < n; i++) {
+		uint8_t byte;
+
+		if (!vp_gdb_unhex(payload + 2 * i, 2, &byte, 1))
+			return vp_gdb_unexpected("a read of memory", payload, err);
+		*same &= byte == from[i];
+	}
+	return rc;
 }
 
 /* Write and read back in one round trip: QEMU answers OK whatever became of the bytes. */
 static int write_checked(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
 			 int64_t deadline, struct vp_err *err)
 {
-	uint8_t back[WRITE_MAX] = { 0 };
+	bool same = false;
 	int rc = write_packet(g, gpa, from, n, deadline, err);
 
 	if (!rc)
@@ -92,9 +114,9 @@ static int write_checked(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, si
 	if (!rc)
 		rc = vp_gdb_want_ok(g, "a write of memory", deadline, err);
 	if (!rc)
-		rc = take_bytes(g, back, n, deadline, err);
+		rc = compare(g, from, n, deadline, &same, err);
 	rc = vp_gdb_finish(g, rc, deadline, err);
-	if (!rc && memcmp(back, from, n))
+	if (!rc && !same)
 		rc = vp_err_set(err, -EIO,
 				"guest-physical 0x%" PRIx64 " did not take the bytes: "
 				"is it RAM?",
@@ -107,9 +129,9 @@ int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, stru
 	int64_t deadline;
 	int rc = begin_memory(g, &deadline, err);
 
-	for (size_t at = 0; !rc && at < len; at += chunk(len, at, WRITE_MAX))
+	for (size_t at = 0; !rc && at < len; at += chunk(len, at, g->chunk))
 		rc = write_checked(g, gpa.v + at, (const uint8_t *)buf + at,
-				   chunk(len, at, WRITE_MAX), deadline, err);
+				   chunk(len, at, g->chunk), deadline, err);
 	return rc;
 }
 
@@ -186,7 +208,8 @@ int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err)
 
 	if (rc)
 		return rc;
-	rc = vp_gdb_ask(g, deadline, err, "qXfer:features:read:target.xml:0,ffb");
+	rc = vp_gdb_ask(g, deadline, err, "qXfer:features:read:target.xml:0,%zx",
+			g->packet < 0x1000 ? g->packet - 5 : 0xffb);
 	if (!rc)
 		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
 	rc = vp_gdb_finish(g, rc, deadline, err);

@@ -79,9 +79,9 @@ static int skip_acks(struct vp_gdb_in *in, struct vp_err *err)
 
 int vp_gdb_in_next(struct vp_gdb_in *in, char **payload, size_t *len, struct vp_err *err)
 {
+	size_t left, most = 2 * (in->packet ? in->packet : VP_GDB_PACKET);
 	char *start, *end;
 	uint8_t sum;
-	size_t left;
 	int rc = skip_acks(in, err);
 
 	if (rc || in->head == in->tail)
@@ -90,7 +90,7 @@ int vp_gdb_in_next(struct vp_gdb_in *in, char **payload, size_t *len, struct vp_
 	left = in->tail - in->head - 1;
 	end = memchr(start, '#', left);
 	if (!end || (size_t)(end - start) + 3 > left) {
-		if (left < 2 * VP_GDB_PACKET)
+		if (left < most)
 			return 0;
 		return vp_err_set(err, -EPROTO, "this is no gdbstub: a packet without an end");
 	}

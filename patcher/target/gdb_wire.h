@@ -10,13 +10,19 @@
 #include <vmpoke/types.h>
 #include <sys/types.h>
 
-/* QEMU says PacketSize=1000 (hex) and counts '$', '#' and the checksum in. */
-#define VP_GDB_PACKET 4096
+/*
+ * A stub says PacketSize=1000 (QEMU 7.2 and 10.0) or 20020 (11.1), in hex, and counts '$', '#' and
+ * the checksum in. Until it has said so a packet is one of VP_GDB_PACKET; more than the most is
+ * neither sent nor taken, whatever it says.
+ */
+#define VP_GDB_PACKET	  ((size_t)0x1000)
+#define VP_GDB_PACKET_MAX ((size_t)0x20020)
 
 /* Bytes received and not yet taken as packets. All zero is a fresh one. */
 struct vp_gdb_in {
-	char buf[4 * VP_GDB_PACKET];
+	char buf[2 * VP_GDB_PACKET_MAX + 64];
 	size_t head, tail;
+	size_t packet; /* the longest that may come; 0: VP_GDB_PACKET */
 };
 
 /* Receive what is there, once. > 0: bytes; 0: the peer has closed; -EAGAIN, -errno. */

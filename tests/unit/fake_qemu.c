@@ -430,6 +430,8 @@ struct fake_qemu *fake_qemu_new(void)
 	q->major = 7;
 	q->minor = 2;
 	q->state = "paused";
+	q->packet_size = 0x1000;
+	q->features = "qXfer:features:read+;vContSupported+;multiprocess+";
 	q->registers = fake_registers;
 	q->running = true;
 	q->qmp = q->stub = q->passed = q->shared = -1;

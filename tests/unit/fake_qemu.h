@@ -54,8 +54,11 @@ struct fake_qemu {
 	bool unanswered;    /* the stub's last packet waits for its acknowledgement */
 	int passed, shared; /* by getfd, by add-fd */
 	struct vp_qmp_in in;
-	char packet[8192];
+	char packet[0x20020];
 	size_t packet_len;
+	size_t packet_size;   /* what the stub says that it takes, and takes */
+	size_t longest;	      /* packet that it got */
+	const char *features; /* what it says besides */
 	unsigned int packet_state;
 	char *hmp; /* what gdbserver prints */
 };

@@ -54,33 +54,44 @@ static bool is_ram(uint64_t at, size_t n)
 	return at + n <= FAKE_RAM && (at + n <= 0xa0000 || at >= 0x100000);
 }
 
-static void memory(struct fake_qemu *q, const char *args, bool write)
+static void write_memory(struct fake_qemu *q, uint64_t at, size_t n, const char *hex)
 {
-	uint64_t at, n;
-	int used = 0;
-	uint8_t bytes[2048];
-	char hex[4097];
+	uint8_t *bytes = malloc(n + 1);
 
-	if (sscanf(args, "%" SCNx64 ",%" SCNx64 "%n", &at, &n, &used) != 2 || n > 2048) {
+	if (*hex == ':' && vp_gdb_unhex(hex + 1, strlen(hex + 1), bytes, n)) {
+		if (is_ram(at, n) && !q->not_ram && q->physical)
+			memcpy(q->ram + at, bytes, n);
+		put(q, "OK");
+	} else {
 		put(q, "E22");
-		return;
 	}
-	if (write) {
-		if (args[used] != ':' ||
-		    !vp_gdb_unhex(args + used + 1, strlen(args + used + 1), bytes, n))
-			put(q, "E22");
-		else {
-			if (is_ram(at, n) && !q->not_ram && q->physical)
-				memcpy(q->ram + at, bytes, n);
-			put(q, "OK");
-		}
-		return;
-	}
+	free(bytes);
+}
+
+static void read_memory(struct fake_qemu *q, uint64_t at, size_t n)
+{
+	char *hex = malloc(2 * n + 1);
+
 	for (size_t i = 0; i < n; i++)
 		snprintf(hex + 2 * i, 3, "%02x",
 			 is_ram(at, n) && q->physical ? (unsigned int)q->ram[at + i] : 0u);
 	hex[2 * n] = 0;
 	put(q, hex);
+	free(hex);
+}
+
+static void memory(struct fake_qemu *q, const char *args, bool write)
+{
+	uint64_t at, n;
+	int used = 0;
+
+	if (sscanf(args, "%" SCNx64 ",%" SCNx64 "%n", &at, &n, &used) != 2 ||
+	    n > q->packet_size / 2)
+		put(q, "E22");
+	else if (write)
+		write_memory(q, at, n, args + used);
+	else
+		read_memory(q, at, n);
 }
 
 static void rcmd(struct fake_qemu *q, const char *hex)
@@ -113,8 +124,11 @@ static void packet(struct fake_qemu *q)
 		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
 	if (fake_qemu_fault(q, &q->stub, &q->mute_stub, "$E22#a9", "$T05thread:p01.01;#46$QQ#a2"))
 		return;
-	if (!strcmp(p, "qSupported:multiprocess+"))
-		put(q, "PacketSize=1000;qXfer:features:read+;vContSupported+;multiprocess+");
+	if (!strcmp(p, "qSupported:multiprocess+")) {
+		snprintf(text, sizeof(text), "PacketSize=%zx;%s", q->packet_size, q->features);
+		put(q, text);
+	} else if (!strcmp(p, "qqemu.PhyMemMode"))
+		put(q, q->physical ? "1" : "0");
 	else if (!strncmp(p, "Qqemu.PhyMemMode:", 17)) {
 		q->physical = p[17] == '1';
 		put(q, "OK");
@@ -158,14 +172,19 @@ static void byte(struct fake_qemu *q, char c)
 	case 1:
 		if (c == '#')
 			q->packet_state = 2;
-		else if (q->packet_len < 4096) /* the rest of a longer one is lost */
+		else if (q->packet_len < q->packet_size - 1 &&
+			 q->packet_len < sizeof(q->packet) - 1)
 			q->packet[q->packet_len++] = c;
+		else
+			q->packet_state = 0; /* it is dropped, without an answer */
 		break;
 	case 2:
 		q->packet_state = 3;
 		break;
 	case 3:
 		q->packet[q->packet_len] = 0;
+		if (q->packet_len + 4 > q->longest)
+			q->longest = q->packet_len + 4;
 		q->packet_state = 0;
 		packet(q);
 		break;

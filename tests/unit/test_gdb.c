@@ -121,6 +121,58 @@ static void test_memory(void **state)
 	fake_qemu_free(q);
 }
 
+/* Each stub says what it takes; not a byte more is sent, and not much less. */
+static void test_packet_sizes(void **state)
+{
+	static const size_t sizes[] = { 0x200, 0x1000, 0x1001, 0x20020, 0x20021, 0x7fffffff };
+	uint8_t *bytes = malloc(FAKE_RAM), *back = malloc(FAKE_RAM);
+
+	(void)state;
+	memset(bytes, 0x5a, FAKE_RAM);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct fake_qemu *q = fake_qemu_new();
+		size_t len = 0x60123, most = sizes[i] < 0x20020 ? sizes[i] : 0x20020;
+		struct vp_err err = { "" };
+		struct vp_gdb *g;
+		int was;
+
+		q->packet_size = sizes[i];
+		g = attach(q, &was);
+		assert_int_equal(vp_gdb_check_arch(g, &err), 0);
+		assert_int_equal(vp_gdb_write(g, VP_GPA(0x100fff), bytes, len, &err), 0);
+		assert_memory_equal(q->ram + 0x100fff, bytes, len);
+		assert_int_equal(vp_gdb_read(g, VP_GPA(0x100000), back, 0x80000, &err), 0);
+		assert_memory_equal(q->ram + 0x100000, back, 0x80000);
+		assert_in_range(q->longest, most - 100, most);
+		assert_int_equal(vp_gdb_detach(g, true, &err), 0);
+		vp_gdb_close(g);
+		assert_true(q->running);
+		fake_qemu_free(q);
+	}
+	free(bytes);
+	free(back);
+}
+
+/* A killed vmpoke, or an owner's debugger, left the mode behind: it is set back. */
+static void test_mode_left_behind(void **state)
+{
+	struct fake_qemu *q = fake_qemu_new();
+	struct vp_err err = { "" };
+	struct vp_gdb *g;
+	char *text;
+	int was;
+
+	(void)state;
+	q->physical = true;
+	g = attach(q, &was);
+	assert_int_equal(vp_gdb_hmp(g, "info status", &text, &err), 0);
+	free(text);
+	assert_int_equal(vp_gdb_detach(g, true, &err), 0);
+	vp_gdb_close(g);
+	assert_false(q->physical);
+	fake_qemu_free(q);
+}
+
 static void test_monitor(void **state)
 {
 	struct fake_qemu *q = fake_qemu_new();
@@ -251,6 +303,35 @@ static int talk_to(const char *text, bool hang_up, struct vp_err *err)
 	return rc;
 }
 
+/* What it can do decides, not what it is called; a number that makes no sense is none. */
+static void abilities(void)
+{
+	static const char *const lists[] = {
+		"qXfer:features:read+;multiprocess+",
+		"PacketSize=;qXfer:features:read+;multiprocess+",
+		"PacketSize=1ff;qXfer:features:read+;multiprocess+",
+		"PacketSize=1000x;qXfer:features:read+;multiprocess+",
+		"PacketSize=-1;qXfer:features:read+;multiprocess+",
+		"xPacketSize=1000;qXfer:features:read+;multiprocess+",
+		"PacketSize=1000;qXfer:features:read+",
+		"PacketSize=1000;qXfer:features:read+;multiprocess-",
+		"PacketSize=1000;qXfer:features:read+;xmultiprocess+",
+		"PacketSize=1000;multiprocess+",
+	};
+	char text[200], frame[170];
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct vp_err err = { "" };
+		size_t n = vp_gdb_frame(lists[i], strlen(lists[i]), frame);
+
+		frame[n] = 0;
+		/* Then PhyMemMode: as it should be. */
+		snprintf(text, sizeof(text), "%s$0#30", frame);
+		assert_int_equal(talk_to(text, false, &err), -EPROTO);
+		assert_non_null(strstr(err.text, "no gdbstub of QEMU"));
+	}
+}
+
 static void test_strangers(void **state)
 {
 	struct vp_err err;
@@ -262,6 +343,7 @@ static void test_strangers(void **state)
 	assert_int_equal(talk_to("220 smtp ready\r\n", false, &err), -EPROTO);
 	assert_int_equal(talk_to("$OK#9a", false, &err), -EPROTO);
 	assert_non_null(strstr(err.text, "no gdbstub of QEMU"));
+	abilities();
 	assert_int_equal(talk_to("$W00#b7", false, &err), -ECONNRESET);
 	assert_int_equal(talk_to("$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6"
 				 "$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6$T02#b6"
@@ -313,6 +395,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_framing),	      cmocka_unit_test(test_unhex),
 		cmocka_unit_test(test_memory),	      cmocka_unit_test(test_monitor),
+		cmocka_unit_test(test_packet_sizes),  cmocka_unit_test(test_mode_left_behind),
 		cmocka_unit_test(test_run_and_stop),  cmocka_unit_test(test_paused_by_owner),
 		cmocka_unit_test(test_other_machine), cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_faults),
