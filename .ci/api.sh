@@ -101,7 +101,8 @@ int main(void)
 {
 	struct vp_engine *engine = NULL;
 	struct vp_local *local = NULL;
-	int rc = vp_local_new(VP_ROUTE_NONE, &local, NULL);
+	const struct vp_local_config config = { .route = VP_ROUTE_NONE };
+	int rc = vp_local_new(&config, &local, NULL);
 
 	if (!rc)
 		rc = vp_engine_new(vp_local_target(local), &engine, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What this host's KVM can do. How an int3 comes out cannot be asked for: a tiny VM executes one
- * at CPL 0 with guest debug armed, and then gets it reinjected.
+ * at CPL 0 with guest debug armed, then runs again at the same place, and then gets it reinjected.
  */
 #include "vmm/internal.h"
 #include <errno.h>
@@ -20,14 +20,16 @@
 #define TINY_CODE     0xffffffff80000000ull
 #define TINY_HANDLER  0x10u
 #define PORT_HANDLER  0x80u
+#define PORT_BEHIND   0x81u
+#define NOP	      0x90u
 
 #define GATE_INT 0x8e00u /* present, DPL 0, 64-bit interrupt gate */
 
 /* The int3 stands at 0, the #BP handler at TINY_HANDLER. */
 static const uint8_t tiny_code[] = {
-	0xcc,	    /* int3 */
-	0xe6, 0x81, /* out %al, $0x81: nobody saw the int3 */
-	0xf4,	    /* hlt */
+	0xcc,		   /* int3 */
+	0xe6, PORT_BEHIND, /* out %al, $0x81: what is behind it */
+	0xf4,		   /* hlt */
 	0xf4, 0xf4,	    0xf4, 0xf4, 0xf4, 0xf4, 0xf4, 0xf4, 0xf4,
 	0xf4, 0xf4,	    0xf4, 0x48, 0x8b, 0x04, 0x24, /* mov (%rsp), %rax: the RIP it sees */
 	0xe6, PORT_HANDLER,				  /* out %al, $0x80 */
@@ -192,14 +194,13 @@ static int tiny_run(struct tiny *t)
 	return rc ? -errno : 0;
 }
 
+/* Run into the int3: how does that come out? */
 static enum vp_trap_route tiny_route(struct tiny *t)
 {
-	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP };
 	const struct kvm_run *run = t->run;
 	struct kvm_regs regs;
 
-	if (ioctl(t->fd, KVM_SET_GUEST_DEBUG, &debug) || tiny_run(t) ||
-	    ioctl(t->fd, KVM_GET_REGS, &regs) || regs.rip != TINY_CODE)
+	if (tiny_run(t) || ioctl(t->fd, KVM_GET_REGS, &regs) || regs.rip != TINY_CODE)
 		return VP_ROUTE_NONE;
 	if (run->exit_reason == KVM_EXIT_DEBUG && run->debug.arch.exception == BP_VECTOR)
 		return VP_ROUTE_DEBUG;
@@ -210,6 +211,44 @@ static enum vp_trap_route tiny_route(struct tiny *t)
 	    run->emulation_failure.insn_bytes[0] == VP_INT3)
 		return VP_ROUTE_INTERNAL_ERROR;
 	return VP_ROUTE_NONE;
+}
+
+/* As vp_local_trap() does: a KVM that failed to emulate the int3 has queued a #UD. */
+static bool tiny_drop_ud(struct tiny *t)
+{
+	struct kvm_vcpu_events events;
+
+	if (ioctl(t->fd, KVM_GET_VCPU_EVENTS, &events))
+		return false;
+	if (events.exception.nr != UD_VECTOR)
+		return true;
+	events.flags = 0;
+	events.exception.injected = events.exception.pending = 0;
+	return !ioctl(t->fd, KVM_SET_VCPU_EVENTS, &events);
+}
+
+/*
+ * After the exit: run again, twice. While the int3 stands it comes out once more, and when another
+ * instruction stands there, that one is run. Last, all is as before this.
+ */
+static bool tiny_rerun(struct tiny *t, enum vp_trap_route route)
+{
+	uint8_t *code = vp_ram_at(&t->boot.ram, TINY_CODE_GPA, 1);
+	const struct kvm_run *run = t->run;
+	struct kvm_regs regs;
+	bool ok = tiny_drop_ud(t) && tiny_route(t) == route && tiny_drop_ud(t);
+
+	__atomic_store_n(code, NOP, __ATOMIC_SEQ_CST);
+	ok = ok && !tiny_run(t) && run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_BEHIND;
+	__atomic_store_n(code, VP_INT3, __ATOMIC_SEQ_CST);
+	/* The port write is complete only after the next KVM_RUN (KVM api.rst, "KVM_EXIT_IO"). */
+	t->run->immediate_exit = 1;
+	ok = ok && ioctl(t->fd, KVM_RUN, 0) && errno == EINTR;
+	t->run->immediate_exit = 0;
+	if (!ok || ioctl(t->fd, KVM_GET_REGS, &regs))
+		return false;
+	regs.rip = TINY_CODE;
+	return !ioctl(t->fd, KVM_SET_REGS, &regs) && tiny_route(t) == route;
 }
 
 /* Reinject as the local target does, and see what RIP the guest's handler finds on its stack. */
@@ -224,6 +263,7 @@ static bool tiny_inject(struct tiny *t, enum vp_trap_route route)
 	/* A KVM that intercepted the int3 knows its length and moves RIP by itself. */
 	if (route == VP_ROUTE_INTERNAL_ERROR)
 		regs.rip++;
+	events.flags = 0;
 	events.exception.injected = 1;
 	events.exception.nr = BP_VECTOR;
 	events.exception.has_error_code = 0;
@@ -232,6 +272,17 @@ static bool tiny_inject(struct tiny *t, enum vp_trap_route route)
 		return false;
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_HANDLER &&
 	       regs.rax == TINY_CODE + 1;
+}
+
+static void tiny_probe(struct tiny *t, struct vp_probe *out)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP };
+
+	out->route = ioctl(t->fd, KVM_SET_GUEST_DEBUG, &debug) ? VP_ROUTE_NONE : tiny_route(t);
+	if (out->route == VP_ROUTE_NONE)
+		return;
+	out->rerun_ok = tiny_rerun(t, out->route);
+	out->inject_ok = tiny_inject(t, out->route);
 }
 
 int vp_probe_kvm(int kvm_fd, struct vp_probe *out, struct vp_err *err)
@@ -249,10 +300,8 @@ int vp_probe_kvm(int kvm_fd, struct vp_probe *out, struct vp_err *err)
 	out->membarrier_sync_core = has_membarrier();
 	probe_module(out);
 	rc = tiny_new(kvm_fd, &tiny, err);
-	if (!rc) {
-		out->route = tiny_route(&tiny);
-		out->inject_ok = out->route != VP_ROUTE_NONE && tiny_inject(&tiny, out->route);
-	}
+	if (!rc)
+		tiny_probe(&tiny, out);
 	tiny_free(&tiny);
 	return rc;
 }

@@ -11,6 +11,7 @@ struct vp_probe {
 	bool immediate_exit, guest_debug, irqchip; /* capabilities of KVM we use */
 	enum vp_trap_route route;
 	bool inject_ok; /* a reinjected #BP reached the guest's handler with the right RIP */
+	bool rerun_ok;	/* after the exit the guest can run again at the same place */
 	bool membarrier_sync_core;
 	char module[32]; /* "kvm_intel", "kvm_amd", "kvm_pvm", "unknown": who implements /dev/kvm */
 };

@@ -9,8 +9,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define KICK_SIGNAL (SIGRTMIN + 1) /* vmpoke/local.h */
-
 /* End the VM because this vCPU cannot go on. */
 static bool die(struct vp_vcpu *c, enum vp_vm_end end, const char *why)
 {
@@ -232,7 +230,7 @@ int vp_vcpu_begin(struct vp_vcpu *c, struct vp_err *err)
 	announce(c, true);
 	/* Signals are for the program's own threads: vCPUs take the kick only. */
 	sigfillset(&block);
-	sigdelset(&block, KICK_SIGNAL);
+	sigdelset(&block, vp_local_kick_signal(c->vm->local));
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	rc = pthread_create(&c->thread, NULL, vcpu_main, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -141,9 +141,10 @@ static void serial_irq(void *arg, bool level)
 
 static int make_target(struct vp_vm *vm, struct vp_err *err)
 {
+	const struct vp_local_config config = { .route = vp_vm_route(vm) };
 	int rc;
 
-	rc = vp_local_new(vp_vm_route(vm), &vm->local, err);
+	rc = vp_local_new(&config, &vm->local, err);
 	if (!rc)
 		rc = vp_local_add_ram(vm->local, VP_GPA(0), vm->ram.base, vm->ram.bytes, 0, err);
 	if (!rc)
@@ -338,9 +339,11 @@ uint64_t vp_vm_ram_bytes(struct vp_vm *vm)
 
 enum vp_trap_route vp_vm_route(struct vp_vm *vm)
 {
-	/* A trap that cannot be given back to the guest is no route: its own int3s would be lost.
+	/*
+	 * A trap that cannot be given back to the guest is no route: its own int3s would be lost.
+	 * Nor is one after which the guest cannot go on at the same place.
 	 */
-	return vm->probe.inject_ok ? vm->probe.route : VP_ROUTE_NONE;
+	return vm->probe.inject_ok && vm->probe.rerun_ok ? vm->probe.route : VP_ROUTE_NONE;
 }
 
 void *vp_vm_image_hva(struct vp_vm *vm, vp_gva addr, size_t len)

@@ -29,15 +29,31 @@ enum vp_trap_route {
 /* "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR" */
 const char *vp_route_name(enum vp_trap_route route);
 
-/*
- * Make an empty target. -ENOMEM. The kick signal (SIGRTMIN+1) gets an empty handler.
- *
- * @route: VP_ROUTE_DEBUG on every host with VMX or SVM; `vmpoke doctor` probes and tells. From now
- * on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do both.
- */
-int vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err *err);
+struct vp_local_config {
+	/* VP_ROUTE_DEBUG on every host with VMX or SVM; `vmpoke doctor` probes and tells. */
+	enum vp_trap_route route;
+	/*
+	 * The signal that calls a vCPU thread out of KVM_RUN; 0: SIGRTMIN + 1. Ours alone in this
+	 * process, from vp_local_new() until its end: we install its handler (SA_RESTART, so system
+	 * calls of other code go on), and several targets may share it. A signal that has a handler
+	 * already, or is ignored, is refused.
+	 */
+	int kick_signal;
+};
 
-/* Free it: after every vCPU was detached and the engine freed. NULL is fine. */
+/*
+ * Make an empty target. @config is copied. -ENOMEM; -EINVAL: no signal; -EBUSY: the signal is
+ * taken.
+ *
+ * From now on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do
+ * both.
+ */
+int vp_local_new(const struct vp_local_config *config, struct vp_local **out, struct vp_err *err);
+
+/* The kick signal, for a VMM that blocks signals in its vCPU threads: leave this one out. */
+int vp_local_kick_signal(const struct vp_local *l);
+
+/* Free it: after every vCPU was detached and vp_engine_free() returned 0. NULL is fine. */
 void vp_local_free(struct vp_local *l);
 
 /* The target for vp_engine_new(). Lives as long as @l. */
@@ -46,21 +62,43 @@ struct vp_target *vp_local_target(struct vp_local *l);
 /*
  * Tell a RAM slot: @len bytes at host address @hva, which stay mapped until
  * vp_local_free(). @kvm_flags are those of KVM_SET_USER_MEMORY_REGION. -EEXIST on overlap, -ENOSPC.
+ *
+ * A slot with KVM_MEM_READONLY is read only: it may be mapped without PROT_WRITE. A site in it is
+ * refused (-EROFS).
  */
 int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint32_t kvm_flags,
 		     struct vp_err *err);
 
-/* Tell that a slot's flags changed (dirty logging on or off). -ENOENT. */
+/*
+ * Tell that a slot's flags changed: dirty logging on or off, read-only or not. Waits for a batch in
+ * flight. -ENOENT. The order is that of "Saving the guest" below.
+ */
 int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, struct vp_err *err);
 
 /*
- * The host address of guest RAM, or NULL unless all @len bytes lie in one slot.
+ * Saving the guest (a snapshot, a migration, a change of a slot to read-only). An int3 of ours that
+ * is saved stands in the copy for ever, and what we write escapes KVM's dirty log. So:
+ *
+ *	vp_engine_freeze(engine, ...)		no int3 of ours stands, no batch begins
+ *	KVM_SET_USER_MEMORY_REGION		dirty logging on; or read all of RAM
+ *	vp_local_set_ram_flags(l, ...)		from here on the flags refuse batches
+ *	vp_engine_thaw(engine)
+ *
+ * A snapshot without dirty logging is taken between freeze and thaw. When the log is off again,
+ *tell so by vp_local_set_ram_flags().
+ */
+
+/*
+ * The host address of guest RAM, or NULL unless all @len bytes lie in one slot. It may be that of a
+ * read-only slot.
  */
 void *vp_local_hva(struct vp_local *l, vp_gpa gpa, size_t len);
 
 /*
  * On the vCPU's own thread, before its first run: join. Waits for a batch in
- * flight (S10). @run is the vCPU's mapped kvm_run; both stay valid until detach. -EEXIST, -ENOSPC.
+ * flight (S10). @run is the vCPU's mapped kvm_run; both stay valid until detach. -EEXIST, -ENOSPC;
+ * -EINVAL: the thread blocks the kick signal. It must stay unblocked until detach, also within
+ * KVM_RUN if the VMM uses KVM_SET_SIGNAL_MASK.
  */
 int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 			 struct vp_local_vcpu **out, struct vp_err *err);
@@ -71,7 +109,10 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v);
 /*
  * On the vCPU's own thread: run the guest until an exit that the VMM must handle.
  *   0       it is in kvm_run, as after ioctl(KVM_RUN) == 0
- *  -EINTR   somebody called vp_local_vcpu_interrupt(): look at your own flags
+ *  -EINTR   somebody called vp_local_vcpu_interrupt(), or KVM_RUN would have returned it: a signal
+ *           other than ours came, or the VMM has set kvm_run.immediate_exit (to 1; bit 1 is ours,
+ *           and only bit 0 is left as the VMM set it). Also from a hold or a park. Look at your
+ *           own flags, clear immediate_exit, call again
  *  -EIO     a #BP exit could not be carried out: the vCPU must not go on (see @err)
  *  other    -errno of KVM_RUN
  */

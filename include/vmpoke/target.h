@@ -27,6 +27,8 @@ struct vp_trap {
 	unsigned int vcpu;
 	vp_gva rip;		 /* the address of the int3 itself, not of the byte after it */
 	struct vp_paging paging; /* of this vCPU, now */
+	bool code64;		 /* it runs 64-bit code (CS.L), not compatibility mode */
+	bool nested;		 /* all this is of a guest that the guest runs itself (L2) */
 	struct vp_regs regs;	 /* in and out; regs.rip equals rip on entry */
 };
 
@@ -57,9 +59,10 @@ struct vp_target_ops {
 
 	/*
 	 * Read and write guest RAM at a guest-physical address. -EFAULT if any byte lies outside
-	 * RAM (then nothing is written). read() may be called at any time, from any thread, and
-	 * each byte is read with acquire order; write() is locked, except that the trap sink writes
-	 * the stack of the vCPU it was called for. Bytes are copied one by one.
+	 * RAM, -EROFS if it must not be written, -EBUSY if its page is being logged (then nothing
+	 * is written; so for every swap below). read() may be called at any time, from any thread,
+	 * and each byte is read with acquire order; write() is locked, except that the trap sink
+	 * writes the stack of the vCPU it was called for. Bytes are copied one by one.
 	 */
 	int (*read)(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 	int (*write)(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
@@ -72,9 +75,22 @@ struct vp_target_ops {
 	int (*swap_head)(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
 			 struct vp_err *err);
 
+	/*
+	 * Locked. The same for @len bytes at once, 1..VP_INSN_MAX: nobody sees only some of them
+	 * changed. -EOPNOTSUPP: not in one go where they lie. NULL: never.
+	 */
+	int (*swap_bytes)(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
+			  const uint8_t *value, size_t len, struct vp_err *err);
+
 	/* Locked. The same for the four bytes at @gpa, a multiple of 4, as one guest integer. */
 	int (*swap_word)(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
 			 struct vp_err *err);
+
+	/*
+	 * Locked. May these bytes be written? The errors of write(), with nothing written. NULL:
+	 * whatever is RAM may be.
+	 */
+	int (*check_write)(struct vp_target *t, vp_gpa gpa, size_t len, struct vp_err *err);
 
 	/*
 	 * Call @fn for each range of guest RAM, ascending, until it returns non-zero; return that.
@@ -92,7 +108,8 @@ struct vp_target_ops {
 	/*
 	 * Locked. Hold one vCPU out of the guest and tell its registers, so that the page tables
 	 * it uses stay in use while they are walked; release() lets it go on. @vcpu < 0: any vCPU
-	 * that runs in 64-bit mode with paging (-EOPNOTSUPP: none). -ENOENT: no such vCPU.
+	 * that runs in 64-bit mode with paging, and no guest of its own (-EOPNOTSUPP: none;
+	 * -EAGAIN: none just now). -ENOENT: no such vCPU.
 	 * A target that can only be patched while it is stopped need not hold the vCPU before:
 	 * the engine looks again, at everything, between stop() and resume().
 	 */

@@ -101,7 +101,11 @@ struct vp_regs {
 struct vp_vcpu_state {
 	struct vp_regs regs;
 	struct vp_paging paging;
+	bool code64; /* it runs 64-bit code (CS.L), where CS has no base */
+	bool nested; /* all this is of a guest that the guest runs itself; false: or nobody can tell
+		      */
 	uint16_t cs, ss;
+	uint64_t cs_base; /* added to RIP unless code64 */
 	uint64_t fs_base, gs_base;
 	uint64_t kernel_gs_base; /* 0: the target cannot tell */
 	uint64_t idt_base;	 /* 0: the target cannot tell */

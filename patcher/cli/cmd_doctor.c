@@ -59,6 +59,9 @@ static void diagnose(struct diagnosis *d)
 	find(d, p->route != VP_ROUTE_NONE && !p->inject_ok,
 	     "a foreign int3 cannot be given back to the guest: poke with --strategy stop if the "
 	     "guest uses int3 itself");
+	find(d, p->route != VP_ROUTE_NONE && !p->rerun_ok,
+	     "after the exit of an int3 the guest cannot go on at the same place: poke with "
+	     "--strategy stop");
 	find(d, !p->irqchip,
 	     "KVM_CAP_IRQCHIP is missing: guests that ask for interrupts do not boot");
 }
@@ -124,10 +127,11 @@ static void print_json(const struct diagnosis *d)
 
 	if (d->usable) {
 		json_t *more =
-			json_pack("{ss si si ss sb sb sb}", "module", p->module, "api_version",
+			json_pack("{ss si si ss sb sb sb sb}", "module", p->module, "api_version",
 				  p->api_version, "max_vcpus", (int)max_vcpus(p), "trap_route",
-				  vp_route_name(p->route), "inject", p->inject_ok, "irqchip",
-				  p->irqchip, "membarrier_sync_core", p->membarrier_sync_core);
+				  vp_route_name(p->route), "inject", p->inject_ok, "rerun",
+				  p->rerun_ok, "irqchip", p->irqchip, "membarrier_sync_core",
+				  p->membarrier_sync_core);
 
 		json_object_update_new(out, more);
 	}

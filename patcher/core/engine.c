@@ -464,7 +464,9 @@ int vp_engine_read(struct vp_engine *e, int vcpu, vp_gva addr, void *buf, size_t
 		return rc;
 	rc = e->target->ops->hold(e->target, vcpu, &state, err);
 	if (!rc) {
-		rc = read_pages(e, &state.paging, addr, buf, len, err);
+		rc = vp_space_check(&state, err);
+		if (!rc)
+			rc = read_pages(e, &state.paging, addr, buf, len, err);
 		e->target->ops->release(e->target);
 	}
 	e->target->ops->unlock(e->target);

@@ -92,6 +92,12 @@ struct vp_space {
 };
 
 struct vp_phys_reader vp_target_reader(struct vp_target *t); /* walk.h's, over a target */
+/* Are these registers those of the guest, and not of one that it runs itself? -EAGAIN. */
+int vp_space_check(const struct vp_vcpu_state *state, struct vp_err *err);
+
+/* How many bytes of an instruction at @gpa are on its page, at most. */
+size_t vp_insn_room(vp_gpa gpa);
+
 struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b);
 int vp_space_walk(struct vp_space *sp, vp_gva addr, struct vp_map *out, struct vp_err *err);
 
@@ -110,6 +116,7 @@ int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *b
 		  struct vp_err *err);
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err);
+int vp_slot_check_write(struct vp_target *t, const struct vp_slot *s, struct vp_err *err);
 bool vp_slot_is_half_done(const struct vp_slot *s, const uint8_t *now);
 bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
 

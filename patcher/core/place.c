@@ -18,6 +18,23 @@ struct vp_phys_reader vp_target_reader(struct vp_target *t)
 	return (struct vp_phys_reader){ .read = read_phys, .arg = t };
 }
 
+int vp_space_check(const struct vp_vcpu_state *state, struct vp_err *err)
+{
+	return state->nested
+		       ? vp_err_set(err, -EAGAIN,
+				    "the vCPU runs a guest of the guest's own just now, so its "
+				    "page tables are not the guest's: try again, or name "
+				    "another vCPU")
+		       : 0;
+}
+
+size_t vp_insn_room(vp_gpa gpa)
+{
+	size_t room = 0x1000 - (gpa.v & 0xfff);
+
+	return room < VP_INSN_MAX ? room : VP_INSN_MAX;
+}
+
 struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b)
 {
 	return (struct vp_space){ .target = t, .strategy = b->rec.strategy, .paging = b->paging };

@@ -9,6 +9,7 @@
 
 #include "core/internal.h"
 #include "x86/emulate.h"
+#include "x86/trap.h"
 
 #define AT(s) (s)->index, (unsigned long long)(s)->site.addr.v
 
@@ -32,11 +33,6 @@ static int check_one_insn(const struct vp_slot *s, const char *which, const uint
 	struct vp_err why = { .text = "" };
 	int rc;
 
-	if (bytes[0] == VP_INT3)
-		return vp_err_set(err, -EINVAL,
-				  "site %zu at 0x%llx: the %s bytes are an int3, which marks a "
-				  "patch in flight and cannot be patched",
-				  AT(s), which);
 	rc = vp_insn_decode(bytes, s->site.len, s->site.addr, out, &why);
 	if (rc)
 		return vp_err_set(err, rc, "site %zu at 0x%llx: %s bytes: %s", AT(s), which,
@@ -47,6 +43,11 @@ static int check_one_insn(const struct vp_slot *s, const char *which, const uint
 				  "(the first has %u of %u bytes): a vCPU or a sleeping task may "
 				  "stand between them; patch them one by one",
 				  AT(s), which, out->len, s->site.len);
+	if (out->kind == VP_INSN_INT3)
+		return vp_err_set(err, -EINVAL,
+				  "site %zu at 0x%llx: the %s bytes are an int3, which marks a "
+				  "patch in flight and cannot be patched",
+				  AT(s), which);
 	return 0;
 }
 
@@ -145,7 +146,7 @@ static int check_bytes(const struct plan *p, const struct vp_slot *s, struct vp_
 	if (!memcmp(now, s->site.old_bytes, s->site.len) ||
 	    (p->half_done && vp_slot_is_half_done(s, now)))
 		return 0;
-	if (now[0] == VP_INT3)
+	if (vp_int3_length(now, s->site.len))
 		return vp_err_set(err, -EBUSY,
 				  "site %zu at 0x%llx: a foreign int3 stands there (a probe or "
 				  "debugger of the guest?); have it removed first",
@@ -160,7 +161,9 @@ static int check_site(struct plan *p, struct vp_slot *s, struct vp_err *err)
 {
 	int rc = vp_place_slot(&p->space, s, err);
 
-	return rc ? rc : check_bytes(p, s, err);
+	if (!rc)
+		rc = check_bytes(p, s, err);
+	return rc ? rc : vp_slot_check_write(p->space.target, s, err);
 }
 
 /* --- fixup ------------------------------------------------------------------- */
@@ -171,7 +174,7 @@ static int check_fixup(struct vp_space *sp, const struct vp_batch *b, const stru
 {
 	unsigned long long at = (unsigned long long)s->site.fixup.v;
 	const struct vp_slot *inside;
-	uint8_t byte;
+	uint8_t bytes[VP_INSN_MAX];
 	vp_gpa gpa;
 	int rc;
 
@@ -185,8 +188,8 @@ static int check_fixup(struct vp_space *sp, const struct vp_batch *b, const stru
 		return vp_err_set(err, -EINVAL,
 				  "fixup of site %zu at 0x%llx: lies inside site %zu of the batch",
 				  s->index, at, inside->index);
-	rc = sp->target->ops->read(sp->target, gpa, &byte, 1, err);
-	if (!rc && byte == VP_INT3)
+	rc = sp->target->ops->read(sp->target, gpa, bytes, vp_insn_room(gpa), err);
+	if (!rc && vp_int3_length(bytes, vp_insn_room(gpa)))
 		rc = vp_err_set(err, -EINVAL, "fixup of site %zu at 0x%llx: an int3 stands there",
 				s->index, at);
 	return rc;
@@ -269,7 +272,9 @@ static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct 
 		return rc;
 	b->paging = state.paging;
 	p.space = vp_space_of(e->target, b);
-	rc = check_sites(&p, b, res, err);
+	rc = vp_space_check(&state, err);
+	if (!rc)
+		rc = check_sites(&p, b, res, err);
 	e->target->ops->release(e->target);
 	return rc;
 }

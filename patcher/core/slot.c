@@ -14,6 +14,21 @@ int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, str
 	return rc;
 }
 
+/* Read-only memory, say, is found before anything is written. */
+int vp_slot_check_write(struct vp_target *t, const struct vp_slot *s, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	int rc = 0;
+
+	if (t->ops->check_write)
+		rc = t->ops->check_write(t, s->head, s->split, &why);
+	if (t->ops->check_write && !rc && s->split < s->site.len)
+		rc = t->ops->check_write(t, s->next, (size_t)(s->site.len - s->split), &why);
+	return rc ? vp_err_set(err, rc, "site %zu at 0x%llx: %s", s->index,
+			       (unsigned long long)s->site.addr.v, why.text)
+		  : 0;
+}
+
 /* All of it, for when nobody runs. */
 int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		  struct vp_err *err)

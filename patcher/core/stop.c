@@ -26,6 +26,12 @@ static int check_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	return 0;
 }
 
+/* Where the vCPU's next instruction is: outside 64-bit code CS has a base, and 32 bits count. */
+static vp_gva where_it_stands(const struct vp_vcpu_state *s)
+{
+	return VP_GVA(s->code64 ? s->regs.rip : (uint32_t)(s->cs_base + s->regs.rip));
+}
+
 /*
  * A whole instruction replaces a whole instruction, so nobody stands between the two but who jumped
  * into the middle of it, or found other code in these bytes.
@@ -37,6 +43,7 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 		struct vp_vcpu_state state;
 		struct vp_err why = { "" };
 		const struct vp_slot *s;
+		vp_gva at;
 		int rc = e->target->ops->hold(e->target, vcpu, &state, &why);
 
 		if (rc == -ENOENT)
@@ -44,8 +51,12 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 		if (rc)
 			return vp_err_set(err, rc, "%s", why.text);
 		e->target->ops->release(e->target);
-		s = vp_batch_find(b, VP_GVA(state.regs.rip));
-		if (!s || s->site.addr.v == state.regs.rip)
+		/* One that runs a guest of its own enters this one where that exits to. */
+		if (state.nested)
+			continue;
+		at = where_it_stands(&state);
+		s = vp_batch_find(b, at);
+		if (!s || s->site.addr.v == at.v)
 			continue;
 		res->bad_site = (ptrdiff_t)s->index;
 		return vp_err_set(
@@ -53,7 +64,7 @@ static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_
 			"site %zu at 0x%llx: vCPU %d stands inside it, at 0x%llx; nothing "
 			"written, try again",
 			s->index, (unsigned long long)s->site.addr.v, vcpu,
-			(unsigned long long)state.regs.rip);
+			(unsigned long long)at.v);
 	}
 	return 0;
 }

@@ -109,11 +109,9 @@ static enum vp_verdict foreign(struct vp_engine *e)
 /* The trap is on no site of ours: does an int3 stand there that has prefixes? */
 static bool prefixed_int3(struct vp_engine *e, vp_gpa gpa)
 {
-	size_t n = 0x1000 - (gpa.v & 0xfff);
+	size_t n = vp_insn_room(gpa);
 	uint8_t bytes[VP_INSN_MAX];
 
-	if (n > sizeof(bytes))
-		n = sizeof(bytes);
 	return !e->target->ops->read(e->target, gpa, bytes, n, NULL) && vp_int3_length(bytes, n);
 }
 
@@ -147,8 +145,9 @@ enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
 	struct vp_map map;
 	uint8_t byte;
 
-	if (!vp_paging_is_long(&trap->paging))
-		return foreign(e); /* sites are 64-bit code */
+	/* Sites are 64-bit code of this guest, not of one that it runs itself. */
+	if (!trap->code64 || trap->nested || !vp_paging_is_long(&trap->paging))
+		return foreign(e);
 	if (vp_walk(&trap->paging, &mem, trap->rip, &map, NULL) ||
 	    e->target->ops->read(e->target, map.gpa, &byte, 1, NULL)) {
 		/* Unmapped since it trapped. On a site of ours the guest takes its own page fault.

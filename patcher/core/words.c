@@ -61,6 +61,8 @@ static int plan_word(struct vp_space *sp, struct vp_batch *b, size_t i, bool hal
 	rc = vp_space_walk(sp, w->addr, &map, &why);
 	if (!rc)
 		rc = sp->target->ops->read(sp->target, map.gpa, &now, sizeof(now), &why);
+	if (!rc && !vp_word_is_condition(w) && sp->target->ops->check_write)
+		rc = sp->target->ops->check_write(sp->target, map.gpa, sizeof(now), &why);
 	if (rc)
 		return vp_err_set(err, rc, "word at 0x%llx: %s", AT(w), why.text);
 	b->word_at[i] = map.gpa;

@@ -168,7 +168,7 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 		if (held)
 			return held;
 		tables_init(&tab, t);
-		if (vp_paging_is_long(&state.paging)) {
+		if (vp_paging_is_long(&state.paging) && !state.nested) {
 			const struct vp_paging *p = &state.paging;
 
 			seen++;

@@ -95,21 +95,25 @@ static bool general(const struct section *s, struct vp_regs *regs)
 	       field(s, names[VP_GPR_COUNT + 1], 0, &regs->rflags);
 }
 
+#define EFER_LMA (1ull << 10)
+#define CS_L	 (1ull << 21) /* of the descriptor's second word, which is shown fourth */
+
 int vp_hmp_registers(const char *text, unsigned int vcpu, struct vp_vcpu_state *state,
 		     struct vp_err *err)
 {
 	struct section s;
-	uint64_t cs = 0, ss = 0;
+	uint64_t cs = 0, ss = 0, flags = 0;
 	bool ok;
 
 	if (!find_cpu(text, vcpu, &s))
 		return vp_err_set(err, -ENOENT, "there is no vCPU %u", vcpu);
 	*state = (struct vp_vcpu_state){ 0 };
-	ok = general(&s, &state->regs) && field(&s, "CS ", 0, &cs) && field(&s, "SS ", 0, &ss) &&
-	     field(&s, "FS ", 1, &state->fs_base) && field(&s, "GS ", 1, &state->gs_base) &&
-	     field(&s, "IDT", 0, &state->idt_base) && field(&s, "CR0", 0, &state->paging.cr0) &&
-	     field(&s, "CR3", 0, &state->paging.cr3) && field(&s, "CR4", 0, &state->paging.cr4) &&
-	     field(&s, "EFER", 0, &state->paging.efer);
+	ok = general(&s, &state->regs) && field(&s, "CS ", 0, &cs) &&
+	     field(&s, "CS ", 1, &state->cs_base) && field(&s, "CS ", 3, &flags) &&
+	     field(&s, "SS ", 0, &ss) && field(&s, "FS ", 1, &state->fs_base) &&
+	     field(&s, "GS ", 1, &state->gs_base) && field(&s, "IDT", 0, &state->idt_base) &&
+	     field(&s, "CR0", 0, &state->paging.cr0) && field(&s, "CR3", 0, &state->paging.cr3) &&
+	     field(&s, "CR4", 0, &state->paging.cr4) && field(&s, "EFER", 0, &state->paging.efer);
 	if (!ok || cs > 0xffff || ss > 0xffff)
 		return vp_err_set(err, -EPROTO,
 				  "QEMU's monitor shows the registers of vCPU %u in a way that "
@@ -117,6 +121,7 @@ int vp_hmp_registers(const char *text, unsigned int vcpu, struct vp_vcpu_state *
 				  vcpu);
 	state->cs = (uint16_t)cs;
 	state->ss = (uint16_t)ss;
+	state->code64 = state->paging.efer & EFER_LMA && flags & CS_L;
 	return 0;
 }
 

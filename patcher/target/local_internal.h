@@ -44,6 +44,11 @@ struct vp_local_vcpu {
 	_Atomic int arm_error;	/* -errno of the last KVM_SET_GUEST_DEBUG */
 	_Atomic bool hold;	/* stay out of the guest */
 	_Atomic bool interrupt; /* make vp_local_run() return -EINTR */
+
+	/* Of the vCPU thread alone: emulation failures on an int3, one after the other, and where.
+	 */
+	unsigned int failures;
+	uint64_t failed_rip;
 };
 
 struct vp_slot_ram {
@@ -55,6 +60,7 @@ struct vp_slot_ram {
 struct vp_local {
 	struct vp_target target; /* first: a vp_target is cast to its vp_local */
 	enum vp_trap_route route;
+	int kick_signal;
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
 	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` */
@@ -72,15 +78,30 @@ struct vp_local {
 
 	/* Sleeping, on both sides; nothing else is protected by it. */
 	pthread_mutex_t wait_lock;
-	pthread_cond_t answered; /* the asking thread sleeps here */
-	pthread_cond_t changed;	 /* held and parked vCPUs sleep here */
-	_Atomic bool waiting;	 /* somebody sleeps on `answered` */
+	pthread_cond_t answered;  /* the asking thread sleeps here */
+	_Atomic bool waiting;	  /* somebody sleeps on `answered` */
+	_Atomic uint32_t changes; /* held and parked vCPUs sleep on it: vp_local_sleep() */
 };
 
 static inline struct vp_local *vp_local_of(struct vp_target *t)
 {
 	return (struct vp_local *)(void *)t;
 }
+
+/* local_ram.c: include/vmpoke/target.h says what they do. */
+int vp_local_op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
+int vp_local_op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
+		      struct vp_err *err);
+int vp_local_op_check_write(struct vp_target *t, vp_gpa gpa, size_t len, struct vp_err *err);
+int vp_local_op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
+			  struct vp_err *err);
+int vp_local_op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
+			   const uint8_t *value, size_t len, struct vp_err *err);
+int vp_local_op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			  struct vp_err *err);
+int vp_local_op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64_t len),
+		    void *arg, struct vp_err *err);
+int vp_local_op_writable(struct vp_target *t, struct vp_err *err);
 
 /* local_sync.c: the requests. All locked. */
 int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state,
@@ -98,8 +119,36 @@ void vp_local_op_resume(struct vp_target *t);
 void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
 void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */
 
+/*
+ * local_kick.c. Take the signal for this process: -EINVAL, -EBUSY (it has a handler). Does the
+ * calling thread let it in? -EINVAL.
+ */
+int vp_local_take_signal(int sig, struct vp_err *err);
+int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err *err);
+
+/* Call a vCPU's thread out of the guest, or out of KVM_RUN if it is about to enter. Any thread. */
+void vp_local_kick(struct vp_local_vcpu *v);
+
+/* The vCPU's own thread: what came so far is being served / what comes from now on counts. */
+void vp_local_clear_kick(struct vp_local_vcpu *v);
+void vp_local_await_kick(void);
+
+/* KVM_RUN has returned -EINTR: did (also) somebody else than vp_local_kick() want that? */
+bool vp_local_was_foreign(const struct vp_local_vcpu *v);
+
+/*
+ * The vCPU's own thread: sleep until l->changes differs from @seen, or for a moment. A signal or an
+ * immediate_exit of the VMM's own sets v->interrupt.
+ */
+void vp_local_sleep(struct vp_local_vcpu *v, uint32_t seen);
+
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);
 void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
+
+/* Does the vCPU run a guest of the guest's own just now (L2)? Its registers are that one's then. */
+bool vp_local_runs_nested(int fd);
+
+#define VP_EFER_LMA (1ull << 10)
 
 #endif /* VP_TARGET_LOCAL_INTERNAL_H */

@@ -52,13 +52,14 @@ static bool must_wait(struct vp_local_vcpu *v)
 
 static void wait_while_held(struct vp_local_vcpu *v)
 {
-	struct vp_local *l = v->l;
-
 	set_mode(v, VP_MODE_OUT);
-	pthread_mutex_lock(&l->wait_lock);
-	while (must_wait(v) && !atomic_load(&v->interrupt))
-		pthread_cond_wait(&l->changed, &l->wait_lock);
-	pthread_mutex_unlock(&l->wait_lock);
+	for (;;) {
+		uint32_t seen = atomic_load(&v->l->changes);
+
+		if (!must_wait(v) || atomic_load(&v->interrupt))
+			return;
+		vp_local_sleep(v, seen);
+	}
 }
 
 /* Serve every request. True: go into the guest; mode is GUEST then. False: interrupted. */
@@ -68,7 +69,7 @@ static bool enter(struct vp_local_vcpu *v)
 		uint64_t epoch;
 
 		/* Cleared first: a kick that comes after this is meant for what follows. */
-		__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		vp_local_clear_kick(v);
 		set_mode(v, VP_MODE_GUEST);
 		epoch = atomic_load(&v->l->epoch);
 		if (atomic_exchange(&v->interrupt, false)) {
@@ -102,8 +103,9 @@ int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err)
 
 		if (!enter(v))
 			return -EINTR;
+		vp_local_await_kick();
 		rc = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
-		if (rc == -EINTR || rc == -EAGAIN)
+		if (rc == -EAGAIN || (rc == -EINTR && !vp_local_was_foreign(v)))
 			continue;
 		if (!rc)
 			rc = vp_local_trap(v, err);

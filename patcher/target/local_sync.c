@@ -1,30 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the engine asks of the vCPUs: serialize, arm, hold, stop. The serializer
- * is `kick`: a signal plus kvm_run.immediate_exit sends a vCPU thread out of KVM_RUN,
- * and local_run.c serves the request before it enters again.
+ * is `kick`: local_kick.c sends a vCPU thread out of KVM_RUN, and local_run.c serves the request
+ * before it enters again.
  *
  * Everything here runs under l->lock, so the set of vCPUs does not change.
  */
 #include <errno.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "target/local_internal.h"
-#include "target/serialize.h"
 #include "target/wait.h"
 #include "x86/walk.h"
 
 #define HOLD_TIMEOUT_MS 5000u
-
-static void kick(struct vp_local_vcpu *v)
-{
-	/* The flag catches a thread that has not yet reached KVM_RUN (KVM api.rst, immediate_exit).
-	 */
-	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	syscall(SYS_tgkill, getpid(), v->tid, VP_KICK_SIGNAL);
-}
 
 /* Has this vCPU done what is asked? @arg as given to wait_all(). */
 typedef bool (*answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
@@ -57,8 +46,9 @@ static int wait_all(struct vp_local *l, answer_fn done, uint64_t arg, unsigned i
 	pthread_mutex_unlock(&l->wait_lock);
 	if (silent)
 		return vp_err_set(err, -ETIMEDOUT,
-				  "vCPU %u did not answer within %u ms; is the host overloaded?",
-				  silent->id, timeout_ms);
+				  "vCPU %u did not answer within %u ms; is the host overloaded, or "
+				  "does its thread block signal %d?",
+				  silent->id, timeout_ms, l->kick_signal);
 	return 0;
 }
 
@@ -76,7 +66,7 @@ int vp_local_op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err
 
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && !has_serialized(l->vcpus[i], epoch))
-			kick(l->vcpus[i]);
+			vp_local_kick(l->vcpus[i]);
 	return wait_all(l, has_serialized, epoch, timeout_ms, err);
 }
 
@@ -191,8 +181,11 @@ static int read_state(struct vp_local_vcpu *v, struct vp_vcpu_state *out, struct
 	ioctl(v->fd, KVM_GET_MSRS, msrs); /* stays 0 where KVM does not know it */
 	*out = (struct vp_vcpu_state){
 		.paging = { s.cr0, s.cr3, s.cr4, s.efer },
+		.code64 = s.efer & VP_EFER_LMA && s.cs.l,
+		.nested = vp_local_runs_nested(v->fd),
 		.cs = s.cs.selector,
 		.ss = s.ss.selector,
+		.cs_base = s.cs.base,
 		.fs_base = s.fs.base,
 		.gs_base = s.gs.base,
 		.kernel_gs_base = msrs->entries[0].data,
@@ -210,7 +203,7 @@ static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_vcpu_
 	l->held = v;
 	atomic_store(&v->hold, true);
 	if (atomic_load(&v->mode) == VP_MODE_GUEST)
-		kick(v);
+		vp_local_kick(v);
 	rc = wait_all(l, is_outside, 0, HOLD_TIMEOUT_MS, err);
 	if (!rc)
 		rc = read_state(v, state, err);
@@ -222,6 +215,7 @@ static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_vcpu_
 int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
+	bool nested = false;
 
 	if (vcpu >= 0) {
 		if (vcpu >= VP_VCPU_MAX || !l->vcpus[vcpu])
@@ -234,10 +228,14 @@ int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state,
 		if (!l->vcpus[i])
 			continue;
 		rc = hold_one(l, l->vcpus[i], state, err);
-		if (rc || vp_paging_is_long(&state->paging))
+		if (rc || (vp_paging_is_long(&state->paging) && !state->nested))
 			return rc;
+		nested = nested || state->nested;
 		vp_local_op_release(t);
 	}
+	if (nested)
+		return vp_err_set(err, -EAGAIN,
+				  "every vCPU runs a guest of the guest's own just now: try again");
 	return vp_err_set(err, -EOPNOTSUPP, "no vCPU runs in 64-bit mode with paging");
 }
 
@@ -265,7 +263,7 @@ int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err
 	atomic_fetch_add(&l->holds, 1);
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
-			kick(l->vcpus[i]);
+			vp_local_kick(l->vcpus[i]);
 	rc = wait_all(l, is_held, 0, timeout_ms, err);
 	if (rc)
 		vp_local_op_resume(t);
@@ -318,6 +316,6 @@ bool vp_local_paused(struct vp_local *l)
 void vp_local_vcpu_interrupt(struct vp_local_vcpu *v)
 {
 	atomic_store(&v->interrupt, true);
-	kick(v);
+	vp_local_kick(v);
 	vp_local_wake(v->l);
 }

@@ -7,37 +7,31 @@
 
 #include "target/local_internal.h"
 #include "x86/trap.h"
+#include "x86/walk.h"
 
 #define BP_VECTOR 3
 
-/*
- * KVM reports the opcode bytes with an emulation failure (KVM api.rst, 5, KVM_EXIT_INTERNAL_ERROR).
- * The length of the int3 that it failed on, or 0.
- */
+#define UD_VECTOR 6
+
+/* KVM reports the opcode bytes with an emulation failure (KVM api.rst, 5, KVM_EXIT_INTERNAL_ERROR),
+ * since Linux 5.14. */
+static bool has_bytes(const struct kvm_run *run)
+{
+	return run->internal.ndata >= 1 &&
+	       run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES &&
+	       run->emulation_failure.insn_size;
+}
+
+/* The length of the int3 that it failed on, or 0. */
 static size_t failed_int3_length(const struct kvm_run *run)
 {
 	size_t n = run->emulation_failure.insn_size;
 
-	if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || run->internal.ndata < 1 ||
-	    !(run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
+	if (!has_bytes(run))
 		return 0;
 	if (n > sizeof(run->emulation_failure.insn_bytes))
 		n = sizeof(run->emulation_failure.insn_bytes);
 	return vp_int3_length(run->emulation_failure.insn_bytes, n);
-}
-
-static bool is_bp(const struct vp_local_vcpu *v)
-{
-	const struct kvm_run *run = v->run;
-
-	switch (run->exit_reason) {
-	case KVM_EXIT_DEBUG:
-		return run->debug.arch.exception == BP_VECTOR;
-	case KVM_EXIT_INTERNAL_ERROR:
-		return v->l->route == VP_ROUTE_INTERNAL_ERROR && failed_int3_length(run);
-	default:
-		return false;
-	}
 }
 
 void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from)
@@ -75,6 +69,23 @@ static void regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from)
 	};
 }
 
+bool vp_local_runs_nested(int fd)
+{
+	/* A header, a VMCS or VMCB and a shadow of it; it must fit, or KVM tells nothing. */
+	_Alignas(struct kvm_nested_state) uint8_t room[0x4000];
+	struct kvm_nested_state *state = (struct kvm_nested_state *)(void *)room;
+
+	*state = (struct kvm_nested_state){ .size = sizeof(room) };
+	if (ioctl(fd, KVM_GET_NESTED_STATE, state) < 0)
+		return errno == E2BIG; /* a KVM that has more to tell: no plain guest */
+	return state->flags & KVM_STATE_NESTED_GUEST_MODE;
+}
+
+static int read_phys(void *target, vp_gpa gpa, void *buf, size_t len)
+{
+	return vp_local_op_read(target, gpa, buf, len, NULL);
+}
+
 /* Both KVM routes report RIP at the int3 itself. */
 static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 {
@@ -87,6 +98,8 @@ static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 		.vcpu = v->id,
 		.rip = VP_GVA(regs.rip),
 		.paging = { sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer },
+		.code64 = sregs.efer & VP_EFER_LMA && sregs.cs.l,
+		.nested = vp_local_runs_nested(v->fd),
 	};
 	vp_regs_from_kvm(&trap->regs, &regs);
 	return 0;
@@ -101,10 +114,41 @@ static int resume_at(struct vp_local_vcpu *v, const struct vp_regs *now)
 }
 
 /*
+ * Change the pending exception and nothing else: without a flag KVM leaves alone what came or went
+ * since it was read, such as an NMI that waits, and the state of SMM (KVM api.rst, 4.32). What it
+ * takes without a flag only this thread can change.
+ */
+static int set_exception(struct vp_local_vcpu *v, struct kvm_vcpu_events *events, uint8_t nr,
+			 bool injected)
+{
+	events->flags = 0;
+	events->exception.nr = nr;
+	events->exception.injected = injected;
+	events->exception.pending = 0;
+	events->exception.has_error_code = 0;
+	events->exception.error_code = 0;
+	return ioctl(v->fd, KVM_SET_VCPU_EVENTS, events) < 0 ? -errno : 0;
+}
+
+/* KVM queues a #UD when it cannot emulate an instruction. The guest must not see it. */
+static int drop_ud(struct vp_local_vcpu *v)
+{
+	struct kvm_vcpu_events events;
+
+	if (ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return -errno;
+	if (events.exception.nr != UD_VECTOR ||
+	    !(events.exception.injected || events.exception.pending))
+		return 0;
+	return set_exception(v, &events, 0, false);
+}
+
+/*
  * Give the guest the #BP that it would have had (S6), with RIP after the int3. On
  * KVM_EXIT_DEBUG hosts KVM itself moves RIP by the length of the instruction that it
  * intercepted when it injects a soft exception (VMX: VM-entry instruction length; SVM:
  * nRIP), so RIP stays. Where the emulator failed, nobody knows the length: RIP is moved here.
+ * In L2 KVM gives it to L1 if that one intercepts #BP (since Linux 6.1), or else to L2.
  */
 static int reinject(struct vp_local_vcpu *v, struct vp_regs *regs)
 {
@@ -119,11 +163,7 @@ static int reinject(struct vp_local_vcpu *v, struct vp_regs *regs)
 	}
 	if (ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
 		return -errno;
-	events.exception.injected = 1;
-	events.exception.nr = BP_VECTOR;
-	events.exception.has_error_code = 0;
-	events.exception.error_code = 0;
-	return ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ? -errno : 0;
+	return set_exception(v, &events, BP_VECTOR, true);
 }
 
 /* Until the next unpark() after @seen were counted, or until the VMM wants the thread. */
@@ -131,10 +171,13 @@ static void park(struct vp_local_vcpu *v, uint64_t seen)
 {
 	struct vp_local *l = v->l;
 
-	pthread_mutex_lock(&l->wait_lock);
-	while (atomic_load(&l->unparks) == seen && !atomic_load(&v->interrupt))
-		pthread_cond_wait(&l->changed, &l->wait_lock);
-	pthread_mutex_unlock(&l->wait_lock);
+	for (;;) {
+		uint32_t changes = atomic_load(&l->changes);
+
+		if (atomic_load(&l->unparks) != seen || atomic_load(&v->interrupt))
+			return;
+		vp_local_sleep(v, changes);
+	}
 }
 
 static int carry_out(struct vp_local_vcpu *v)
@@ -148,6 +191,8 @@ static int carry_out(struct vp_local_vcpu *v)
 	struct vp_trap trap;
 	int rc = read_trap(v, &trap);
 
+	if (!rc && v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		rc = drop_ud(v);
 	if (rc)
 		return rc;
 	before = trap.regs;
@@ -168,18 +213,84 @@ static int carry_out(struct vp_local_vcpu *v)
 	return reinject(v, &trap.regs);
 }
 
+/* --- what the exit is -------------------------------------------------------- */
+
+enum exit_kind {
+	EXIT_OTHER,
+	EXIT_BP,     /* a #BP exit of this host's route */
+	EXIT_FAILED, /* route DEBUG: KVM failed to emulate an instruction that an int3 lies on */
+};
+
+/* For a KVM that does not tell the bytes (before Linux 5.14): what stands there now? */
+static bool int3_stands(struct vp_local_vcpu *v)
+{
+	struct vp_phys_reader mem = { read_phys, &v->l->target };
+	uint8_t bytes[VP_INSN_MAX];
+	struct vp_trap trap;
+	struct vp_map map;
+	size_t n;
+
+	if (read_trap(v, &trap) || !trap.code64 || trap.nested ||
+	    vp_walk(&trap.paging, &mem, trap.rip, &map, NULL))
+		return false;
+	n = 0x1000 - (map.gpa.v & 0xfff);
+	if (n > sizeof(bytes))
+		n = sizeof(bytes);
+	return !read_phys(&v->l->target, map.gpa, bytes, n) && vp_int3_length(bytes, n);
+}
+
+static enum exit_kind classify(struct vp_local_vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+
+	if (run->exit_reason == KVM_EXIT_DEBUG)
+		return run->debug.arch.exception == BP_VECTOR ? EXIT_BP : EXIT_OTHER;
+	if (run->exit_reason != KVM_EXIT_INTERNAL_ERROR ||
+	    run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
+		return EXIT_OTHER;
+	if (v->l->route == VP_ROUTE_INTERNAL_ERROR)
+		return failed_int3_length(run) ? EXIT_BP : EXIT_OTHER;
+	if (v->l->route == VP_ROUTE_DEBUG &&
+	    (has_bytes(run) ? failed_int3_length(run) != 0 : int3_stands(v)))
+		return EXIT_FAILED;
+	return EXIT_OTHER;
+}
+
+/* A KVM that emulates everything would fail on the same int3 for ever: then it is the VMM's. */
+#define FAILURES_MAX 16
+
+/*
+ * KVM reads an instruction again when it emulates one, for MMIO or a write to a shadowed page
+ * table. Was an int3 laid on it meanwhile (ours, or the guest's own text_poke), it fails on that.
+ * Let the CPU run what stands there: an int3 comes again as KVM_EXIT_DEBUG. 1: the VMM must see it.
+ */
+static int run_again(struct vp_local_vcpu *v)
+{
+	struct kvm_regs regs;
+
+	if (ioctl(v->fd, KVM_GET_REGS, &regs) < 0)
+		return -errno;
+	if (regs.rip != v->failed_rip)
+		v->failures = 0;
+	v->failed_rip = regs.rip;
+	return ++v->failures > FAILURES_MAX ? 1 : drop_ud(v);
+}
+
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err)
 {
+	enum exit_kind kind = classify(v);
 	int rc;
 
-	if (!is_bp(v))
+	if (kind != EXIT_FAILED)
+		v->failures = 0;
+	if (kind == EXIT_OTHER)
 		return 1;
 	atomic_fetch_add(&v->traps, 1);
 	atomic_store(&v->mode, VP_MODE_TRAP);
 	vp_local_notify(v->l); /* out of the guest is an answer, too */
-	rc = carry_out(v);
-	if (rc)
+	rc = kind == EXIT_FAILED ? run_again(v) : carry_out(v);
+	if (rc < 0)
 		return vp_err_set(err, -EIO, "vCPU %u: a #BP exit could not be carried out (%d)",
 				  v->id, rc);
-	return 0;
+	return rc;
 }

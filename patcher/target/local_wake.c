@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waking who sleeps, on both sides. */
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "target/local_internal.h"
 
 void vp_local_notify(struct vp_local *l)
@@ -15,7 +19,6 @@ void vp_local_notify(struct vp_local *l)
 
 void vp_local_wake(struct vp_local *l)
 {
-	pthread_mutex_lock(&l->wait_lock);
-	pthread_cond_broadcast(&l->changed);
-	pthread_mutex_unlock(&l->wait_lock);
+	atomic_fetch_add(&l->changes, 1);
+	syscall(SYS_futex, &l->changes, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a vCPU thread is called out of the guest, and how it serializes. */
+/* How a vCPU thread serializes. */
 #ifndef VP_TARGET_SERIALIZE_H
 #define VP_TARGET_SERIALIZE_H
-
-#include <signal.h>
-
-/* Interrupts KVM_RUN; its handler does nothing. */
-#define VP_KICK_SIGNAL (SIGRTMIN + 1)
 
 /*
  * Execute a serializing instruction (SDM vol. 3, section 9.3; APM vol. 2, section 7.6.4) on this

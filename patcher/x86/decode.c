@@ -58,9 +58,14 @@ static enum vp_insn_kind plain_kind(const ZydisDecodedInstruction *in)
 		return in->opcode == 0x1f && in->raw.modrm.reg == 0 ? VP_INSN_NOP : VP_INSN_OTHER;
 	if (in->opcode == 0x90) /* 41 90 is xchg */
 		return in->mnemonic == ZYDIS_MNEMONIC_NOP ? VP_INSN_NOP : VP_INSN_OTHER;
-	if (in->opcode == 0xcc && in->length == 1)
-		return VP_INSN_INT3;
 	return (b8 || c7) && in->operand_width >= 32 ? VP_INSN_MOV_IMM : VP_INSN_OTHER;
+}
+
+/* Prefixes do not matter to it. */
+static bool is_int3(const ZydisDecodedInstruction *in)
+{
+	return in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	       (in->opcode == 0xcc || (in->opcode == 0xcd && in->raw.imm[0].value.u == 3));
 }
 
 static enum vp_insn_kind classify(const ZydisDecodedInstruction *in)
@@ -70,6 +75,8 @@ static enum vp_insn_kind classify(const ZydisDecodedInstruction *in)
 	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    (in->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT && in->opcode_map != ZYDIS_OPCODE_MAP_0F))
 		return VP_INSN_OTHER;
+	if (is_int3(in))
+		return VP_INSN_INT3;
 	kind = branch_kind(in);
 	return kind != VP_INSN_OTHER ? kind : plain_kind(in);
 }

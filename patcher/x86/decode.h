@@ -8,7 +8,7 @@
 enum vp_insn_kind {
 	VP_INSN_OTHER,
 	VP_INSN_NOP,
-	VP_INSN_INT3,	  /* 0xCC only, not CD 03 */
+	VP_INSN_INT3,	  /* 0xCC, with prefixes or without, and CD 03: they raise #BP */
 	VP_INSN_JMP_REL,  /* jmp rel8, rel32 */
 	VP_INSN_CALL_REL, /* call rel32 */
 	VP_INSN_JCC_REL,  /* jcc rel8, rel32 (not jcxz, loop) */

@@ -44,18 +44,23 @@ static __thread struct {
 
 int __real_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
-int __real_vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err *err);
-int __wrap_vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err *err);
+int __real_vp_local_new(const struct vp_local_config *config, struct vp_local **out,
+			struct vp_err *err);
+int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **out,
+			struct vp_err *err);
 int __real_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 				struct vp_local_vcpu **out, struct vp_err *err);
 int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 				struct vp_local_vcpu **out, struct vp_err *err);
 
 /* Whatever was probed at CPL 0: this is the route here. */
-int __wrap_vp_local_new(enum vp_trap_route route, struct vp_local **out, struct vp_err *err)
+int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **out,
+			struct vp_err *err)
 {
-	(void)route;
-	return __real_vp_local_new(VP_ROUTE_DEBUG, out, err);
+	struct vp_local_config c = *config;
+
+	c.route = VP_ROUTE_DEBUG;
+	return __real_vp_local_new(&c, out, err);
 }
 
 int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
@@ -114,12 +119,12 @@ static int fail(void)
 }
 
 /*
- * Never straight into the guest again but back to the target (EINTR), as with any exit: it may have
- * asked for the vCPU meanwhile.
+ * Never straight into the guest again but back to the target (EAGAIN), as with any exit: it may
+ * have asked for the vCPU meanwhile.
  */
 static int again(void)
 {
-	errno = EINTR;
+	errno = EAGAIN;
 	return -1;
 }
 

@@ -213,7 +213,7 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 	(void)t;
 	(void)vcpu;
 	(void)err;
-	*state = (struct vp_vcpu_state){ .paging = guest_paging };
+	*state = (struct vp_vcpu_state){ .paging = guest_paging, .code64 = true };
 	return 0;
 }
 

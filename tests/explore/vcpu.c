@@ -42,9 +42,11 @@ static void handler_main(void)
 	unsigned int i = coro_running() - 1;
 	struct vcpu *v = &w.vcpu[i];
 	vp_gva at = v->at == AT_FOREIGN ? FOREIGN_GVA : site_gva(v->at);
-	struct vp_trap trap = {
-		.vcpu = i, .rip = at, .paging = guest_paging, .regs = { .rip = at.v }
-	};
+	struct vp_trap trap = { .vcpu = i,
+				.rip = at,
+				.paging = guest_paging,
+				.code64 = true,
+				.regs = { .rip = at.v } };
 	enum vp_verdict verdict = w.target.sink.handle(w.target.sink.arg, &trap);
 
 	check_verdict(i, &trap, verdict);

@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "x86/decode.h"
 #include "x86/encode.h"
+#include "x86/trap.h"
 
 #define ELSEWHERE 0x123456789ull
 
@@ -57,7 +58,7 @@ static void check_elsewhere(const uint8_t *bytes, const struct vp_insn *insn, vp
 	FUZZ_CHECK(moved.len == insn->len && moved.kind == insn->kind && moved.imm == insn->imm &&
 		   moved.cc == insn->cc && moved.reg == insn->reg);
 	FUZZ_CHECK(moved.target.v == insn->target.v + (branch ? ELSEWHERE : 0));
-	FUZZ_CHECK((insn->kind == VP_INSN_INT3) == (bytes[0] == VP_INT3));
+	FUZZ_CHECK(vp_int3_length(bytes, insn->len) != insn->len || insn->kind == VP_INSN_INT3);
 	FUZZ_CHECK(insn->kind != VP_INSN_MOV_IMM || insn->reg < VP_GPR_COUNT);
 }
 

@@ -41,7 +41,9 @@ int main(void)
 	struct vp_site site = { .addr = VP_GVA(0x1000), .len = 1, .old_bytes = { 0x90 },
 				.new_bytes = { 0xf8 } };
 
-	if (vp_local_new(VP_ROUTE_DEBUG, &local, &err) ||
+	const struct vp_local_config config = { .route = VP_ROUTE_DEBUG };
+
+	if (vp_local_new(&config, &local, &err) ||
 	    vp_local_add_ram(local, VP_GPA(0), ram, sizeof(ram), 0, &err) ||
 	    vp_engine_new(vp_local_target(local), &engine, &err))
 		return 1;

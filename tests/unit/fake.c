@@ -46,11 +46,22 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 	return 0;
 }
 
+static int op_check_write(struct vp_target *t, vp_gpa gpa, size_t len, struct vp_err *err)
+{
+	const struct fake *f = fake_of(t);
+
+	if (f->rom_len && gpa.v < f->rom + f->rom_len && f->rom < gpa.v + len)
+		return vp_err_set(err, -EROFS, "read-only");
+	return 0;
+}
+
 static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
 		    struct vp_err *err)
 {
 	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
 		return vp_err_set(err, -EFAULT, "not RAM");
+	if (op_check_write(t, gpa, len, err))
+		return -EROFS;
 	trace(fake_of(t), "write");
 	if (fake_of(t)->fail_write && !--fake_of(t)->writes_left) {
 		fake_of(t)->writes_left = fake_of(t)->write_stays_broken ? 1 : 0;
@@ -68,6 +79,8 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 
 	assert(f->locked && gpa.v < FAKE_RAM);
 	trace(f, value == VP_INT3 ? "cap" : "head");
+	if (op_check_write(t, gpa, 1, err))
+		return -EROFS;
 	if (f->ram[gpa.v] != expect)
 		return vp_err_set(err, -EAGAIN, "changed");
 	f->ram[gpa.v] = value;
@@ -107,7 +120,10 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 	if (vcpu > 0)
 		return vp_err_set(err, -ENOENT, "no such vCPU");
 	fake_of(t)->held = true;
-	*state = (struct vp_vcpu_state){ .paging = fake_of(t)->paging };
+	*state = (struct vp_vcpu_state){ .paging = fake_of(t)->paging,
+					 .code64 = !fake_of(t)->compat,
+					 .nested = fake_of(t)->nested,
+					 .cs_base = fake_of(t)->cs_base };
 	state->regs.rip = fake_of(t)->rip;
 	return 0;
 }
@@ -198,6 +214,7 @@ static const struct vp_target_ops fake_ops = {
 	.swap_word = op_swap_word,
 	.ram = op_ram,
 	.writable = op_writable,
+	.check_write = op_check_write,
 	.hold = op_hold,
 	.release = op_release,
 	.arm = op_arm,
@@ -270,7 +287,9 @@ uint8_t *fake_at(struct fake *f, uint64_t gva)
 
 enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs)
 {
-	struct vp_trap trap = { .rip = VP_GVA(gva), .paging = f->paging };
+	struct vp_trap trap = {
+		.rip = VP_GVA(gva), .paging = f->paging, .code64 = !f->compat, .nested = f->nested
+	};
 	enum vp_verdict v;
 
 	if (regs)

@@ -19,8 +19,12 @@ struct fake {
 	struct vp_target target; /* first */
 	uint8_t ram[FAKE_RAM];
 	struct vp_paging paging;
-	uint64_t rip;	  /* of vCPU 0 */
-	char trace[4096]; /* the operations that act on the guest: "arm cap sync ..." */
+	uint64_t rip;	       /* of vCPU 0 */
+	bool compat;	       /* it runs compatibility-mode code ... */
+	uint64_t cs_base;      /* ... with this base */
+	bool nested;	       /* it runs a guest of its own */
+	uint64_t rom, rom_len; /* guest-physical memory that must not be written */
+	char trace[4096];      /* the operations that act on the guest: "arm cap sync ..." */
 	unsigned int syncs, unparks;
 	bool locked, armed, stopped, held;
 	int fail_sync;	    /* the number of the sync that fails, 1..; 0: none */

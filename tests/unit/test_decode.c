@@ -30,8 +30,12 @@ static const struct {
 	{ B("\x0f\x0d\x00"), VP_INSN_OTHER, 0, 0 },	/* prefetch */
 	/* int3 */
 	{ B("\xcc"), VP_INSN_INT3, 0, 0 },
-	{ B("\x66\xcc"), VP_INSN_OTHER, 0, 0 },
-	{ B("\xcd\x03"), VP_INSN_OTHER, 0, 0 },
+	{ B("\x66\xcc"), VP_INSN_INT3, 0, 0 },
+	{ B("\xf3\x48\xcc"), VP_INSN_INT3, 0, 0 },
+	{ B("\xcd\x03"), VP_INSN_INT3, 0, 0 },
+	{ B("\x2e\xcd\x03"), VP_INSN_INT3, 0, 0 },
+	{ B("\xcd\x80"), VP_INSN_OTHER, 0, 0 },
+	{ B("\x0f\xcc"), VP_INSN_OTHER, 0, 0 }, /* bswap */
 	{ B("\xf1"), VP_INSN_OTHER, 0, 0 },
 	/* jmp */
 	{ B("\xeb\xfe"), VP_INSN_JMP_REL, AT, 0 },

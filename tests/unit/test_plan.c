@@ -54,6 +54,12 @@ static void test_shape(void **state)
 	refused_one(w, fake_site(FAKE_TEXT, NOP2, "\xe9\x00", 2, VP_RESUME_PARK), -EINVAL, "new");
 	refused_one(w, fake_site(FAKE_TEXT, "\x90", "\xcc", 1, VP_RESUME_PARK), -EINVAL, "int3");
 	refused_one(w, fake_site(FAKE_TEXT, "\xcc", "\x90", 1, VP_RESUME_PARK), -EINVAL, "int3");
+	refused_one(w, fake_site(FAKE_TEXT, "\x66\x90", "\x66\xcc", 2, VP_RESUME_PARK), -EINVAL,
+		    "int3");
+	refused_one(w, fake_site(FAKE_TEXT, "\xf3\x48\xcc", "\x66\x66\x90", 3, VP_RESUME_PARK),
+		    -EINVAL, "int3");
+	refused_one(w, fake_site(FAKE_TEXT, "\x66\x90", "\xcd\x03", 2, VP_RESUME_PARK), -EINVAL,
+		    "int3");
 }
 
 static void test_rules(void **state)
@@ -145,6 +151,9 @@ static void test_fixup(void **state)
 	refused_one(w, s, -EINVAL, "inside site 0");
 	*fake_at(w->fake, FAKE_TEXT + 9) = VP_INT3;
 	s.fixup = VP_GVA(FAKE_TEXT + 9);
+	refused_one(w, s, -EINVAL, "int3");
+	*fake_at(w->fake, FAKE_TEXT + 8) = 0x66;
+	s.fixup = VP_GVA(FAKE_TEXT + 8);
 	refused_one(w, s, -EINVAL, "int3");
 	s.fixup = VP_GVA(FAKE_TEXT + 5);
 	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);

@@ -258,6 +258,56 @@ static void trap_call_bad_stack(struct fake *f, const char *op)
 	assert_memory_equal(fake_at(f, FAKE_DATA + 0x7f8), "\x05\x01\x00\x80\xff\xff\xff\xff", 8);
 }
 
+/* The guest chose a stack that nobody can write: the CPU is to fault there, not we. */
+static void trap_call_rom_stack(struct fake *f, const char *op)
+{
+	struct vp_regs regs = { .gpr[VP_RSP] = FAKE_DATA + 0x800 };
+
+	if (strcmp(op, "write"))
+		return;
+	f->hook = NULL;
+	f->rom = 0x60000;
+	f->rom_len = 0x1000;
+	assert_int_equal(fake_trap(f, A, &regs), VP_VERDICT_PARK);
+	assert_int_equal(regs.rip, A);
+	f->rom_len = 0;
+}
+
+static void test_call_on_read_only_stack(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_site(A, NOP5, "\xe8\x10\x00\x00\x00", 5, VP_RESUME_EMULATE);
+
+	w->fake->hook = trap_call_rom_stack;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_null(w->fake->hook);
+}
+
+/* Not a byte of the batch is written, whichever strategy, dry or not; also on a second page. */
+static void test_read_only_site(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s[2] = { fake_jmp_at(A, VP_RESUME_PARK),
+				fake_jmp_at(FAKE_SPLIT + 0xffe, VP_RESUME_PARK) };
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_poke_result res;
+	struct vp_err err = { "" };
+
+	memcpy(fake_at(w->fake, FAKE_SPLIT + 0xffe), "\x0f\x1f", 2);
+	memcpy(fake_at(w->fake, FAKE_SPLIT + 0x1000), "\x44\x00\x00", 3);
+	w->fake->rom = 0x90000;
+	w->fake->rom_len = 0x1000;
+	for (int i = 0; i < 4; i++) {
+		o.strategy = i & 1 ? VP_STRATEGY_STOP : VP_STRATEGY_INT3;
+		o.dry_run = i & 2;
+		assert_int_equal(vp_poke(w->engine, s, 2, &o, &res, &err), -EROFS);
+		assert_int_equal(res.bad_site, 1);
+	}
+	assert_non_null(strstr(err.text, "site 1 at"));
+	assert_string_equal(w->fake->trace, "");
+	expect_bytes(w, A, NOP5, 5);
+}
+
 static void test_emulated_call(void **state)
 {
 	struct world *w = *state;
@@ -301,6 +351,45 @@ static void test_foreign_forms(void **state)
 	w->fake->paging.cr0 = 1; /* protected mode without paging */
 	assert_int_equal(fake_trap(w->fake, A, NULL), VP_VERDICT_FOREIGN);
 	w->fake->paging = paging;
+}
+
+/* The same address, but it is another kind of code that stands there, or another guest's. */
+static void trap_of_others(struct fake *f, const char *op)
+{
+	if (strcmp(op, "write"))
+		return;
+	f->hook = NULL;
+	f->compat = true;
+	assert_int_equal(fake_trap(f, A, NULL), VP_VERDICT_FOREIGN);
+	f->compat = false;
+	f->nested = true;
+	assert_int_equal(fake_trap(f, A, NULL), VP_VERDICT_FOREIGN);
+	f->nested = false;
+	assert_int_equal(fake_trap(f, A, NULL), VP_VERDICT_PARK);
+}
+
+static void test_not_64_bit_code(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
+
+	w->fake->hook = trap_of_others;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+	assert_null(w->fake->hook);
+}
+
+/* Its page tables are those of a guest that it runs itself. */
+static void test_nested_guest(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_jmp_at(A, VP_RESUME_PARK);
+	struct vp_err err = { "" };
+	uint8_t byte;
+
+	w->fake->nested = true;
+	assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, &err), -EAGAIN);
+	assert_non_null(strstr(err.text, "guest of the guest's own"));
+	assert_int_equal(vp_engine_read(w->engine, 0, VP_GVA(A), &byte, 1, NULL), -EAGAIN);
 }
 
 /* Where the host sees no int3 of user code, pages of user code are for the stop strategy. */
@@ -360,8 +449,12 @@ int main(void)
 		T(test_retired_after_quiescence),
 		T(test_other_address_space),
 		T(test_emulated_call),
+		T(test_call_on_read_only_stack),
+		T(test_read_only_site),
 		T(test_alias),
 		T(test_foreign_forms),
+		T(test_not_64_bit_code),
+		T(test_nested_guest),
 		T(test_user_page),
 		T(test_phases),
 	};

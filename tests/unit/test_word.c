@@ -286,6 +286,28 @@ static void test_inside_a_site(void **state)
 	expect(w, NOP5, 0);
 }
 
+/* Outside 64-bit mode RIP is not where it stands: CS has a base, and 32 bits count. */
+static void test_inside_in_compatibility_mode(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	uint64_t low = 0x80000000ull + (A & 0xfff);
+	struct vp_site s = fake_jmp_at(low, VP_RESUME_PARK);
+	struct vp_err err = { "" };
+
+	/* The same page, where 32-bit code can be. */
+	memcpy(w->fake->ram + 0x1000, w->fake->ram + 0x1000 + 8 * 511, 8);
+	memcpy(w->fake->ram + 0x2000 + 8 * 2, w->fake->ram + 0x2000 + 8 * 510, 8);
+	o.strategy = VP_STRATEGY_STOP;
+	w->fake->compat = true;
+	w->fake->cs_base = 0x80000000;
+	w->fake->rip = (A & 0xfff) + 2;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, &err), -EAGAIN);
+	assert_non_null(strstr(err.text, "stands inside it"));
+	w->fake->rip = low + 2;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, &err), 0);
+}
+
 /* --- half a batch --------------------------------------------------------------- */
 
 static int undo(struct world *w, const struct vp_poke_opts *o)
@@ -357,6 +379,7 @@ int main(void)
 		T(test_permit),
 		T(test_write_fails),
 		T(test_inside_a_site),
+		T(test_inside_in_compatibility_mode),
 		T(test_undo),
 	};
 

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the local target makes of KVM's exits around an int3. */
+#include <vmpoke/local.h>
+
+#include "fake_kvm.h"
+#include "unit.h"
+
+#define RAM   0x10000u
+#define CODE  0x5000ull /* mapped at itself */
+#define FLAGS 0x63ull
+
+static struct {
+	struct vp_local *l;
+	struct vp_target *t;
+	struct vp_local_vcpu *v;
+	uint8_t *ram;
+	unsigned int calls; /* of the sink */
+	struct vp_trap trap;
+	enum vp_verdict verdict;
+} w;
+
+static enum vp_verdict sink(void *arg, struct vp_trap *trap)
+{
+	(void)arg;
+	w.calls++;
+	w.trap = *trap;
+	return w.verdict;
+}
+
+static void put(uint64_t gpa, uint64_t value)
+{
+	memcpy(w.ram + gpa, &value, sizeof(value));
+}
+
+static int setup_route(enum vp_trap_route route)
+{
+	const struct vp_local_config config = { .route = route };
+
+	memset(&w, 0, sizeof(w));
+	fake_kvm_reset();
+	w.ram = calloc(1, RAM);
+	put(0x1000, 0x2000 | FLAGS);
+	put(0x2000, 0x3000 | FLAGS);
+	put(0x3000, 0x4000 | FLAGS);
+	put(0x4000 + 8 * (CODE >> 12), CODE | FLAGS);
+	assert_int_equal(vp_local_new(&config, &w.l, NULL), 0);
+	w.t = vp_local_target(w.l);
+	w.t->sink.handle = sink;
+	assert_int_equal(vp_local_add_ram(w.l, VP_GPA(0), w.ram, RAM, 0, NULL), 0);
+	fake_kvm[0].regs.rip = CODE;
+	return vp_local_vcpu_attach(w.l, 0, FAKE_KVM_FD, &fake_kvm[0].run, &w.v, NULL);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_route(VP_ROUTE_DEBUG);
+}
+
+static int setup_emulated(void **state)
+{
+	(void)state;
+	return setup_route(VP_ROUTE_INTERNAL_ERROR);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vp_local_vcpu_detach(w.v);
+	vp_local_free(w.l);
+	free(w.ram);
+	return 0;
+}
+
+/* --- the guest ----------------------------------------------------------------- */
+
+/* What handle_emulation_failure() in KVM leaves behind. */
+static int fails_on(struct fake_kvm_vcpu *c, const uint8_t *bytes, uint8_t n)
+{
+	memset(&c->run.emulation_failure, 0, sizeof(c->run.emulation_failure));
+	c->run.exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	c->run.internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	if (n) {
+		c->run.internal.ndata = 4;
+		c->run.emulation_failure.flags =
+			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		c->run.emulation_failure.insn_size = n;
+		memcpy(c->run.emulation_failure.insn_bytes, bytes, n);
+	}
+	c->events.exception.injected = 1;
+	c->events.exception.nr = UD_VECTOR;
+	return 0;
+}
+
+static int halts(struct fake_kvm_vcpu *c)
+{
+	c->run.exit_reason = KVM_EXIT_HLT;
+	return 0;
+}
+
+static int fails_once(struct fake_kvm_vcpu *c)
+{
+	return c->steps++ ? halts(c) : fails_on(c, (const uint8_t *)"\xcc\x00\x01", 3);
+}
+
+static int fails_once_silently(struct fake_kvm_vcpu *c)
+{
+	return c->steps++ ? halts(c) : fails_on(c, NULL, 0);
+}
+
+static int fails_for_ever(struct fake_kvm_vcpu *c)
+{
+	c->steps++;
+	return fails_on(c, (const uint8_t *)"\xcc", 1);
+}
+
+static int fails_on_other(struct fake_kvm_vcpu *c)
+{
+	c->steps++;
+	return fails_on(c, (const uint8_t *)"\x0f\xae\xcc", 3);
+}
+
+static int traps_once(struct fake_kvm_vcpu *c)
+{
+	if (c->steps++)
+		return halts(c);
+	c->run.exit_reason = KVM_EXIT_DEBUG;
+	c->run.debug.arch.exception = BP_VECTOR;
+	return 0;
+}
+
+static void expect_exit(int (*guest)(struct fake_kvm_vcpu *c), unsigned int reason)
+{
+	fake_kvm[0].guest = guest;
+	assert_int_equal(vp_local_run(w.v, NULL), 0);
+	assert_int_equal(fake_kvm[0].run.exit_reason, reason);
+}
+
+/* --- KVM fails to emulate what an int3 lies on ---------------------------------- */
+
+/* The int3 came while KVM did an MMIO access: no #UD, and the CPU runs what stands there. */
+static void test_run_again(void **state)
+{
+	(void)state;
+	expect_exit(fails_once, KVM_EXIT_HLT);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
+	assert_int_equal(fake_kvm[0].steps, 2);
+	assert_int_equal(fake_kvm[0].regs.rip, CODE);
+	assert_int_equal(w.calls, 0); /* it comes again as KVM_EXIT_DEBUG */
+}
+
+/* An older KVM does not say on what it failed. */
+static void test_run_again_without_bytes(void **state)
+{
+	(void)state;
+	w.ram[CODE] = VP_INT3;
+	expect_exit(fails_once_silently, KVM_EXIT_HLT);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
+	w.ram[CODE] = 0x90;
+	fake_kvm[0].steps = 0;
+	expect_exit(fails_once_silently, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(fake_kvm[0].events.exception.nr, UD_VECTOR);
+}
+
+static void test_other_failures(void **state)
+{
+	(void)state;
+	expect_exit(fails_on_other, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(fake_kvm[0].steps, 1);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 1);
+	fake_kvm[0].steps = 0;
+	expect_exit(fails_for_ever, KVM_EXIT_INTERNAL_ERROR);
+	assert_in_range(fake_kvm[0].steps, 2, 100);
+}
+
+/* Where that is the way all int3s come: run again, and no #UD either. */
+static void test_emulated_route(void **state)
+{
+	(void)state;
+	expect_exit(fails_once, KVM_EXIT_HLT);
+	assert_int_equal(w.calls, 1);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
+}
+
+/* --- the guest's own #BP --------------------------------------------------------- */
+
+static void nmi_comes(struct fake_kvm_vcpu *c)
+{
+	c->events.nmi.pending = 1;
+	c->events.smi.pending = 1;
+	c->events.interrupt.shadow = 0;
+}
+
+/* Between the look at the events and their change an NMI and an SMI come: both stay. */
+static void test_reinject_keeps_nmi(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	w.verdict = VP_VERDICT_FOREIGN;
+	c->events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+			  KVM_VCPUEVENT_VALID_SMM;
+	c->events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	c->on_get_events = nmi_comes;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_int_equal(c->events.exception.injected, 1);
+	assert_int_equal(c->events.exception.nr, BP_VECTOR);
+	assert_int_equal(c->events.nmi.pending, 1);
+	assert_int_equal(c->events.smi.pending, 1);
+	assert_int_equal(c->events.interrupt.shadow, 0);
+	assert_int_equal(c->regs.rip, CODE);
+}
+
+/* --- who runs there -------------------------------------------------------------- */
+
+static int hold(int vcpu, struct vp_vcpu_state *state)
+{
+	int rc;
+
+	w.t->ops->lock(w.t, NULL);
+	rc = w.t->ops->hold(w.t, vcpu, state, NULL);
+	if (!rc)
+		w.t->ops->release(w.t);
+	w.t->ops->unlock(w.t);
+	return rc;
+}
+
+static void test_nested(void **state)
+{
+	struct vp_vcpu_state s;
+
+	(void)state;
+	assert_int_equal(hold(-1, &s), 0);
+	assert_true(s.code64 && !s.nested);
+	fake_kvm[0].nested = true;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_true(w.trap.nested);
+	assert_int_equal(hold(-1, &s), -EAGAIN);
+	assert_int_equal(hold(0, &s), 0);
+	assert_true(s.nested);
+}
+
+static void test_compatibility_mode(void **state)
+{
+	struct vp_vcpu_state s;
+
+	(void)state;
+	fake_kvm[0].sregs.cs.l = 0;
+	fake_kvm[0].sregs.cs.base = 0x1000;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_false(w.trap.code64);
+	assert_int_equal(hold(0, &s), 0);
+	assert_false(s.code64);
+	assert_int_equal(s.cs_base, 0x1000);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_run_again),
+		T(test_run_again_without_bytes),
+		T(test_other_failures),
+		cmocka_unit_test_setup_teardown(test_emulated_route, setup_emulated, teardown),
+		T(test_reinject_keeps_nmi),
+		T(test_nested),
+		T(test_compatibility_mode),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
