@@ -21,7 +21,7 @@
 #define FILES_MAX  256u
 #define TOKENS_MAX 0x21000u
 
-static const char magic[8] = "vpsyms2";
+static const char magic[8] = "vpsyms3";
 
 struct header {
 	char magic[8];
@@ -29,6 +29,7 @@ struct header {
 	struct vp_kernel_id id;
 	struct vp_kallsyms_place place;
 	struct vp_module_layout modules_at;
+	struct vp_owner_layout owners_at;
 	uint64_t n, names_len;
 };
 
@@ -155,6 +156,7 @@ static bool load_file(struct vp_linux *l, int dir, const char *name)
 		l->ksyms = k;
 		l->id = h.id;
 		l->modules_at = h.modules_at;
+		l->owners_at = h.owners_at;
 		return true;
 	}
 	vp_kallsyms_free(&k);
@@ -235,6 +237,7 @@ void vp_cache_store(const struct vp_linux *l, const char *dir)
 	h.id = l->id;
 	h.place = l->ksyms.place;
 	h.modules_at = l->modules_at;
+	h.owners_at = l->owners_at;
 	h.n = l->ksyms.n;
 	h.names_len = l->ksyms.names_len;
 	h.checksum = checksum(&h, l->ksyms.entries, l->ksyms.names);

@@ -25,8 +25,8 @@ struct vp_kernel_id {
 struct vp_module {
 	uint64_t addr; /* of struct module */
 	char name[VP_MODULE_NAME_MAX];
-	uint64_t symtab, strtab, jumps;
-	uint32_t nsymbols, njumps;
+	uint64_t symtab, strtab, jumps, calls; /* jumps, calls: of static keys, static calls */
+	uint32_t nsymbols, njumps, ncalls;
 	struct {
 		uint64_t base;
 		uint32_t len;
@@ -36,7 +36,10 @@ struct vp_module {
 struct vp_modules {
 	struct vp_module *m;
 	size_t n, cap;
-	uint64_t digest; /* differs if the list does */
+	size_t unsettled; /* that are coming or going, and are not among them */
+	uint64_t first;	  /* what the list's head leads to: a new module goes there */
+	uint64_t digest;  /* differs if the list of the live ones does */
+	bool whole;	  /* none was left out because it made no sense */
 };
 
 struct vp_jump_table;
@@ -48,11 +51,14 @@ struct vp_linux {
 	struct vp_symtab *symbols;	    /* the kernel's own */
 	struct vp_symtab *all;		    /* and those of modules; NULL: there are none */
 	struct vp_module_layout modules_at; /* what to look for in struct module */
-	uint64_t modules_head;		    /* of their list; 0: not known */
+	struct vp_owner_layout owners_at;
+	uint64_t modules_head; /* of their list; 0: not known */
 	struct vp_modules modules;
 	struct vp_linux_info info;
 	char release[96], banner[512], build_id[2 * VP_BUILD_ID_MAX + 1];
 	struct vp_jump_table *jump_table; /* read when first asked for */
+	/* Of all modules together; the same, until the next refresh. */
+	struct vp_jump_table *module_jumps;
 	unsigned int work, work_key; /* entries of modules seen in this call, and for this key */
 	char reason[256], key_name[600]; /* of the last struct vp_linux_key given out */
 };
@@ -72,6 +78,9 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err);
 
 /* --- module_symbols.c --------------------------------------------------------------- */
+
+/* Can this kernel's modules be read? If not, they may be there all the same. */
+bool vp_modules_are_known(const struct vp_linux *l);
 
 /* Fill l->modules and l->all, afresh. Without l->modules_at there are none, and no error. */
 int vp_modules_read(struct vp_linux *l, struct vp_err *err);

@@ -95,46 +95,84 @@ static int by_key(const void *a, const void *b)
 	return (x->code > y->code) - (x->code < y->code);
 }
 
-static int read_table(const struct vp_linux *l, uint64_t start, uint64_t len,
-		      struct vp_jump_table *t, struct vp_err *err)
+/* Add the @n entries at @start to @t. */
+static int read_entries(const struct vp_linux *l, uint64_t start, size_t n, struct vp_jump_table *t,
+			struct vp_err *err)
 {
-	struct vp_blob b = { .len = len, .base = start };
-	uint8_t *bytes = malloc(len);
+	struct vp_blob b = { .len = n * ENTRY_SIZE, .base = start };
+	uint8_t *bytes = malloc(b.len + 1);
+	void *more = reallocarray(t->entries, t->n + n + 1, sizeof(*t->entries));
 	int rc;
 
-	b.data = bytes;
-	t->entries = calloc(len / ENTRY_SIZE, sizeof(*t->entries));
-	if (!bytes || !t->entries) {
+	if (more)
+		t->entries = more;
+	if (!bytes || !more) {
 		free(bytes);
 		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
 	}
-	rc = vp_kernel_mem_read(&l->mem, VP_GVA(start), bytes, len, err);
-	for (uint64_t off = 0; !rc && off < len; off += ENTRY_SIZE)
+	b.data = bytes;
+	rc = vp_kernel_mem_read(&l->mem, VP_GVA(start), bytes, b.len, err);
+	for (uint64_t off = 0; !rc && off < b.len; off += ENTRY_SIZE)
 		decode_entry(&b, off, &t->entries[t->n++]);
-	/* The kernel sorted it, too; but not all versions by code. */
-	qsort(t->entries, t->n, sizeof(*t->entries), by_key);
 	free(bytes);
 	return rc;
 }
 
-int vp_jump_table_read(const struct vp_linux *l, uint64_t addr, size_t n,
-		       struct vp_jump_table **out, struct vp_err *err)
+/* The kernel sorts them, too; but not all versions by code. */
+static void sort_entries(struct vp_jump_table *t)
 {
-	struct vp_jump_table *t = calloc(1, sizeof(*t));
+	if (t->n)
+		qsort(t->entries, t->n, sizeof(*t->entries), by_key);
+}
+
+static int table_new(struct vp_jump_table **out, struct vp_err *err)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : vp_err_set(err, -ENOMEM, "out of memory for the jump table");
+}
+
+/* Of one module. One that went away meanwhile is left out. */
+static int add_module(const struct vp_linux *l, const struct vp_module *m, struct vp_jump_table *t,
+		      struct vp_err *err)
+{
 	int rc;
 
-	if (!t)
-		return vp_err_set(err, -ENOMEM, "out of memory for the jump table");
-	rc = read_table(l, addr, n * ENTRY_SIZE, t, err);
+	if (t->n + m->njumps > ENTRIES_MAX)
+		return vp_err_set(err, -EBADMSG, "the modules have more than %u jump entries",
+				  ENTRIES_MAX);
+	rc = read_entries(l, m->jumps, m->njumps, t, err);
+	if (rc != -EFAULT)
+		return rc;
+	t->whole = false;
+	return 0;
+}
+
+int vp_jump_modules_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err)
+{
+	struct vp_jump_table *t;
+	int rc;
+
+	if ((*out = l->module_jumps))
+		return 0;
+	rc = table_new(&t, err);
 	if (rc)
+		return rc;
+	t->whole = vp_modules_are_known(l) && l->modules_at.jump_entries && l->modules.whole;
+	for (size_t i = 0; i < l->modules.n && !rc; i++)
+		if (l->modules.m[i].njumps)
+			rc = add_module(l, &l->modules.m[i], t, err);
+	if (rc) {
 		vp_jump_table_free(t);
-	else
-		*out = t;
-	return rc;
+		return rc;
+	}
+	sort_entries(t);
+	*out = l->module_jumps = t;
+	return 0;
 }
 
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err)
 {
+	struct vp_jump_table *t = NULL;
 	vp_gva start, stop;
 	uint64_t len;
 	int rc;
@@ -152,9 +190,16 @@ int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, stru
 		return vp_err_set(err, -EBADMSG,
 				  "the jump table from 0x%llx to 0x%llx makes no sense",
 				  (unsigned long long)start.v, (unsigned long long)stop.v);
-	rc = vp_jump_table_read(l, start.v, (size_t)(len / ENTRY_SIZE), &l->jump_table, err);
-	*out = l->jump_table;
-	return rc;
+	rc = table_new(&t, err);
+	if (!rc)
+		rc = read_entries(l, start.v, (size_t)(len / ENTRY_SIZE), t, err);
+	if (rc) {
+		vp_jump_table_free(t);
+		return rc;
+	}
+	sort_entries(t);
+	*out = l->jump_table = t;
+	return 0;
 }
 
 void vp_jump_table_free(struct vp_jump_table *table)
@@ -182,12 +227,18 @@ static int list_add(struct vp_jump_list *list, const struct vp_jump_entry *e, st
 	return 0;
 }
 
-/* Those of the kernel itself. */
-static int add_own(const struct vp_jump_table *t, uint64_t key, struct vp_jump_list *list,
-		   struct vp_err *err)
+static bool list_has(const struct vp_jump_list *list, const struct vp_jump_entry *e)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->entries[i].code == e->code)
+			return true;
+	return false;
+}
+
+const struct vp_jump_entry *vp_jump_table_find(const struct vp_jump_table *t, uint64_t key,
+					       size_t *n)
 {
 	size_t lo = 0, hi = t->n;
-	int rc = 0;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -197,8 +248,21 @@ static int add_own(const struct vp_jump_table *t, uint64_t key, struct vp_jump_l
 		else
 			hi = mid;
 	}
-	for (; lo < t->n && t->entries[lo].key == key && !rc; lo++)
-		rc = list_add(list, &t->entries[lo], err);
+	for (hi = lo; hi < t->n && t->entries[hi].key == key; hi++)
+		;
+	*n = hi - lo;
+	return t->entries + lo;
+}
+
+static int add_table(const struct vp_jump_table *t, uint64_t key, struct vp_jump_list *list,
+		     struct vp_err *err)
+{
+	size_t n;
+	const struct vp_jump_entry *e = vp_jump_table_find(t, key, &n);
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = list_add(list, &e[i], err);
 	return rc;
 }
 
@@ -236,7 +300,7 @@ static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_ju
 		if (rc || !decode_entry(&b, 0, &e) || e.key != key)
 			break;
 		rc = work(l, key, err);
-		if (!rc)
+		if (!rc && !list_has(list, &e))
 			rc = list_add(list, &e, err);
 	}
 	vp_view_free(&view);
@@ -244,7 +308,7 @@ static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_ju
 }
 
 /* Follow the list of modules that use a key. */
-static int add_modules(struct vp_linux *l, uint64_t node, uint64_t key, struct vp_jump_list *list,
+static int follow_list(struct vp_linux *l, uint64_t node, uint64_t key, struct vp_jump_list *list,
 		       struct vp_err *err)
 {
 	int rc = 0;
@@ -270,20 +334,28 @@ static int add_modules(struct vp_linux *l, uint64_t node, uint64_t key, struct v
 }
 
 int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struct *key,
-		    struct vp_jump_list *out, struct vp_err *err)
+		    struct vp_jump_list *out, bool *hidden, struct vp_err *err)
 {
 	uint64_t pointer = key->type & ~(uint64_t)TYPE_MASK;
-	const struct vp_jump_table *t;
+	bool sealed = !pointer && key->type & TYPE_LINKED; /* and its list was taken away */
+	const struct vp_jump_table *t, *modules;
 	int rc = vp_jump_table_get(l, &t, err);
 
+	*hidden = false;
 	l->work_key = 0;
 	if (!rc)
-		rc = add_own(t, addr, out, err);
-	if (!rc && key->type & TYPE_LINKED)
-		rc = add_modules(l, pointer, addr, out, err);
-	else if (!rc && !out->n && pointer) /* a module's own key */
-		rc = add_run(l, pointer, addr, out, err);
-	return rc;
+		rc = vp_jump_modules_get(l, &modules, err);
+	if (!rc)
+		rc = add_table(t, addr, out, err);
+	if (!rc)
+		rc = add_table(modules, addr, out, err);
+	if (rc)
+		return rc;
+	*hidden = sealed && !modules->whole;
+	/* What the key itself tells; for modules that could not be read, all there is. */
+	if (key->type & TYPE_LINKED)
+		return follow_list(l, pointer, addr, out, err);
+	return !out->n && pointer ? add_run(l, pointer, addr, out, err) : 0; /* a module's own */
 }
 
 /* --- what stands there ------------------------------------------------------- */

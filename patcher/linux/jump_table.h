@@ -15,10 +15,11 @@ struct vp_jump_entry {
 	bool init;   /* in code that was freed after boot */
 };
 
-/* The kernel's own entries, by key, then by code. Modules have theirs. */
+/* Entries by key, then by code: the kernel's own, or those of its modules. */
 struct vp_jump_table {
 	struct vp_jump_entry *entries;
 	size_t n;
+	bool whole; /* of modules: none was left out */
 };
 
 /* struct static_key. */
@@ -59,13 +60,23 @@ struct vp_jump_list {
 /* The table of @l, read at the first call. -ENOENT: no data symbols. -EBADMSG. -ENOMEM. */
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err);
 
-/* Entries of a module: @n from @addr on, sorted. To be freed: vp_jump_table_free(). */
-int vp_jump_table_read(const struct vp_linux *l, uint64_t addr, size_t n,
-		       struct vp_jump_table **out, struct vp_err *err);
+/*
+ * Those of all live modules, from each module's own table: so no list of a key, which is empty for
+ * one that was sealed (__ro_after_init), can hide them. Read once in each command. -EBADMSG: more
+ * than there can be. -ENOMEM.
+ */
+int vp_jump_modules_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err);
 
-/* The entries of the key at @addr, modules' included. */
+/* The entries of a table for one key: *@n from the result on. */
+const struct vp_jump_entry *vp_jump_table_find(const struct vp_jump_table *t, uint64_t key,
+					       size_t *n);
+
+/*
+ * The entries of the key at @addr, modules' included. *@hidden: there may be more in modules, which
+ * cannot be found.
+ */
 int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struct *key,
-		    struct vp_jump_list *out, struct vp_err *err);
+		    struct vp_jump_list *out, bool *hidden, struct vp_err *err);
 
 /* Read a key. @view may be NULL. -EFAULT. */
 int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,

@@ -8,6 +8,7 @@
  */
 #include "linux/conditions.h"
 #include "linux/keys.h"
+#include "linux/modules.h"
 
 #include "x86/encode.h"
 
@@ -137,43 +138,65 @@ static int check_flip(const struct vp_key_look *in, const char *name, bool on, s
 	return 0;
 }
 
-/* The count, while nobody patches the guest or switches keys. */
-static int make_words(const struct vp_linux *l, vp_gva addr, int32_t enabled, bool on,
-		      struct vp_linux_flip *flip, struct vp_err *err)
+/* The modules as they are now, and until the write. */
+static int settle_modules(struct vp_linux *l, struct vp_word_list *words, struct vp_err *err)
 {
-	struct vp_word_list list = { 0 };
-	int rc = vp_lock_require(l, "text_mutex", &list, err);
+	int rc = vp_modules_settled(l, words, err);
+
+	if (rc == -EAGAIN)
+		rc = vp_linux_refresh(l, err);
+	else
+		return rc;
+	return rc ? rc : vp_modules_settled(l, words, err);
+}
+
+/* While nobody patches the guest, switches keys, or loads a module. */
+static int make_conditions(struct vp_linux *l, struct vp_word_list *words, struct vp_err *err)
+{
+	int rc = settle_modules(l, words, err);
 
 	if (!rc)
-		rc = vp_lock_require(l, "jump_label_mutex", &list, err);
-	if (!rc)
-		rc = vp_word_list_add(&list, (struct vp_word){ addr, (uint32_t)enabled, on }, err);
-	flip->words = list.words;
-	flip->nwords = list.n;
-	return rc;
+		rc = vp_lock_require(l, "text_mutex", words, err);
+	return rc ? rc : vp_lock_require(l, "jump_label_mutex", words, err);
+}
+
+static int make_flip(struct vp_linux *l, vp_gva addr, bool on, const struct vp_key_look *in,
+		     struct vp_word_list *words, struct vp_linux_flip *flip, struct vp_err *err)
+{
+	const struct vp_word count = { addr, (uint32_t)in->key.enabled, on };
+	int rc;
+
+	if (on == (in->key.enabled > 0))
+		return 0;
+	rc = vp_word_list_add(words, count, err);
+	if (rc)
+		return rc;
+	flip->words = words->words;
+	flip->nwords = words->n;
+	memset(words, 0, sizeof(*words));
+	return make_sites(l, in, flip, err);
 }
 
 int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_flip *out,
 		      struct vp_err *err)
 {
+	struct vp_key_look in = { 0 };
 	struct vp_linux_flip flip = { 0 };
+	struct vp_word_list words = { 0 };
 	struct vp_linux_key key;
-	struct vp_key_look in;
 	struct vp_err why;
-	int rc = vp_key_look_at(l, addr.v, &in, &why, err);
+	int rc = make_conditions(l, &words, err);
 
+	if (!rc)
+		rc = vp_key_look_at(l, addr.v, &in, &why, err);
 	if (!rc) {
 		vp_key_fill(l, addr.v, &in, &key);
-		rc = vp_linux_text_idle(l, err);
+		rc = check_flip(&in, key.name, on, err);
 	}
 	if (!rc)
-		rc = check_flip(&in, key.name, on, err);
-	if (!rc && on != (in.key.enabled > 0)) {
-		rc = make_words(l, addr, in.key.enabled, on, &flip, err);
-		if (!rc)
-			rc = make_sites(l, &in, &flip, err);
-	}
+		rc = make_flip(l, addr, on, &in, &words, &flip, err);
 	vp_key_look_free(&in);
+	free(words.words);
 	if (rc)
 		vp_linux_flip_free(&flip);
 	else

@@ -30,12 +30,26 @@ void vp_key_look_free(struct vp_key_look *in)
 	memset(in, 0, sizeof(*in));
 }
 
+static bool in_image(const struct vp_linux *l, uint64_t addr)
+{
+	return addr - l->mem.text.v < l->mem.end - l->mem.text.v;
+}
+
+/* Is it in the memory of a module, as far as that is known? What was freed may be another's now. */
+static bool in_module(const struct vp_linux *l, uint64_t addr)
+{
+	for (size_t i = 0; i < l->modules.n; i++)
+		if (vp_module_piece(&l->modules.m[i], addr) >= 0)
+			return true;
+	return !l->modules_at.npieces || !l->modules.whole;
+}
+
 /* Modules of older kernels do not mark theirs: they are only gone. */
 bool vp_key_site_is_init(const struct vp_linux *l, const struct vp_jump_entry *e,
 			 const struct vp_jump_site *s)
 {
 	return e->init ||
-	       (s->state == VP_JUMP_GONE && e->code - l->mem.text.v >= l->mem.end - l->mem.text.v);
+	       (!in_image(l, e->code) && (s->state == VP_JUMP_GONE || !in_module(l, e->code)));
 }
 
 /* Write into @why what is wrong with one live site, and return it; NULL if nothing is. */
@@ -68,9 +82,10 @@ static int inspect_once(struct vp_linux *l, uint64_t addr, struct vp_view *keys,
 			struct vp_err *err)
 {
 	int rc = vp_jump_key(l, keys, addr, &in->key, err);
+	bool hidden;
 
 	if (!rc)
-		rc = vp_jump_entries(l, addr, &in->key, &in->list, err);
+		rc = vp_jump_entries(l, addr, &in->key, &in->list, &hidden, err);
 	if (rc)
 		return rc;
 	in->sites = calloc(in->list.n + 1, sizeof(*in->sites));
@@ -78,6 +93,10 @@ static int inspect_once(struct vp_linux *l, uint64_t addr, struct vp_view *keys,
 		return vp_err_set(err, -ENOMEM, "out of memory for jump sites");
 	if (in->key.enabled < 0) {
 		vp_err_set(why, 0, "its count is %d: the guest is switching it", in->key.enabled);
+		in->broken = why->text;
+	}
+	if (hidden && !in->broken) {
+		vp_err_set(why, 0, "modules may have sites of it that cannot be found");
 		in->broken = why->text;
 	}
 	for (size_t i = 0; i < in->list.n; i++) {
@@ -173,9 +192,9 @@ struct telling {
 	unsigned int broken;
 };
 
-/* Tell of each key of @t; of a module's table, only of its own. */
-static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t, const struct vp_module *m,
-		     struct telling *to)
+/* Tell of each key of @t, but not of those that are in @before. */
+static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t,
+		     const struct vp_jump_table *before, struct telling *to)
 {
 	int rc = 0;
 
@@ -185,12 +204,15 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t, const st
 		struct vp_linux_key key;
 		struct vp_err why, unread;
 		struct vp_key_look in;
+		size_t n = 0;
 
-		if ((i && addr == t->entries[i - 1].key) || (m && vp_module_piece(m, addr) < 0))
+		if (before)
+			vp_jump_table_find(before, addr, &n);
+		if (n || (i && addr == t->entries[i - 1].key))
 			continue;
 		if (inspect(l, addr, &to->keys, &to->text, tries, &in, &why, &unread))
 			in.broken = unread.text;
-		if (in.broken == unread.text && m) { /* it was unloaded meanwhile */
+		if (in.broken == unread.text && before) { /* it was unloaded meanwhile */
 			vp_key_look_free(&in);
 			continue;
 		}
@@ -202,32 +224,11 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t, const st
 	return rc;
 }
 
-/* Modules that are gone by now have no keys. */
-static int tell_modules(struct vp_linux *l, struct telling *to, struct vp_err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < l->modules.n && !rc; i++) {
-		const struct vp_module *m = &l->modules.m[i];
-		struct vp_jump_table *t = NULL;
-
-		if (!m->njumps)
-			continue;
-		rc = vp_jump_table_read(l, m->jumps, m->njumps, &t, err);
-		if (!rc)
-			rc = tell_keys(l, t, m, to);
-		else if (rc == -EFAULT)
-			rc = 0;
-		vp_jump_table_free(t);
-	}
-	return rc;
-}
-
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err)
 {
 	struct telling to = { .fn = fn, .arg = arg, .keys.ahead = KEYS_AHEAD };
-	const struct vp_jump_table *t;
+	const struct vp_jump_table *t, *modules;
 	int rc = vp_jump_table_get(l, &t, err);
 
 	if (!rc && vp_kernel_mem_keep(&l->mem))
@@ -238,7 +239,9 @@ int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux
 	read_text(l, t, &to.text);
 	rc = tell_keys(l, t, NULL, &to);
 	if (!rc)
-		rc = tell_modules(l, &to, err);
+		rc = vp_jump_modules_get(l, &modules, err);
+	if (!rc)
+		rc = tell_keys(l, modules, t, &to);
 	vp_view_free(&to.keys);
 	vp_view_free(&to.text);
 	vp_kernel_mem_drop(&l->mem);

@@ -27,6 +27,7 @@ static int find_image(struct vp_linux *l, struct vp_target *t, struct vp_err *er
 static void find_layout(struct vp_linux *l, const struct vp_blob *rodata)
 {
 	struct vp_blob b = vp_blob_from(rodata, 0);
+	struct vp_layouts found;
 	uint8_t *bytes = NULL;
 	vp_gva start, stop;
 
@@ -40,7 +41,10 @@ static void find_layout(struct vp_linux *l, const struct vp_blob *rodata)
 		if (!bytes || vp_kernel_mem_read(&l->mem, start, bytes, b.len, NULL))
 			b.len = 0;
 	}
-	vp_module_layout_find(&b, &l->modules_at);
+	if (vp_layouts_find(&b, &found)) {
+		l->modules_at = found.modules;
+		l->owners_at = found.owners;
+	}
 	free(bytes);
 }
 
@@ -147,6 +151,7 @@ void vp_linux_free(struct vp_linux *l)
 		return;
 	vp_kernel_mem_drop(&l->mem);
 	vp_jump_table_free(l->jump_table);
+	vp_jump_table_free(l->module_jumps);
 	free(l->modules.m);
 	vp_symtab_free(l->all);
 	vp_symtab_free(l->symbols);

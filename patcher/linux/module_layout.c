@@ -76,35 +76,133 @@ static void find_pieces(const struct btf *btf, const struct btf_type *module,
 	l->npieces = count < VP_MODULE_PIECES_MAX ? count : VP_MODULE_PIECES_MAX;
 }
 
-static bool find_layout(const struct btf *btf, struct vp_module_layout *l)
+static void find_modules(const struct btf *btf, struct vp_module_layout *out)
 {
 	const struct btf_type *module = find_struct(btf, "module");
 	const struct btf_type *kallsyms = find_struct(btf, "mod_kallsyms");
+	struct vp_module_layout l = { 0 };
 	uint32_t type;
 	int64_t size;
 
 	if (!module || !kallsyms || module->size > VP_MODULE_MAX ||
-	    !member(btf, module, "list", 16, &l->list) ||
-	    !member(btf, module, "state", 4, &l->state) ||
-	    !find_member(btf, module, "name", 0, &l->name, &type) ||
-	    !member(btf, module, "kallsyms", 8, &l->kallsyms) ||
-	    !member(btf, kallsyms, "symtab", 8, &l->symtab) ||
-	    !member(btf, kallsyms, "num_symtab", 4, &l->num_symtab) ||
-	    !member(btf, kallsyms, "strtab", 8, &l->strtab))
-		return false;
+	    !member(btf, module, "list", 16, &l.list) ||
+	    !member(btf, module, "state", 4, &l.state) ||
+	    !find_member(btf, module, "name", 0, &l.name, &type) ||
+	    !member(btf, module, "kallsyms", 8, &l.kallsyms) ||
+	    !member(btf, kallsyms, "symtab", 8, &l.symtab) ||
+	    !member(btf, kallsyms, "num_symtab", 4, &l.num_symtab) ||
+	    !member(btf, kallsyms, "strtab", 8, &l.strtab))
+		return;
 	size = btf__resolve_size(btf, type);
-	l->name_size = (uint32_t)size;
-	find_pieces(btf, module, l);
-	if (!member(btf, module, "jump_entries", 8, &l->jump_entries) ||
-	    !member(btf, module, "num_jump_entries", 4, &l->num_jumps))
-		l->jump_entries = l->num_jumps = 0;
-	l->size = module->size;
+	l.name_size = (uint32_t)size;
+	find_pieces(btf, module, &l);
+	if (!member(btf, module, "jump_entries", 8, &l.jump_entries) ||
+	    !member(btf, module, "num_jump_entries", 4, &l.num_jumps))
+		l.jump_entries = l.num_jumps = 0;
+	l.size = module->size;
+	*out = l;
+}
+
+/* --- who else writes into text -------------------------------------------------- */
+
+/* One value of an enum; where it is a bit of ours, note it. */
+static void take_flag(const struct btf *btf, uint32_t name_off, uint64_t value,
+		      struct vp_owner_layout *l)
+{
+	const struct {
+		const char *name;
+		uint32_t *to;
+	} flags[] = {
+		{ "FTRACE_FL_DISABLED", &l->fl_disabled },
+		{ "FTRACE_FL_TOUCHED", &l->fl_touched },
+		{ "FTRACE_FL_MODIFIED", &l->fl_modified },
+		{ "FTRACE_FL_IPMODIFY", &l->fl_ipmodify },
+		{ "FTRACE_FL_DIRECT", &l->fl_direct },
+	};
+	const char *s = btf__name_by_offset(btf, name_off);
+
+	if (!s || strncmp(s, "FTRACE_FL_", 10) || value > UINT32_MAX || value & (value - 1))
+		return;
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (!strcmp(s, flags[i].name))
+			*flags[i].to = (uint32_t)value;
+}
+
+/* They are of an enum without a name. */
+static void find_flags(const struct btf *btf, struct vp_owner_layout *l)
+{
+	uint32_t types = btf__type_cnt(btf);
+
+	for (uint32_t id = 1; id < types; id++) {
+		const struct btf_type *t = btf__type_by_id(btf, id);
+
+		for (uint32_t i = 0; btf_is_enum(t) && i < btf_vlen(t); i++)
+			take_flag(btf, btf_enum(t)[i].name_off, (uint32_t)btf_enum(t)[i].val, l);
+		for (uint32_t i = 0; btf_is_enum64(t) && i < btf_vlen(t); i++)
+			take_flag(btf, btf_enum64(t)[i].name_off,
+				  btf_enum64_value(&btf_enum64(t)[i]), l);
+	}
+}
+
+/* A structure that is there, but not as we know it, makes all of it unknown. */
+static bool find_ftrace(const struct btf *btf, struct vp_owner_layout *l)
+{
+	const struct btf_type *rec = find_struct(btf, "dyn_ftrace");
+	const struct btf_type *page = find_struct(btf, "ftrace_page");
+
+	if (!rec)
+		return true;
+	if (!page || !member(btf, rec, "ip", 8, &l->rec_ip) ||
+	    !member(btf, rec, "flags", 8, &l->rec_flags) ||
+	    !member(btf, page, "next", 8, &l->page_next) ||
+	    !member(btf, page, "records", 8, &l->page_records) ||
+	    !member(btf, page, "index", 4, &l->page_index))
+		return false;
+	find_flags(btf, l);
+	l->rec_size = rec->size;
+	l->page_size = page->size;
+	return l->fl_disabled;
+}
+
+static bool find_probes(const struct btf *btf, struct vp_owner_layout *l)
+{
+	const struct btf_type *probe = find_struct(btf, "kprobe");
+
+	if (!probe)
+		return true;
+	if (!member(btf, probe, "hlist", 16, &l->probe_hlist) ||
+	    !member(btf, probe, "addr", 8, &l->probe_addr))
+		return false;
+	l->probe_size = probe->size;
 	return true;
 }
 
-bool vp_module_layout_find(const struct vp_blob *blob, struct vp_module_layout *out)
+static bool find_calls(const struct btf *btf, struct vp_owner_layout *l)
 {
-	struct vp_module_layout l = { 0 };
+	const struct btf_type *module = find_struct(btf, "module");
+
+	if (!find_struct(btf, "static_call_site") || !module)
+		return true;
+	if (!member(btf, module, "static_call_sites", 8, &l->call_sites))
+		return true; /* the kernel is built without inline static calls */
+	l->calls_known = member(btf, module, "num_static_call_sites", 4, &l->num_call_sites);
+	return l->calls_known;
+}
+
+static void find_owners(const struct btf *btf, struct vp_owner_layout *out)
+{
+	struct vp_owner_layout l = { .known = 1 };
+
+	if (find_struct(btf, "task_struct") && find_ftrace(btf, &l) && find_probes(btf, &l) &&
+	    find_calls(btf, &l))
+		*out = l;
+}
+
+/* --- all of it ------------------------------------------------------------------- */
+
+bool vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out)
+{
+	struct vp_layouts l = { 0 };
 	libbpf_print_fn_t print;
 	struct btf *btf;
 	uint16_t magic;
@@ -116,8 +214,11 @@ bool vp_module_layout_find(const struct vp_blob *blob, struct vp_module_layout *
 		return false;
 	print = libbpf_set_print(NULL); /* it would tell our user's terminal what it dislikes */
 	btf = btf__new(blob->data, (uint32_t)blob->len);
-	if (btf && !libbpf_get_error(btf))
-		ok = find_layout(btf, &l);
+	if (btf && !libbpf_get_error(btf)) {
+		find_modules(btf, &l.modules);
+		find_owners(btf, &l.owners);
+		ok = true;
+	}
 	if (!libbpf_get_error(btf))
 		btf__free(btf);
 	libbpf_set_print(print);

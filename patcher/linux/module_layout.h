@@ -14,6 +14,20 @@
 #define VP_MODULE_MAX	     0x4000u /* bytes of struct module, which has 900 to 1400 */
 #define VP_MODULE_PIECES_MAX 16u
 
+/*
+ * Who else writes into the kernel's text: in structures of ftrace, kprobes, static calls. A size of
+ * 0: this kernel is built without.
+ */
+struct vp_owner_layout {
+	uint32_t known; /* 0: its type information could not be read, the rest says nothing */
+	uint32_t page_size, page_next, page_records, page_index; /* struct ftrace_page */
+	uint32_t rec_size, rec_ip, rec_flags;			 /* struct dyn_ftrace */
+	/* FTRACE_FL_*: bits of its flags; 0: there is none of that name. */
+	uint32_t fl_disabled, fl_touched, fl_modified, fl_ipmodify, fl_direct;
+	uint32_t probe_size, probe_hlist, probe_addr;	  /* struct kprobe */
+	uint32_t calls_known, call_sites, num_call_sites; /* static calls, in struct module */
+};
+
 /* In struct module, but where another is named. */
 struct vp_module_layout {
 	uint32_t size; /* 0: unknown, the rest says nothing */
@@ -25,7 +39,13 @@ struct vp_module_layout {
 	uint32_t jump_entries, num_jumps; /* both 0: without CONFIG_JUMP_LABEL */
 };
 
-/* False: @btf is damaged, or its kernel has no such modules. @out is untouched then. */
-bool vp_module_layout_find(const struct vp_blob *btf, struct vp_module_layout *out);
+/* All that is looked for. Either may be unknown for itself. */
+struct vp_layouts {
+	struct vp_module_layout modules;
+	struct vp_owner_layout owners;
+};
+
+/* False: @btf is damaged, and @out untouched. */
+bool vp_layouts_find(const struct vp_blob *btf, struct vp_layouts *out);
 
 #endif /* VP_LINUX_MODULE_LAYOUT_H */

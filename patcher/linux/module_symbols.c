@@ -239,7 +239,7 @@ static int make_all(const struct vp_linux *l, const struct found *f, struct vp_s
 }
 
 /* Does this kernel have modules that we can read? */
-static bool are_known(const struct vp_linux *l)
+bool vp_modules_are_known(const struct vp_linux *l)
 {
 	return l->modules_at.size && l->modules_head;
 }
@@ -254,7 +254,7 @@ int vp_modules_read(struct vp_linux *l, struct vp_err *err)
 
 	if (l->modules_at.size && vp_linux_find(l, "modules", &head))
 		l->modules_head = head.v;
-	if (are_known(l) && (rc = read_all(l, &list, &f)))
+	if (vp_modules_are_known(l) && (rc = read_all(l, &list, &f)))
 		vp_err_set(err, rc, "cannot read the symbols of the guest's modules: %s",
 			   strerror(-rc));
 	if (!rc && f.n)
@@ -264,6 +264,8 @@ int vp_modules_read(struct vp_linux *l, struct vp_err *err)
 		free(list.m);
 		return rc;
 	}
+	vp_jump_table_free(l->module_jumps);
+	l->module_jumps = NULL;
 	free(l->modules.m);
 	vp_symtab_free(l->all);
 	l->modules = list;
@@ -276,7 +278,9 @@ int vp_linux_refresh(struct vp_linux *l, struct vp_err *err)
 	struct vp_modules now = { 0 };
 	bool same = true;
 
-	if (are_known(l)) {
+	vp_jump_table_free(l->module_jumps);
+	l->module_jumps = NULL;
+	if (vp_modules_are_known(l)) {
 		if (vp_kernel_mem_keep(&l->mem))
 			return vp_err_set(err, -ENOMEM, "out of memory");
 		same = !vp_modules_list(l, &now) && now.digest == l->modules.digest;

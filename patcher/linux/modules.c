@@ -5,6 +5,7 @@
  */
 #include "linux/modules.h"
 
+#include "linux/conditions.h"
 #include "linux/jump_table.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 /* A desktop has 200; the largest (amdgpu) has 60,000 symbols. */
 #define MODULES_MAX 4096u
 #define SYMBOLS_MAX (1u << 18)
-#define JUMPS_MAX   (1u << 16)
+#define PATCHED_MAX (1u << 16)
 
 #define STATE_LIVE 0u /* MODULE_STATE_LIVE */
 
@@ -57,6 +58,21 @@ static void take_pieces(const struct vp_module_layout *y, const struct vp_blob *
 		    !vp_blob_u32(&piece, y->piece_len, &m->pieces[i].len))
 			m->pieces[i].len = 0;
 	}
+}
+
+/* Which of its instructions the guest changes itself. */
+static bool take_patched(const struct vp_linux *l, const struct vp_blob *b, struct vp_module *m)
+{
+	const struct vp_module_layout *y = &l->modules_at;
+	const struct vp_owner_layout *o = &l->owners_at;
+
+	if (y->jump_entries && (!vp_blob_u64(b, y->jump_entries, &m->jumps) ||
+				!vp_blob_u32(b, y->num_jumps, &m->njumps)))
+		return false;
+	if (o->calls_known && (!vp_blob_u64(b, o->call_sites, &m->calls) ||
+			       !vp_blob_u32(b, o->num_call_sites, &m->ncalls)))
+		return false;
+	return m->njumps <= PATCHED_MAX && m->ncalls <= PATCHED_MAX;
 }
 
 /* Where its symbols are: most often struct mod_kallsyms is a part of struct module itself. */
@@ -108,14 +124,13 @@ static int take_module(const struct vp_linux *l, uint64_t *node, uint64_t *prev,
 		return -EAGAIN;
 	*prev = *node;
 	*node = next;
-	if (state != STATE_LIVE)
+	if (state != STATE_LIVE) {
+		list->unsettled++;
 		return 0;
+	}
 	take_pieces(y, &b, m);
-	if (y->jump_entries &&
-	    (!vp_blob_u64(&b, y->jump_entries, &m->jumps) ||
-	     !vp_blob_u32(&b, y->num_jumps, &m->njumps) || m->njumps > JUMPS_MAX))
-		m->njumps = 0;
-	rc = take_name(y, &b, m->name) ? take_kallsyms(l, &b, m) : -EFAULT;
+	rc = take_patched(l, &b, m) && take_name(y, &b, m->name) ? take_kallsyms(l, &b, m)
+								 : -EFAULT;
 	if (!rc) {
 		list->digest = vp_digest(list->digest, m, sizeof(*m));
 		list->n++;
@@ -150,12 +165,32 @@ int vp_modules_list(const struct vp_linux *l, struct vp_modules *out)
 	if (rc == -EFAULT)
 		rc = -EAGAIN;
 	vp_blob_u64(&b, 0, &node);
+	list.first = node;
 	for (unsigned int i = 0; rc >= 0 && node != l->modules_head; i++) {
 		rc = i < MODULES_MAX ? grow_list(&list) : -EAGAIN;
 		if (!rc)
 			rc = take_module(l, &node, &prev, raw, &list);
 		odd |= rc > 0;
 	}
+	list.whole = rc >= 0 && !odd;
 	*out = list;
 	return rc < 0 ? rc : odd ? -EAGAIN : 0;
+}
+
+int vp_modules_settled(const struct vp_linux *l, struct vp_word_list *list, struct vp_err *err)
+{
+	struct vp_modules now = { 0 };
+	int rc;
+
+	if (!vp_modules_are_known(l))
+		return 0;
+	rc = vp_modules_list(l, &now);
+	free(now.m);
+	if (rc && rc != -EAGAIN)
+		return vp_err_set(err, rc, "cannot read the guest's list of modules: %s",
+				  strerror(-rc));
+	if (rc || now.unsettled || now.digest != l->modules.digest)
+		return vp_err_set(err, -EAGAIN,
+				  "the guest is loading or unloading a module; try again");
+	return vp_word_list_require(list, VP_GVA(l->modules_head), now.first, err);
 }

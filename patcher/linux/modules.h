@@ -3,6 +3,7 @@
 #ifndef VP_LINUX_MODULES_H
 #define VP_LINUX_MODULES_H
 
+#include "linux/conditions.h"
 #include "linux/internal.h"
 
 /*
@@ -16,5 +17,12 @@ int vp_module_piece(const struct vp_module *m, uint64_t addr);
 
 /* Nothing but what a name has? */
 bool vp_is_printable(const char *s);
+
+/*
+ * Is the list of modules as it was read last, with none coming or going? Adds to @list what keeps
+ * it so at the moment of a write: that no module comes before all others, where new ones do.
+ * -EAGAIN: it is not.
+ */
+int vp_modules_settled(const struct vp_linux *l, struct vp_word_list *list, struct vp_err *err);
 
 #endif /* VP_LINUX_MODULES_H */

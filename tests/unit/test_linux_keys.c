@@ -8,7 +8,8 @@ static struct vp_linux *l;
 static int setup(void **state)
 {
 	(void)state;
-	g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .slide = 0x200000 });
+	g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .slide = 0x200000, .modules = true });
+	lg_set(g, LG_MODULE(2) + LG_M_STATE, 0, 4); /* none is coming */
 	return vp_linux_open(&g->target, NULL, &l, NULL);
 }
 
@@ -46,7 +47,8 @@ static void list(void **state)
 
 	(void)state;
 	assert_int_equal(vp_linux_keys(l, note_key, &s, NULL), 0);
-	assert_string_equal(s.text, "key_off 0 3+1 fine\nkey_on 1 3+0 fine\nkey_mod 0 2+0 fine\n");
+	assert_string_equal(s.text, "key_off 0 3+1 fine\nkey_on 1 3+0 fine\nkey_mod 0 2+0 fine\n"
+				    "alpha_key 1 1+0 fine\n");
 	s = (struct seen){ .stop_after = 1 };
 	assert_int_equal(vp_linux_keys(l, note_key, &s, NULL), 7);
 	assert_string_equal(s.text, "key_off 0 3+1 fine\n");
@@ -62,9 +64,8 @@ static void one_key(void **state)
 	assert_string_equal(k.name, "key_mod");
 	assert_int_equal(k.sites, 2);
 	assert_null(k.broken);
-	/* A module's own key is known by its address. */
 	assert_int_equal(vp_linux_key_at(l, VP_GVA(LG_KEY_MODS), &k, NULL), 0);
-	assert_string_equal(k.name, "0xffffffffc0003000");
+	assert_string_equal(k.name, "alpha_key");
 	assert_int_equal(k.sites, 1);
 	assert_int_equal(k.enabled, 1);
 	assert_null(k.broken);
@@ -115,7 +116,7 @@ static const struct vp_word *count_of(const struct vp_linux_flip *f)
 static void conditions(void **state)
 {
 	struct vp_linux_flip f;
-	unsigned int locks = 0;
+	unsigned int locks = 0, modules = 0;
 
 	(void)state;
 	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, NULL), 0);
@@ -124,14 +125,15 @@ static void conditions(void **state)
 
 		if (!vp_word_is_condition(w))
 			continue;
-		assert_int_equal(w->old_value, 0);
+		modules += (w->addr.v & ~4ull) == g->text + LG_MODULE_LIST;
 		for (unsigned int half = 0; half < 2; half++) {
 			locks += w->addr.v == g->text + LG_TEXT_MUTEX + 4 * half;
 			locks += w->addr.v == g->text + LG_JUMP_MUTEX + 4 * half;
 		}
 	}
 	assert_int_equal(locks, 4);
-	assert_int_equal(f.nwords, 5);
+	assert_int_equal(modules, 2);
+	assert_int_equal(f.nwords, 7);
 	vp_linux_flip_free(&f);
 }
 
@@ -314,6 +316,7 @@ static void modules(void **state)
 	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
 	assert_non_null(k.broken);
 	memcpy(lg_at(g, LG_MOD_JUMPS), "\x00\x00\x20\x00", 4); /* not mapped: freed */
+	assert_int_equal(vp_linux_refresh(l, NULL), 0);
 	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
 	assert_null(k.broken);
 	assert_int_equal(k.sites, 1);
@@ -324,6 +327,59 @@ static void modules(void **state)
 	assert_non_null(strstr(err.text, "do not end"));
 	memcpy(lg_at(g, LG_MOD_NODES), &nowhere, 8);
 	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, &err), -ENOENT);
+}
+
+/*
+ * A key that is __ro_after_init is sealed: its list is empty, whoever uses it. The modules' own
+ * tables tell; where they cannot be read, the key is not to be touched.
+ */
+static void sealed(void **state)
+{
+	const struct lg_opts opts = { .modules = true, .no_btf = true };
+	struct linux_guest *other = lg_new(&opts);
+	struct vp_linux_flip f;
+	struct vp_linux_key k;
+	struct vp_err err = { "" };
+	struct vp_linux *lo;
+
+	(void)state;
+	lg_put(g, LG_KEY_MOD + 8, 2, 8);
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
+	assert_int_equal(k.sites, 2);
+	assert_null(k.broken);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_MOD), true, &f, NULL), 0);
+	assert_int_equal(f.nsites, 2);
+	vp_linux_flip_free(&f);
+	memcpy(lg_at(g, LG_MOD_SITE), "\xeb\x0a", 2); /* and the module's site counts */
+	assert_int_equal(vp_linux_key_at(l, key(LG_KEY_MOD), &k, NULL), 0);
+	assert_non_null(strstr(k.broken, "is a jmp"));
+
+	assert_int_equal(vp_linux_open(&other->target, NULL, &lo, NULL), 0);
+	assert_int_equal(vp_linux_key_at(lo, VP_GVA(other->text + LG_KEY_MOD), &k, NULL), 0);
+	assert_int_equal(k.sites, 2); /* by its list, which has not been taken away */
+	assert_null(k.broken);
+	lg_put(other, LG_KEY_MOD + 8, 2, 8);
+	assert_int_equal(vp_linux_key_at(lo, VP_GVA(other->text + LG_KEY_MOD), &k, NULL), 0);
+	assert_non_null(strstr(k.broken, "cannot be found"));
+	assert_int_equal(vp_linux_key_plan(lo, VP_GVA(other->text + LG_KEY_MOD), true, &f, &err),
+			 -EBUSY);
+	vp_linux_free(lo);
+	lg_free(other);
+}
+
+/* A module that comes or goes may have sites that no list shows so far. */
+static void module_is_coming(void **state)
+{
+	struct vp_err err = { "" };
+	struct vp_linux_flip f;
+
+	(void)state;
+	lg_set(g, LG_MODULE(2) + LG_M_STATE, 1, 4);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_MOD), true, &f, &err), -EAGAIN);
+	assert_non_null(strstr(err.text, "loading or unloading a module"));
+	lg_set(g, LG_MODULE(2) + LG_M_STATE, 0, 4);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_MOD), true, &f, NULL), 0);
+	vp_linux_flip_free(&f);
 }
 
 static void no_table(void **state)
@@ -357,6 +413,8 @@ int main(void)
 		TEST(guest_patches_itself),
 		TEST(realtime_mutex),
 		TEST(modules),
+		TEST(sealed),
+		TEST(module_is_coming),
 		TEST(no_table),
 	};
 
