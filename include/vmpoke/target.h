@@ -109,7 +109,9 @@ struct vp_target_ops {
 	 * Locked. Hold one vCPU out of the guest and tell its registers, so that the page tables
 	 * it uses stay in use while they are walked; release() lets it go on. @vcpu < 0: any vCPU
 	 * that runs in 64-bit mode with paging, and no guest of its own (-EOPNOTSUPP: none;
-	 * -EAGAIN: none just now). -ENOENT: no such vCPU.
+	 * -EAGAIN: none just now). -ENOENT: no such vCPU; -ERANGE:
+	 * nor one with a higher number, so that all are seen by asking from 0 upwards. Numbers are
+	 * below VP_VCPU_NUMBERS.
 	 * A target that can only be patched while it is stopped need not hold the vCPU before:
 	 * the engine looks again, at everything, between stop() and resume().
 	 */

@@ -42,8 +42,11 @@ typedef struct {
 /* The int3 opcode. */
 #define VP_INT3 0xccu
 
-/* The most vCPUs of one VM that vmpoke handles. */
+/* The most vCPUs of one VM that vmpoke itself runs. */
 #define VP_VCPU_MAX 64
+
+/* Of any VM that it patches: vCPU numbers are below this. More are refused. */
+#define VP_VCPU_NUMBERS 4096
 
 /*
  * Why a call failed, as one line of text: what failed, where, what to do next.

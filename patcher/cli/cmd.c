@@ -39,6 +39,7 @@ int vp_cmd_exit_code(int err)
 	case -ENOENT: /* no such batch, vCPU or symbol */
 	case -EEXIST:
 	case -ERANGE:
+	case -E2BIG: /* more than vmpoke handles */
 	case -ENOSPC:
 	case -EOPNOTSUPP:
 	case -EUCLEAN:

@@ -158,14 +158,55 @@ static json_t *registers_json(struct vp_control *c, unsigned int id, const struc
 	return json;
 }
 
+/* The vCPUs of a target, one after the other. */
+struct vcpus {
+	struct {
+		unsigned int id;
+		struct vp_vcpu_state state;
+	} * list;
+	size_t n;
+};
+
+static int add_vcpu(struct vcpus *v, unsigned int id, const struct vp_vcpu_state *state)
+{
+	void *more = v->n % 64 ? v->list : reallocarray(v->list, v->n + 64, sizeof(*v->list));
+
+	if (!more)
+		return -ENOMEM;
+	v->list = more;
+	v->list[v->n].id = id;
+	v->list[v->n++].state = *state;
+	return 0;
+}
+
+/* Locked. */
+static int look_at_vcpus(struct vp_target *t, struct vcpus *v, struct vp_err *err)
+{
+	for (int i = 0; i < VP_VCPU_NUMBERS; i++) {
+		struct vp_vcpu_state state;
+		struct vp_err why = { "" };
+		int rc = t->ops->hold(t, i, &state, &why);
+
+		if (rc == -ERANGE)
+			break;
+		if (rc == -ENOENT)
+			continue;
+		if (rc)
+			return vp_err_set(err, rc, "%s", why.text);
+		t->ops->release(t);
+		if (add_vcpu(v, (unsigned int)i, &state))
+			return vp_err_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
 json_t *vp_control_query_registers(void *arg, const json_t *args, int *fd, int *code,
 				   struct vp_err *err)
 {
 	struct vp_control *c = arg;
 	struct vp_target *t = c->cfg.target;
-	struct vp_vcpu_state states[VP_VCPU_MAX];
-	bool there[VP_VCPU_MAX] = { false };
-	json_t *list;
+	struct vcpus vcpus = { 0 };
+	json_t *list = NULL;
 
 	(void)fd;
 	if (!vp_args_none(args, code, err))
@@ -174,20 +215,13 @@ json_t *vp_control_query_registers(void *arg, const json_t *args, int *fd, int *
 	*code = t->ops->lock(t, err);
 	if (*code)
 		return NULL;
-	for (int i = 0; i < VP_VCPU_MAX && !*code; i++) {
-		*code = t->ops->hold(t, i, &states[i], err);
-		there[i] = !*code;
-		if (!*code)
-			t->ops->release(t);
-		if (*code == -ENOENT)
-			*code = 0;
-	}
+	*code = look_at_vcpus(t, &vcpus, err);
 	t->ops->unlock(t);
-	if (*code)
-		return NULL;
-	list = json_array();
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
-		if (there[i])
-			json_array_append_new(list, registers_json(c, i, &states[i]));
+	if (!*code)
+		list = json_array();
+	for (size_t i = 0; list && i < vcpus.n; i++)
+		json_array_append_new(list,
+				      registers_json(c, vcpus.list[i].id, &vcpus.list[i].state));
+	free(vcpus.list);
 	return list;
 }

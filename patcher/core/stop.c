@@ -39,13 +39,15 @@ static vp_gva where_it_stands(const struct vp_vcpu_state *s)
 static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
 		       struct vp_err *err)
 {
-	for (int vcpu = 0; vcpu < VP_VCPU_MAX; vcpu++) {
+	for (int vcpu = 0; vcpu < VP_VCPU_NUMBERS; vcpu++) {
 		struct vp_vcpu_state state;
 		struct vp_err why = { "" };
 		const struct vp_slot *s;
 		vp_gva at;
 		int rc = e->target->ops->hold(e->target, vcpu, &state, &why);
 
+		if (rc == -ERANGE)
+			break;
 		if (rc == -ENOENT)
 			continue;
 		if (rc)

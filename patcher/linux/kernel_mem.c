@@ -159,10 +159,12 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 
 	memset(out, 0, sizeof(*out));
 	out->t = t;
-	for (int vcpu = 0; vcpu < (int)VP_VCPU_MAX && rc == -ENOENT; vcpu++) {
+	for (int vcpu = 0; vcpu < VP_VCPU_NUMBERS && rc == -ENOENT; vcpu++) {
 		struct vp_vcpu_state state;
 		int held = t->ops->hold(t, vcpu, &state, err);
 
+		if (held == -ERANGE)
+			break;
 		if (held == -ENOENT)
 			continue;
 		if (held)

@@ -41,10 +41,15 @@ int vp_hmp_string(const char *text, char *out, size_t size, struct vp_err *err);
 /* A version as `info version` prints it: 702 for 7.2.x. 0: it is none. */
 unsigned int vp_hmp_version(const char *text);
 
-/* `info registers -a`: how many vCPUs it shows; and the registers of one. -ENOENT, -EPROTO. */
-unsigned int vp_hmp_vcpus(const char *text);
-int vp_hmp_registers(const char *text, unsigned int vcpu, struct vp_vcpu_state *state,
-		     struct vp_err *err);
+/*
+ * `info registers -a`: all vCPUs that it shows, by ascending number; numbers have gaps after an
+ * unplug. @vcpus is malloc()ed. -E2BIG: a number is VP_VCPU_NUMBERS or more.
+ */
+struct vp_hmp_vcpu {
+	unsigned int number;
+	struct vp_vcpu_state state;
+};
+int vp_hmp_registers(const char *text, struct vp_hmp_vcpu **vcpus, size_t *n, struct vp_err *err);
 
 /* `info mtree -f`: the ranges of RAM that the CPUs see, ascending, adjacent ones joined. */
 struct vp_hmp_range {

@@ -10,39 +10,17 @@
 
 /* --- registers ---------------------------------------------------------------- */
 
-/* The text of one vCPU: from its "CPU#N" line up to the next. */
+/* The text of one vCPU: from behind its "CPU#N" line up to the next. */
 struct section {
 	const char *at, *end;
 };
 
-static const char *next_cpu(const char *text)
+/* The next line that begins with "CPU#". */
+static const char *next_cpu(const char *text, const char *begin)
 {
-	while ((text = strstr(text, "CPU#")) && text[4] && !isdigit((unsigned char)text[4]))
+	while ((text = strstr(text, "CPU#")) && text > begin && text[-1] != '\n')
 		text += 4;
 	return text;
-}
-
-unsigned int vp_hmp_vcpus(const char *text)
-{
-	unsigned int n = 0;
-
-	for (text = next_cpu(text); text; text = next_cpu(text + 4))
-		n++;
-	return n;
-}
-
-static bool find_cpu(const char *text, unsigned int vcpu, struct section *s)
-{
-	for (text = next_cpu(text); text; text = next_cpu(text + 4)) {
-		if (strtoul(text + 4, NULL, 10) != vcpu)
-			continue;
-		s->at = text + 4;
-		s->end = next_cpu(s->at);
-		if (!s->end)
-			s->end = s->at + strlen(s->at);
-		return true;
-	}
-	return false;
 }
 
 /* The @index-th hex number after "NAME=", which follows white space. */
@@ -65,7 +43,7 @@ static bool field(const struct section *s, const char *name, unsigned int index,
 		if (!isxdigit((unsigned char)*at))
 			return false;
 		*value = strtoull(at, &end, 16);
-		if (end - at > 16 || end > s->end)
+		if (end - at > 16 || end >= s->end || !isspace((unsigned char)*end))
 			return false;
 		if (!index)
 			return true;
@@ -98,47 +76,122 @@ static bool general(const struct section *s, struct vp_regs *regs)
 #define EFER_LMA (1ull << 10)
 #define CS_L	 (1ull << 21) /* of the descriptor's second word, which is shown fourth */
 
-int vp_hmp_registers(const char *text, unsigned int vcpu, struct vp_vcpu_state *state,
-		     struct vp_err *err)
+static bool read_section(const struct section *s, struct vp_vcpu_state *state)
 {
-	struct section s;
 	uint64_t cs = 0, ss = 0, flags = 0;
-	bool ok;
+	bool ok =
+		general(s, &state->regs) && field(s, "CS ", 0, &cs) &&
+		field(s, "CS ", 1, &state->cs_base) && field(s, "CS ", 3, &flags) &&
+		field(s, "SS ", 0, &ss) && field(s, "FS ", 1, &state->fs_base) &&
+		field(s, "GS ", 1, &state->gs_base) && field(s, "IDT", 0, &state->idt_base) &&
+		field(s, "CR0", 0, &state->paging.cr0) && field(s, "CR3", 0, &state->paging.cr3) &&
+		field(s, "CR4", 0, &state->paging.cr4) && field(s, "EFER", 0, &state->paging.efer);
 
-	if (!find_cpu(text, vcpu, &s))
-		return vp_err_set(err, -ENOENT, "there is no vCPU %u", vcpu);
-	*state = (struct vp_vcpu_state){ 0 };
-	ok = general(&s, &state->regs) && field(&s, "CS ", 0, &cs) &&
-	     field(&s, "CS ", 1, &state->cs_base) && field(&s, "CS ", 3, &flags) &&
-	     field(&s, "SS ", 0, &ss) && field(&s, "FS ", 1, &state->fs_base) &&
-	     field(&s, "GS ", 1, &state->gs_base) && field(&s, "IDT", 0, &state->idt_base) &&
-	     field(&s, "CR0", 0, &state->paging.cr0) && field(&s, "CR3", 0, &state->paging.cr3) &&
-	     field(&s, "CR4", 0, &state->paging.cr4) && field(&s, "EFER", 0, &state->paging.efer);
-	if (!ok || cs > 0xffff || ss > 0xffff)
-		return vp_err_set(err, -EPROTO,
-				  "QEMU's monitor shows the registers of vCPU %u in a way that "
-				  "vmpoke does not know",
-				  vcpu);
 	state->cs = (uint16_t)cs;
 	state->ss = (uint16_t)ss;
 	state->code64 = state->paging.efer & EFER_LMA && flags & CS_L;
+	return ok && cs <= 0xffff && ss <= 0xffff;
+}
+
+/* "CPU#12" and the end of its line. */
+static bool take_number(const char *at, unsigned int *number, const char **end)
+{
+	unsigned long value = 0;
+	size_t digits = 0;
+
+	for (at += 4; isdigit((unsigned char)at[digits]) && digits < 6; digits++)
+		value = 10 * value + (unsigned long)(at[digits] - '0');
+	*number = (unsigned int)value;
+	*end = at + digits;
+	return digits && (**end == '\r' || **end == '\n');
+}
+
+static size_t count(const char *text)
+{
+	const char *at = text;
+	size_t n = 0;
+
+	while ((at = next_cpu(at, text))) {
+		at += 4;
+		n++;
+	}
+	return n;
+}
+
+static int read_vcpus(const char *text, struct vp_hmp_vcpu *list, size_t n, struct vp_err *err)
+{
+	const char *at = next_cpu(text, text);
+
+	for (size_t i = 0; i < n; i++) {
+		struct section s = { 0 };
+
+		if (!take_number(at, &list[i].number, &s.at) ||
+		    (i && list[i].number <= list[i - 1].number))
+			return vp_hmp_unknown("info registers -a", at, err);
+		if (list[i].number >= VP_VCPU_NUMBERS)
+			return vp_err_set(err, -E2BIG,
+					  "the VM has a vCPU %u: vmpoke looks at vCPUs up to %d",
+					  list[i].number, VP_VCPU_NUMBERS - 1);
+		at = next_cpu(s.at, text);
+		s.end = at ? at : s.at + strlen(s.at);
+		if (!read_section(&s, &list[i].state))
+			return vp_err_set(err, -EPROTO,
+					  "QEMU's monitor shows the registers of vCPU %u in a way "
+					  "that vmpoke does not know",
+					  list[i].number);
+	}
+	return 0;
+}
+
+int vp_hmp_registers(const char *text, struct vp_hmp_vcpu **vcpus, size_t *n, struct vp_err *err)
+{
+	size_t found = count(text);
+	struct vp_hmp_vcpu *list;
+	int rc;
+
+	*vcpus = NULL;
+	*n = 0;
+	if (!found)
+		return vp_hmp_unknown("info registers -a", text, err);
+	list = calloc(found, sizeof(*list));
+	if (!list)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = read_vcpus(text, list, found, err);
+	if (rc) {
+		free(list);
+		return rc;
+	}
+	*vcpus = list;
+	*n = found;
 	return 0;
 }
 
 /* --- RAM ---------------------------------------------------------------------- */
 
-/* "  START-END (prio N, ram): NAME": only "ram" is; "ramd" is a device's, "rom" takes no writes. */
-static bool ram_line(const char *line, uint64_t *start, uint64_t *end)
+/*
+ * "  START-END (prio N, KIND): NAME". Of the kinds only "ram" is RAM: "ramd" is a device's, "rom"
+ * takes no writes. False: it is no such line.
+ */
+static bool range_line(const char *line, uint64_t *start, uint64_t *end, bool *ram)
 {
-	char kind[8];
 	unsigned long long from, to;
+	char kind[12], close;
 	int prio;
 
-	if (sscanf(line, " %16llx-%16llx (prio %d, %7[a-z/])", &from, &to, &prio, kind) != 4)
+	if (sscanf(line, " %16llx-%16llx (prio %d, %11[a-z/-]%c", &from, &to, &prio, kind,
+		   &close) != 5 ||
+	    close != ')')
 		return false;
 	*start = from;
 	*end = to;
-	return !strcmp(kind, "ram");
+	*ram = !strcmp(kind, "ram");
+	return true;
+}
+
+/* " AS "NAME", root: ..." and " Root memory region: ..." stand before the ranges. */
+static bool is_heading(const char *line)
+{
+	return !strncmp(line, " AS \"", 5) || !strncmp(line, " Root memory region:", 20);
 }
 
 static int add_range(struct vp_hmp_range *ranges, size_t *n, uint64_t start, uint64_t end)
@@ -162,13 +215,17 @@ int vp_hmp_ram(const char *text, struct vp_hmp_range *ranges, size_t *n, struct 
 	const char *line = strstr(text, " AS \"memory\"");
 	uint64_t start, end;
 	int rc = 0;
+	bool ram;
 
 	*n = 0;
 	/* One view of the memory is one block of lines. */
-	while (!rc && line && (line = strchr(line, '\n')) && line[1] != '\n' && line[1] != '\r') {
+	while (!rc && line && (line = strchr(line, '\n')) && line[1] && line[1] != '\n' &&
+	       line[1] != '\r') {
 		line++;
-		if (ram_line(line, &start, &end))
-			rc = add_range(ranges, n, start, end);
+		if (range_line(line, &start, &end, &ram))
+			rc = ram ? add_range(ranges, n, start, end) : 0;
+		else if (!is_heading(line))
+			return vp_hmp_unknown("info mtree -f", line, err);
 	}
 	if (rc || !*n)
 		return vp_err_set(err, -EPROTO,

@@ -219,7 +219,8 @@ int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state,
 
 	if (vcpu >= 0) {
 		if (vcpu >= VP_VCPU_MAX || !l->vcpus[vcpu])
-			return vp_err_set(err, -ENOENT, "there is no vCPU %d", vcpu);
+			return vp_err_set(err, vcpu >= VP_VCPU_MAX ? -ERANGE : -ENOENT,
+					  "there is no vCPU %d", vcpu);
 		return hold_one(l, l->vcpus[vcpu], state, err);
 	}
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {

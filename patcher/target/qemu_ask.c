@@ -7,19 +7,36 @@
 
 #include "target/qemu_internal.h"
 
-int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err)
+void vp_qemu_forget_vcpus(struct vp_qemu *q)
 {
-	int rc = 0;
+	free(q->vcpus);
+	q->vcpus = NULL;
+	q->nvcpus = 0;
+}
 
-	*text = NULL;
-	if (!q->registers) {
-		rc = q->mon->ops->hmp(q->mon, "info registers -a", text, err);
-		if (rc || !q->windows)
-			return rc;
-		q->registers = *text;
-	}
-	*text = strdup(q->registers);
-	return *text ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+/* Not one vCPU may be missed: another command must tell the same number. */
+int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
+{
+	unsigned int there = 0;
+	char *text = NULL;
+	int rc;
+
+	if (q->vcpus)
+		return 0;
+	rc = q->mon->ops->hmp(q->mon, "info registers -a", &text, err);
+	if (!rc)
+		rc = vp_hmp_registers(text, &q->vcpus, &q->nvcpus, err);
+	free(text);
+	if (!rc)
+		rc = vp_ask_vcpus(q->mon, &there, err);
+	if (!rc && there != q->nvcpus)
+		rc = vp_err_set(err, -EPROTO,
+				"QEMU has %u vCPUs, but shows the registers of %zu: try again if "
+				"one was just plugged in or out",
+				there, q->nvcpus);
+	if (rc)
+		vp_qemu_forget_vcpus(q);
+	return rc;
 }
 
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)

@@ -42,7 +42,9 @@ struct vp_qemu {
 	bool own_stub;	    /* opened by us: to be closed by us */
 	bool found_running; /* the VM ran before */
 	sigset_t signals;   /* the thread's mask before */
-	char *registers;    /* `info registers -a`, once asked for */
+	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
+	struct vp_hmp_vcpu *vcpus;
+	size_t nvcpus;
 
 	int interrupted; /* the process whose window this one takes over, or 0 */
 	bool recovered;
@@ -101,7 +103,8 @@ int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 
 /* Ask the human monitor; with a gdbstub alone in a window only. */
-int vp_qemu_registers(struct vp_qemu *q, char **text, struct vp_err *err);
+int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
+void vp_qemu_forget_vcpus(struct vp_qemu *q);
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 
 extern const struct vp_target_ops vp_qemu_ops;

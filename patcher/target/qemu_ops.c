@@ -27,6 +27,8 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 	}
 	if (rc)
 		pthread_mutex_unlock(&q->mutex);
+	else if (!q->windows)
+		vp_qemu_forget_vcpus(q);
 	return rc;
 }
 
@@ -34,6 +36,7 @@ static void op_unlock(struct vp_target *t)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 
+	vp_qemu_forget_vcpus(q);
 	if (!q->peeks)
 		vp_qemu_window_leave(q);
 	vp_qemu_drop(q);
@@ -179,30 +182,39 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 
 /* --- vCPUs --------------------------------------------------------------------- */
 
-static int find_64bit(const char *text, struct vp_vcpu_state *state, struct vp_err *err)
+static const struct vp_hmp_vcpu *find_vcpu(const struct vp_qemu *q, int vcpu)
 {
-	unsigned int n = vp_hmp_vcpus(text);
+	for (size_t i = 0; i < q->nvcpus; i++) {
+		const struct vp_hmp_vcpu *v = &q->vcpus[i];
+		const struct vp_paging *p = &v->state.paging;
 
-	for (unsigned int i = 0; i < n; i++) {
-		int rc = vp_hmp_registers(text, i, state, err);
-
-		if (rc && rc != -ENOENT) /* numbers have gaps after an unplug */
-			return rc;
-		if (!rc && state->paging.efer & EFER_LMA && state->paging.cr0 & CR0_PG)
-			return 0;
+		if (vcpu < 0 ? p->efer & EFER_LMA && p->cr0 & CR0_PG
+			     : v->number == (unsigned int)vcpu)
+			return v;
 	}
-	return vp_err_set(err, -EOPNOTSUPP, "no vCPU is in 64-bit mode: has the guest booted?");
+	return NULL;
+}
+
+static int no_vcpu(const struct vp_qemu *q, int vcpu, struct vp_err *err)
+{
+	if (vcpu < 0)
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "no vCPU is in 64-bit mode: has the guest booted?");
+	return vp_err_set(err,
+			  (unsigned int)vcpu > q->vcpus[q->nvcpus - 1].number ? -ERANGE : -ENOENT,
+			  "there is no vCPU %d", vcpu);
 }
 
 static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
-	char *text = NULL;
-	int rc = vp_qemu_registers(vp_qemu_of(t), &text, err);
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = vp_qemu_look_at_vcpus(q, err);
+	const struct vp_hmp_vcpu *v = rc ? NULL : find_vcpu(q, vcpu);
 
-	if (!rc)
-		rc = vcpu < 0 ? find_64bit(text, state, err)
-			      : vp_hmp_registers(text, (unsigned int)vcpu, state, err);
-	free(text);
+	if (v)
+		*state = v->state;
+	else if (!rc)
+		rc = no_vcpu(q, vcpu, err);
 	return rc;
 }
 

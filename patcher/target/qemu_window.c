@@ -72,8 +72,7 @@ void vp_qemu_signals_block(struct vp_qemu *q)
 
 void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
-	free(q->registers);
-	q->registers = NULL;
+	vp_qemu_forget_vcpus(q);
 	q->windows = 0;
 	if (runs)
 		vp_qemu_unmark(q);
@@ -88,6 +87,7 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 		return vp_err_set(err, -ENOTCONN, "%s", q->stuck.text);
 	if (q->windows++)
 		return 0;
+	vp_qemu_forget_vcpus(q);
 	vp_qemu_signals_block(q);
 	rc = vp_qemu_mark(q, err);
 	if (!rc)

@@ -211,8 +211,9 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	(void)t;
-	(void)vcpu;
 	(void)err;
+	if (vcpu > 0)
+		return -ERANGE;
 	*state = (struct vp_vcpu_state){ .paging = guest_paging, .code64 = true };
 	return 0;
 }

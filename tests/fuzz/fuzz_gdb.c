@@ -123,26 +123,52 @@ static void check_ram(const char *text)
 	}
 }
 
+static void check_vcpus(const char *text)
+{
+	struct vp_err err = { "" };
+	struct vp_hmp_vcpu *list;
+	size_t n;
+
+	if (vp_hmp_registers(text, &list, &n, &err)) {
+		one_line(&err);
+		FUZZ_CHECK(!list && !n);
+	}
+	for (size_t i = 0; i < n; i++) {
+		FUZZ_CHECK(list[i].number < VP_VCPU_NUMBERS);
+		FUZZ_CHECK(!i || list[i].number > list[i - 1].number);
+	}
+	free(list);
+}
+
 static void check_texts(const uint8_t *data, size_t size)
 {
 	char *text = strndup((const char *)data, size);
-	struct vp_vcpu_state state;
 	struct vp_err err = { "" };
+	unsigned int n;
 	bool running;
 	char line[16];
 
 	FUZZ_CHECK(text);
 	vp_hmp_line(text, line, sizeof(line));
 	FUZZ_CHECK(strlen(line) < sizeof(line) && !strpbrk(line, "\r\n\x1b"));
-	if (vp_hmp_status(text, &running, line, sizeof(line), &err))
+	if (vp_hmp_status(text, line, sizeof(line), &running, &err))
 		one_line(&err);
 	vp_hmp_version(text);
-	vp_hmp_migrating(text);
-	for (unsigned int i = 0; i < 3; i++)
-		if (vp_hmp_registers(text, i, &state, &err))
-			one_line(&err);
-		else
-			FUZZ_CHECK(vp_hmp_vcpus(text) > 0);
+	if (vp_hmp_value("info name", text, line, sizeof(line), &err))
+		one_line(&err);
+	if (vp_hmp_string(text, line, sizeof(line), &err))
+		one_line(&err);
+	if (vp_hmp_migration(text, line, sizeof(line), &err))
+		one_line(&err);
+	else
+		FUZZ_CHECK(*line && strspn(line, "abcdefghijklmnopqrstuvwxyz-") == strlen(line));
+	if (vp_hmp_kvm(text, &running, &err))
+		one_line(&err);
+	if (vp_hmp_cpus(text, &n, &err))
+		one_line(&err);
+	else
+		FUZZ_CHECK(n > 0);
+	check_vcpus(text);
 	check_ram(text);
 	free(text);
 }

@@ -117,8 +117,8 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 
 static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
-	if (vcpu > 0)
-		return vp_err_set(err, -ENOENT, "no such vCPU");
+	if (vcpu >= 0 && vcpu != fake_of(t)->vcpu)
+		return vp_err_set(err, vcpu > fake_of(t)->vcpu ? -ERANGE : -ENOENT, "no such vCPU");
 	fake_of(t)->held = true;
 	*state = (struct vp_vcpu_state){ .paging = fake_of(t)->paging,
 					 .code64 = !fake_of(t)->compat,

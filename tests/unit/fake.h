@@ -19,7 +19,8 @@ struct fake {
 	struct vp_target target; /* first */
 	uint8_t ram[FAKE_RAM];
 	struct vp_paging paging;
-	uint64_t rip;	       /* of vCPU 0 */
+	uint64_t rip;	       /* of its one vCPU */
+	int vcpu;	       /* that vCPU's number */
 	bool compat;	       /* it runs compatibility-mode code ... */
 	uint64_t cs_base;      /* ... with this base */
 	bool nested;	       /* it runs a guest of its own */

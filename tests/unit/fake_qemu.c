@@ -132,7 +132,7 @@ static const char *gdbserver(struct fake_qemu *q, const char *device)
 
 static unsigned int vcpus(const struct fake_qemu *q)
 {
-	unsigned int n = 0;
+	unsigned int n = q->hidden_vcpus;
 
 	for (const char *at = q->registers; (at = strstr(at, "CPU#")); at += 4)
 		n++;

@@ -29,6 +29,7 @@ enum fake_fault {
 struct fake_qemu {
 	/* Set before the start or under the lock. */
 	const char *arch, *uuid, *registers;
+	unsigned int hidden_vcpus; /* of which `info registers -a` shows nothing */
 	int major, minor;
 	const char *state;   /* QMP's name of it while it does not run: "paused", "postmigrate" */
 	const char *migrate; /* the status of a migration; NULL: none since it began */

@@ -57,7 +57,7 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 
 	assert(g->locked && !g->held);
 	if (vcpu >= (int)g->nvcpus)
-		return vp_err_set(err, -ENOENT, "no such vCPU");
+		return vp_err_set(err, -ERANGE, "no such vCPU");
 	*state = g->vcpus[vcpu < 0 ? 0 : vcpu];
 	g->held = true;
 	return 0;

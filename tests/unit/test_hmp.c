@@ -18,38 +18,92 @@ static const char registers32[] =
 	"GDT=     000f6240 00000037\r\nIDT=     000f627e 00000000\r\n"
 	"CR0=00000011 CR2=00000000 CR3=00000000 CR4=00000000\r\nEFER=0000000000000000\r\n";
 
+static const struct vp_vcpu_state *read_all(const char *text, struct vp_hmp_vcpu **list, size_t n)
+{
+	struct vp_err err;
+	size_t found;
+
+	if (vp_hmp_registers(text, list, &found, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(found, n);
+	return &(*list)[n - 1].state;
+}
+
 static void test_registers(void **state)
 {
-	struct vp_vcpu_state s;
+	struct vp_hmp_vcpu *list;
+	const struct vp_vcpu_state *s = read_all(fake_registers, &list, 2);
+
+	(void)state;
+	assert_int_equal(s->regs.gpr[VP_RAX], 1);
+	assert_int_equal(s->regs.gpr[VP_RBX], 2);
+	assert_int_equal(s->regs.gpr[VP_R8], 8);
+	assert_int_equal(s->regs.gpr[VP_R15], 15);
+	assert_int_equal(s->regs.rip, 0xffffffffa2a17a0c);
+	assert_int_equal(s->regs.rflags, 0x246);
+	assert_int_equal(s->cs, 0x10);
+	assert_int_equal(s->ss, 0x18);
+	assert_int_equal(s->fs_base, 0x7f0000001000);
+	assert_int_equal(s->gs_base, 0xffff8c4d5f400000);
+	assert_int_equal(s->idt_base, 0xfffffe0000000000);
+	assert_int_equal(s->paging.cr0, 0x80050033);
+	assert_int_equal(s->paging.cr3, 0x194000);
+	assert_int_equal(s->paging.cr4, 0x6b0);
+	assert_int_equal(s->paging.efer, 0xd01);
+	assert_int_equal(list[0].number, 0);
+	assert_int_equal(list[1].number, 1);
+	assert_int_equal(list[0].state.regs.rip, 0xffffffffa2a17a0b);
+	free(list);
+
+	s = read_all(registers32, &list, 1);
+	assert_int_equal(s->regs.gpr[VP_RSP], 0x6f04);
+	assert_int_equal(s->regs.rip, 0xf4bb3);
+	assert_int_equal(s->gs_base, 0x1000);
+	assert_int_equal(s->paging.efer, 0);
+	free(list);
+}
+
+static int refused(const char *text, struct vp_err *err)
+{
+	struct vp_hmp_vcpu *list;
+	size_t n;
+	int rc = vp_hmp_registers(text, &list, &n, err);
+
+	if (!rc)
+		fail_msg("taken: %.60s", text);
+	assert_null(list);
+	assert_int_equal(n, 0);
+	return rc;
+}
+
+/* As many vCPUs as a VM may have, with gaps; the numbers ascend, each but once. */
+static void test_many_vcpus(void **state)
+{
+	size_t one = strlen(registers32), len = 0;
+	char *text = malloc(2000 * (one + 8)), number[16];
+	struct vp_hmp_vcpu *list;
 	struct vp_err err;
 
 	(void)state;
-	assert_int_equal(vp_hmp_vcpus(fake_registers), 2);
-	assert_int_equal(vp_hmp_registers(fake_registers, 1, &s, &err), 0);
-	assert_int_equal(s.regs.gpr[VP_RAX], 1);
-	assert_int_equal(s.regs.gpr[VP_RBX], 2);
-	assert_int_equal(s.regs.gpr[VP_R8], 8);
-	assert_int_equal(s.regs.gpr[VP_R15], 15);
-	assert_int_equal(s.regs.rip, 0xffffffffa2a17a0c);
-	assert_int_equal(s.regs.rflags, 0x246);
-	assert_int_equal(s.cs, 0x10);
-	assert_int_equal(s.ss, 0x18);
-	assert_int_equal(s.fs_base, 0x7f0000001000);
-	assert_int_equal(s.gs_base, 0xffff8c4d5f400000);
-	assert_int_equal(s.idt_base, 0xfffffe0000000000);
-	assert_int_equal(s.paging.cr0, 0x80050033);
-	assert_int_equal(s.paging.cr3, 0x194000);
-	assert_int_equal(s.paging.cr4, 0x6b0);
-	assert_int_equal(s.paging.efer, 0xd01);
-	assert_int_equal(vp_hmp_registers(fake_registers, 0, &s, &err), 0);
-	assert_int_equal(s.regs.rip, 0xffffffffa2a17a0b);
-	assert_int_equal(vp_hmp_registers(fake_registers, 2, &s, &err), -ENOENT);
+	for (unsigned int i = 0; i < 2000; i++)
+		len += (size_t)sprintf(text + len, "CPU#%u%s", 2 * i + 97, registers32 + 5);
+	read_all(text, &list, 2000);
+	assert_int_equal(list[64].number, 225);
+	assert_int_equal(list[1999].number, 4095);
+	free(list);
 
-	assert_int_equal(vp_hmp_registers(registers32, 0, &s, &err), 0);
-	assert_int_equal(s.regs.gpr[VP_RSP], 0x6f04);
-	assert_int_equal(s.regs.rip, 0xf4bb3);
-	assert_int_equal(s.gs_base, 0x1000);
-	assert_int_equal(s.paging.efer, 0);
+	sprintf(number, "CPU#%d", VP_VCPU_NUMBERS);
+	memcpy(strstr(text, "CPU#4095"), number, 8);
+	assert_int_equal(refused(text, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "4096"));
+	memcpy(strstr(text, "CPU#4096"), "CPU#4093", 8); /* twice */
+	assert_int_equal(refused(text, &err), -EPROTO);
+	memcpy(strstr(text, "CPU#4093"), "CPU#409x", 8);
+	assert_int_equal(refused(text, &err), -EPROTO);
+	free(text);
+	assert_int_equal(refused("CPU#\r\n", &err), -EPROTO);
+	assert_int_equal(refused("", &err), -EPROTO);
+	assert_int_equal(refused("unknown command: 'info registers -a'\r\n", &err), -EPROTO);
 }
 
 /* With any line of it gone, or cut anywhere, it is refused and nothing beyond it is read. */
@@ -57,26 +111,31 @@ static void test_registers_damaged(void **state)
 {
 	static const char *const needed[] = { "RAX=", "R8 =", "RIP=", "RFL=", "CS =", "FS =",
 					      "IDT=", "CR0=", "CR3=", "CR4=", "EFER" };
-	struct vp_vcpu_state s;
+	size_t half = strlen(fake_registers) / 2, whole;
+	struct vp_hmp_vcpu *list;
 	struct vp_err err;
 	char *text;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+	for (size_t i = 0; i < 2 * sizeof(needed) / sizeof(needed[0]); i++) {
 		text = strdup(fake_registers);
-		strstr(text, needed[i])[0] = 'Q';
+		strstr(text + i % 2 * half, needed[i / 2])[0] = 'Q';
 		err.text[0] = 0;
-		assert_int_equal(vp_hmp_registers(text, 0, &s, &err), -EPROTO);
-		assert_non_null(strstr(err.text, "vCPU 0"));
-		assert_int_equal(vp_hmp_registers(text, 1, &s, &err), 0);
+		assert_int_equal(refused(text, &err), -EPROTO);
+		assert_non_null(strstr(err.text, i % 2 ? "vCPU 1" : "vCPU 0"));
 		free(text);
 	}
-	for (size_t n = 0; n < strlen(fake_registers) / 2 - 140; n++) {
+	/* Cut: refused; or, between the vCPUs, one is missing, which the target finds. */
+	whole = (size_t)(strstr(fake_registers, "XMM00") - fake_registers);
+	for (size_t n = 0; n < half + whole - 1; n++) {
 		text = strndup(fake_registers, n);
-		assert_true(vp_hmp_registers(text, 0, &s, &err) < 0);
+		if (n < whole - 1 || n >= half + 6)
+			assert_true(refused(text, &err) < 0);
+		else
+			free((read_all(text, &list, 1), list));
 		free(text);
 	}
-	assert_true(vp_hmp_registers("CPU#0\nRAX=11112222333344445 RIP=0 ", 0, &s, &err) < 0);
+	assert_true(refused("CPU#0\nRAX=11112222333344445 RIP=0 ", &err) < 0);
 }
 
 static int ram(const char *lines, struct vp_hmp_range *ranges, size_t *n, struct vp_err *err)
@@ -113,6 +172,17 @@ static void test_ram(void **state)
 	assert_int_equal(r[1].len, 0x200000);
 	assert_int_equal(r[2].start, 0x100000000);
 	assert_int_equal(r[2].len, 0x80000000);
+
+	/* Other words in it are not passed over. */
+	assert_int_equal(ram("  0000-0fff (prio 0, ram): a\n  2000-2fff prio 0, ram: b\n", r, &n,
+			     &err),
+			 -EPROTO);
+	assert_int_equal(ram("  0000-0fff (prio 0, ram): a\n  0x2000 0x2fff ram\n", r, &n, &err),
+			 -EPROTO);
+	assert_int_equal(ram("  0000-0fff (prio 0, ram): a\n  1000-1fff (prio 0, nv-ram): b\n", r,
+			     &n, &err),
+			 0);
+	assert_int_equal(r[0].len, 0x1000);
 
 	assert_int_equal(vp_hmp_ram("", r, &n, &err), -EPROTO);
 	assert_int_equal(vp_hmp_ram("unknown command: 'info'\n", r, &n, &err), -EPROTO);
@@ -276,9 +346,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers),  cmocka_unit_test(test_registers_damaged),
-		cmocka_unit_test(test_ram),	   cmocka_unit_test(test_status),
-		cmocka_unit_test(test_migration),  cmocka_unit_test(test_cpus),
-		cmocka_unit_test(test_small_ones),
+		cmocka_unit_test(test_many_vcpus), cmocka_unit_test(test_ram),
+		cmocka_unit_test(test_status),	   cmocka_unit_test(test_migration),
+		cmocka_unit_test(test_cpus),	   cmocka_unit_test(test_small_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

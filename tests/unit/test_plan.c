@@ -92,7 +92,7 @@ static void test_address(void **state)
 
 	o.vcpu = 1;
 	s = fake_site(FAKE_TEXT, "\x90", "\xf8", 1, VP_RESUME_PARK);
-	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), -ENOENT);
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), -ERANGE);
 	w->fake->paging.cr0 = 1;
 	refused(w, &s, 1, -EOPNOTSUPP, 0, "64-bit mode");
 }

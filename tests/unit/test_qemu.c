@@ -100,7 +100,7 @@ static void use(struct fixture *f, struct vp_qemu *q)
 	assert_int_equal(t->ops->writable(t, &f->err), 0);
 	assert_int_equal(t->ops->hold(t, -1, &s, &f->err), 0);
 	assert_int_equal(s.paging.cr3, 0x194000);
-	assert_int_equal(t->ops->hold(t, 2, &s, &f->err), -ENOENT);
+	assert_int_equal(t->ops->hold(t, 2, &s, &f->err), -ERANGE);
 	t->ops->release(t);
 	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
 	assert_false(f->q->running);
@@ -147,6 +147,45 @@ static void test_both_ways(void **state)
 	assert_string_equal(b.state_text, "running");
 	assert_int_equal(a.vcpus, 2);
 	assert_int_equal(b.state, VP_QEMU_RUNNING);
+}
+
+/* Every vCPU is seen, however many there are; if one is not, that is an error. */
+static void test_many_vcpus(void **state)
+{
+	struct fixture *f = *state;
+	size_t one = strlen(fake_registers) / 2, len = 0;
+	char *text = malloc(300 * (one + 8));
+	struct vp_vcpu_state s;
+	struct vp_qemu_info info;
+
+	for (unsigned int i = 0; i < 300; i++)
+		len += (size_t)sprintf(text + len, "\r\nCPU#%u%.*s", i, (int)one - 7,
+				       fake_registers + 7);
+	memcpy(strstr(strstr(text, "CPU#299"), "RIP=") + 4, "00000000deadbeef", 16);
+	f->q->registers = text;
+	for (int way = 0; way < 2; way++) {
+		struct vp_qemu *q = open_well(f, way ? &f->gdb : &f->qmp);
+		struct vp_target *t = vp_qemu_target(q);
+
+		assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+		assert_int_equal(info.vcpus, 300);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+		assert_int_equal(t->ops->hold(t, 299, &s, &f->err), 0);
+		assert_int_equal(s.regs.rip, 0xdeadbeef);
+		assert_int_equal(t->ops->hold(t, 300, &s, &f->err), -ERANGE);
+		t->ops->resume(t);
+		t->ops->unlock(t);
+		f->q->hidden_vcpus = 1;
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->hold(t, 0, &s, &f->err), -EPROTO);
+		assert_non_null(strstr(f->err.text, "301 vCPUs"));
+		f->q->hidden_vcpus = 0;
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+	free(text);
 }
 
 static void test_no_uuid(void **state)
@@ -504,10 +543,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),	       TEST(test_no_uuid),     TEST(test_no_pmemsave),
-		TEST(test_signals_wait),       TEST(test_refusals),    TEST(test_paused),
-		TEST(test_owners_stub),	       TEST(test_two_at_once), TEST(test_killed),
-		TEST(test_killed_and_resumed), TEST(test_faults_qmp),  TEST(test_faults_gdb),
+		TEST(test_both_ways),	TEST(test_many_vcpus),	       TEST(test_no_uuid),
+		TEST(test_no_pmemsave), TEST(test_signals_wait),       TEST(test_refusals),
+		TEST(test_paused),	TEST(test_owners_stub),	       TEST(test_two_at_once),
+		TEST(test_killed),	TEST(test_killed_and_resumed), TEST(test_faults_qmp),
+		TEST(test_faults_gdb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

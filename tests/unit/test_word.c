@@ -277,6 +277,9 @@ static void test_inside_a_site(void **state)
 
 	w->fake->rip = B + 2; /* found other code in these bytes, and stays there */
 	refused(w, &o, -EAGAIN, "stands inside it");
+	w->fake->vcpu = VP_VCPU_NUMBERS - 1; /* whatever its number */
+	refused(w, &o, -EAGAIN, "stands inside it");
+	w->fake->vcpu = 0;
 	w->fake->hook = move_on; /* three steps, and it is out */
 	assert_int_equal(poke(w, &o, NULL), 0);
 	expect(w, JMP5, 1);
