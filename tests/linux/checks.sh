@@ -37,7 +37,7 @@ until_true() {
 
 # --- vmpoke ------------------------------------------------------------------
 
-vp() { timeout --kill-after=5 60 "$vmpoke" "$@" </dev/null; }
+vp() { timeout --kill-after=5 "${VP_LIMIT:-60}" "$vmpoke" "$@" </dev/null; }
 
 # refused TEXT PART COMMAND...: vmpoke must fail, with one line on stderr that holds PART, and in time.
 refused() {

@@ -12,9 +12,12 @@
 #	guest_stop NAME			kill it
 #	guest_cleanup			kill all and remove their folders: for the EXIT trap
 #
-# A guest has 2 vCPUs, KASLR, 512 MB, no disk and no network card. What the environment may say:
+# A guest has KASLR, 512 MB, no disk and no network card. What the environment may say:
 #
 #	GUEST_QEMU	the QEMU to start; from another suite of Debian: "$(tests/linux/qemu.sh sid)"
+#	GUEST_VCPUS	how many (2)
+#	GUEST_ACCEL	QEMU's -accel: kvm instead of tcg
+#	GUEST_CPU	QEMU's -cpu
 #	GUEST_THREAD	multi: a host thread for each vCPU. Else all run on one, as the guest's own
 #			patching hangs about once in 100 rounds in QEMU 7.2 otherwise
 #	GUEST_APPEND	added to the guest's command line ("pti=on"), as QEMU-ARGs are to QEMU's
@@ -24,7 +27,7 @@
 
 guest_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest_tmp=
-: "${GUEST_LIMIT:=180}"
+: "${GUEST_LIMIT:=180}" "${GUEST_VCPUS:=2}"
 
 guest_dir() { echo "$guest_tmp/$1"; }
 guest_pid() { cat "$guest_tmp/$1/pid"; }
@@ -50,7 +53,8 @@ guest_launch() { # NAME QEMU-ARG...
 	mkdir -p "$dir" || return
 	"${GUEST_QEMU:-qemu-system-x86_64}" -name "$name" \
 		-nodefaults -no-user-config -display none -no-reboot \
-		-accel tcg,thread="${GUEST_THREAD:-single}" -smp 2 -m 512 \
+		-accel "${GUEST_ACCEL:-tcg,thread=${GUEST_THREAD:-single}}" \
+		${GUEST_CPU:+-cpu "$GUEST_CPU"} -smp "$GUEST_VCPUS" -m 512 \
 		-chardev socket,id=gdb,path="$dir/gdb",server=on,wait=off -gdb chardev:gdb \
 		-qmp unix:"$dir/qmp",server=on,wait=off \
 		-qmp unix:"$dir/watch",server=on,wait=off \
