@@ -54,6 +54,12 @@ enum vp_qemu_state {
 struct vp_qemu_info {
 	char name[128];	   /* the VM's own name; "" if it has none */
 	char identity[64]; /* its UUID, or "qemu-PID-START" without one: stable while it runs */
+	/*
+	 * Its QEMU: process number, start (clock ticks since the host's boot), the host's boot, the
+	 * pid namespace. Clones may have one UUID, never one of these. "": it cannot be known (a
+	 * proxy stands between, or another pid namespace); such a VM is not written to.
+	 */
+	char process[64];
 	enum vp_qemu_state state;
 	char state_text[48]; /* "running", "paused (io-error)", ... */
 	char accel[8];	     /* "kvm", "tcg" */

@@ -28,6 +28,9 @@ int vp_gdb_dial(const char *path, struct vp_err *err);
 int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was_running,
 		struct vp_err *err);
 
+/* The process that answered last; 0: it cannot be seen from here. */
+int vp_gdb_peer(const struct vp_gdb *g);
+
 /* Close. The VM stays as it is: stopped if it was. NULL is fine. */
 void vp_gdb_close(struct vp_gdb *g);
 

@@ -7,6 +7,7 @@
  */
 #include "target/gdb_internal.h"
 #include "target/gdb.h"
+#include "target/process.h"
 #include "target/qmp_wire.h"
 
 #include <ctype.h>
@@ -201,7 +202,10 @@ int vp_gdb_dial(const char *path, struct vp_err *err)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return vp_err_set(err, -errno, "socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
+	rc = vp_process_ask(fd);
+	if (rc)
+		vp_err_set(err, rc, "socket: %s", strerror(-rc));
+	else if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
 		rc = vp_err_set(err, -errno, "gdbstub %.120s: %s", path, strerror(errno));
 	else if (geteuid())
 		rc = vp_qmp_check_peer(fd, err);
@@ -313,6 +317,11 @@ int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was
 	else
 		*out = g;
 	return rc;
+}
+
+int vp_gdb_peer(const struct vp_gdb *g)
+{
+	return g->in.sender;
 }
 
 void vp_gdb_close(struct vp_gdb *g)

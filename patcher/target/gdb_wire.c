@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "target/hex.h"
+#include "target/process.h"
 
 bool vp_gdb_unhex(const char *digits, size_t len, uint8_t *out, size_t n)
 {
@@ -45,6 +46,12 @@ size_t vp_gdb_frame(const char *payload, size_t len, char *out)
 
 ssize_t vp_gdb_in_recv(struct vp_gdb_in *in, int sock)
 {
+	union {
+		char buf[VP_PROCESS_CONTROL];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = { 0 };
+	struct iovec iov;
 	ssize_t n;
 
 	if (in->head) {
@@ -54,11 +61,18 @@ ssize_t vp_gdb_in_recv(struct vp_gdb_in *in, int sock)
 	}
 	if (in->tail == sizeof(in->buf))
 		return -EMSGSIZE;
+	iov = (struct iovec){ in->buf + in->tail, sizeof(in->buf) - in->tail };
+	msg.msg_iov = &iov;
+	msg.msg_iovlen = 1;
+	msg.msg_control = control.buf;
+	msg.msg_controllen = sizeof(control.buf);
 	do
-		n = recv(sock, in->buf + in->tail, sizeof(in->buf) - in->tail, MSG_DONTWAIT);
+		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
+	if (n)
+		in->sender = vp_process_sender(&msg);
 	in->tail += (size_t)n;
 	return n;
 }

@@ -23,6 +23,7 @@ struct vp_gdb_in {
 	char buf[2 * VP_GDB_PACKET_MAX + 64];
 	size_t head, tail;
 	size_t packet; /* the longest that may come; 0: VP_GDB_PACKET */
+	int sender;    /* the process that sent what came last, if the socket was told to say so */
 };
 
 /* Receive what is there, once. > 0: bytes; 0: the peer has closed; -EAGAIN, -errno. */

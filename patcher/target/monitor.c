@@ -1,48 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What all monitors share, and the monitor over the gdbstub. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "target/gdb.h"
 #include "target/monitor.h"
-
-/* Field 22 of /proc/PID/stat (proc(5)); the name before it may hold anything, so from its end. */
-static uint64_t start_time(int pid)
-{
-	char path[32], text[1024], *at;
-	unsigned long long start = 0;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	at = strrchr(text, ')');
-	for (int field = 2; at && field < 22; field++)
-		at = strchr(at + 1, ' ');
-	return at && sscanf(at, "%llu", &start) == 1 ? start : 0;
-}
-
-void vp_monitor_peer(struct vp_monitor *m, int sock)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.pid <= 0)
-		return;
-	m->peer_pid = cred.pid;
-	m->peer_start = start_time(cred.pid);
-}
 
 int vp_monitor_check_arch(struct vp_monitor *m, struct vp_err *err)
 {
@@ -101,7 +64,7 @@ static const struct vp_monitor_ops gdb_ops = {
 	.close = gdb_close,
 };
 
-int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, struct vp_err *err)
+int vp_monitor_gdb_open(struct vp_gdb *g, struct vp_monitor **out, struct vp_err *err)
 {
 	struct gdb_monitor *m = calloc(1, sizeof(*m));
 
@@ -109,8 +72,6 @@ int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, str
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	m->base.ops = &gdb_ops;
 	m->gdb = g;
-	if (sock >= 0)
-		vp_monitor_peer(&m->base, sock);
 	*out = &m->base;
 	return 0;
 }

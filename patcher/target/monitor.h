@@ -7,6 +7,7 @@
 #define VP_TARGET_MONITOR_H
 
 #include <vmpoke/qemu.h>
+#include "target/process.h"
 #include "target/qmp.h"
 
 struct vp_gdb;
@@ -40,9 +41,7 @@ struct vp_monitor_ops {
 /* Each kind of monitor has this as its first member. */
 struct vp_monitor {
 	const struct vp_monitor_ops *ops;
-	/* The process that made the socket, and since when; 0: unknown. */
-	int peer_pid;
-	uint64_t peer_start;
+	struct vp_process peer; /* QEMU itself, as the kernel names it; or unknown */
 };
 
 /*
@@ -53,8 +52,8 @@ struct vp_monitor {
 int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_monitor **out,
 			struct vp_err *err);
 
-/* Over a gdbstub (borrowed), while the VM is stopped. @sock: its socket, or -1: not to be known. */
-int vp_monitor_gdb_open(struct vp_gdb *g, int sock, struct vp_monitor **out, struct vp_err *err);
+/* Over a gdbstub (borrowed), while the VM is stopped. */
+int vp_monitor_gdb_open(struct vp_gdb *g, struct vp_monitor **out, struct vp_err *err);
 
 /* hmp() by way of execute(). */
 int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struct vp_err *err);
@@ -62,7 +61,12 @@ int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struc
 /* -EOPNOTSUPP unless QEMU emulates an x86-64 machine. Needs execute(). */
 int vp_monitor_check_arch(struct vp_monitor *m, struct vp_err *err);
 
-/* Fill peer_pid and peer_start from the socket's credentials, as far as they can be known. */
-void vp_monitor_peer(struct vp_monitor *m, int sock);
+/*
+ * Which process carries out our commands: have QEMU itself say hello on a socket of ours. Fills
+ * m->peer; it stays unknown if the way to QEMU passes no descriptors (a proxy, another host), or if
+ * the process cannot be seen from here. Needs execute(). An error: QEMU does not answer any more.
+ */
+#define VP_MONITOR_WHO "vmpoke-who-" /* the label of that socket; our process number follows */
+int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err *err);
 
 #endif /* VP_TARGET_MONITOR_H */

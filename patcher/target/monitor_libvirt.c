@@ -226,5 +226,7 @@ int vp_qemu_open_libvirt(const char *uri, const char *domain, const struct vp_qe
 			      err);
 
 	own.gdb_path = own.qmp_path = NULL;
+	if (!rc && (rc = vp_monitor_who(mon, cfg->timeout_ms ? cfg->timeout_ms : TIMEOUT_MS, err)))
+		mon->ops->close(mon);
 	return rc ? rc : vp_qemu_open_monitor(&own, domain, mon, out, err);
 }

@@ -137,7 +137,7 @@ int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_mon
 					  path, timeout_ms);
 		return vp_err_set(err, rc, "QMP socket: %.200s", why.text);
 	}
-	vp_monitor_peer(&m->base, vp_qmp_socket(m->qmp));
+	vp_process_find(vp_qmp_peer(m->qmp), &m->base.peer);
 	*out = &m->base;
 	return 0;
 }

@@ -101,7 +101,7 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
-		rc = vp_qemu_add_lock(q, q->identity, err);
+		rc = vp_qemu_add_identity(q, err);
 	if (!rc)
 		rc = vp_qemu_map_ram(q, err);
 	if (!rc) {
@@ -212,6 +212,7 @@ int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err
 
 	*info = (struct vp_qemu_info){ .recovered = q->recovered };
 	strcpy(info->identity, q->identity);
+	strcpy(info->process, q->mon->peer.text);
 	pthread_mutex_lock(&q->mutex);
 	rc = q->gdb_only ? vp_qemu_take(q, err) : 0;
 	if (!rc && q->gdb_only) {

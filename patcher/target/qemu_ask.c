@@ -61,7 +61,7 @@ int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
 	if (strspn(uuid, "0-") != 36)
 		snprintf(q->identity, sizeof(q->identity), "%s", uuid);
 	else
-		snprintf(q->identity, sizeof(q->identity), "qemu-%d-%llu", q->mon->peer_pid,
-			 (unsigned long long)q->mon->peer_start);
+		snprintf(q->identity, sizeof(q->identity), "qemu-%d-%llu", q->mon->peer.pid,
+			 (unsigned long long)q->mon->peer.start);
 	return 0;
 }

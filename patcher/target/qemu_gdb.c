@@ -13,11 +13,11 @@
  * To connect is to stop the VM, so lock and mark come first, by what is known before: the socket's
  * file. From here to the end the window is made by hand.
  */
-static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
+static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 {
 	struct stat st;
 	char key[64];
-	int rc, was = 0;
+	int rc, sock, was = 0;
 
 	if (stat(q->gdb_path, &st))
 		return vp_err_set(err, -errno, "gdbstub %.120s: %s", q->gdb_path, strerror(errno));
@@ -34,8 +34,10 @@ static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
 		rc = vp_qemu_mark(q, err);
 	if (rc)
 		return rc;
-	*sock = vp_gdb_dial(q->gdb_path, err);
-	rc = *sock < 0 ? *sock : vp_gdb_open(*sock, q->cfg.timeout_ms, &q->gdb, &was, err);
+	sock = vp_gdb_dial(q->gdb_path, err);
+	if (sock >= 0)
+		*listener = vp_process_listener(sock);
+	rc = sock < 0 ? sock : vp_gdb_open(sock, q->cfg.timeout_ms, &q->gdb, &was, err);
 	q->found_running = was > 0;
 	if (rc == -ETIMEDOUT)
 		rc = vp_err_set(err, rc,
@@ -48,11 +50,19 @@ static int connect_stub(struct vp_qemu *q, int *sock, struct vp_err *err)
 
 /* Now that the monitor can be asked: who it is, and whether somebody was interrupted by that name.
  */
-static int identify(struct vp_qemu *q, struct vp_err *err)
+static int identify(struct vp_qemu *q, int listener, struct vp_err *err)
 {
 	char line[64];
 	unsigned int version = 0;
-	int pid, rc = vp_gdb_check_arch(q->gdb, err);
+	int pid, rc;
+
+	/* Who answers is QEMU, if it is also who listens; else it may be a proxy's process. */
+	if (vp_gdb_peer(q->gdb) == listener)
+		vp_process_find(listener, &q->mon->peer);
+	vp_vmlock_of(q->locks[0], q->mon->peer.text, false);
+	rc = vp_qemu_mark(q, err);
+	if (!rc)
+		rc = vp_gdb_check_arch(q->gdb, err);
 
 	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
@@ -61,7 +71,7 @@ static int identify(struct vp_qemu *q, struct vp_err *err)
 	if (!rc && version >= QEMU_SILENT_STOPS && !q->interrupted)
 		q->found_running = true; /* it cannot be known: docs/qemu.md */
 	if (!rc)
-		rc = vp_qemu_add_lock(q, q->identity, err);
+		rc = vp_qemu_add_identity(q, err);
 	if (!rc) {
 		rc = vp_vmlock_take(q->locks[1], q->cfg.timeout_ms, err);
 		if (rc)
@@ -115,16 +125,16 @@ static void back_out(struct vp_qemu *q, int rc)
 
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
 {
-	int sock = -1, rc;
+	int listener = 0, rc;
 
 	q->gdb_only = true;
 	vp_qemu_signals_block(q);
-	rc = connect_stub(q, &sock, err);
+	rc = connect_stub(q, &listener, err);
 	if (!rc)
-		rc = vp_monitor_gdb_open(q->gdb, sock, &q->mon, err);
+		rc = vp_monitor_gdb_open(q->gdb, &q->mon, err);
 	if (!rc) {
 		q->windows = 1;
-		rc = identify(q, err);
+		rc = identify(q, listener, err);
 	}
 	if (!rc)
 		rc = settle(q, err);

@@ -99,6 +99,7 @@ int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);
 
 /* A lock file more; the identity; what vp_qemu_config.repair does about q->interrupted. */
 int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err);
+int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 

@@ -174,6 +174,12 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 	int rc = q->windows ? 0
 			    : vp_qemu_runstate(q, &state, err); /* else it is us who stopped it */
 
+	if (!rc && !q->mon->peer.pid)
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "which process %.60s is cannot be told (a proxy stands between, "
+				  "or it is in another pid namespace): patch it from where its "
+				  "QEMU is seen",
+				  q->name);
 	if (!rc && !state.running)
 		rc = vp_err_set(err, -EBUSY, "%.80s is %s: let its owner resume it first", q->name,
 				state.text);

@@ -16,7 +16,7 @@ int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err
 
 	if (!rc || q->gdb_only || !q->gdb)
 		return rc;
-	if (vp_monitor_gdb_open(q->gdb, -1, &stub, NULL))
+	if (vp_monitor_gdb_open(q->gdb, &stub, NULL))
 		return rc;
 	if (!vp_ask_runstate(stub, state, NULL))
 		rc = 0;

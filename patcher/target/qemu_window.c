@@ -130,6 +130,16 @@ int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
 	return rc;
 }
 
+/* Clones have one UUID: each is marked by its process. */
+int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = vp_qemu_add_lock(q, q->identity, err);
+
+	if (!rc)
+		vp_vmlock_of(q->locks[q->nlocks - 1], q->mon->peer.text, true);
+	return rc;
+}
+
 /* In a window that takes over from @q->interrupted. */
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
 {

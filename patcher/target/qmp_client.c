@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP client: one call at a time, each with a deadline; a call that breaks off ends it. */
 #include "target/qmp_wire.h"
+#include "target/process.h"
 #include "target/qmp.h"
 
 #include <errno.h>
@@ -172,9 +173,9 @@ bool vp_qmp_is_broken(const struct vp_qmp *q)
 	return q->broken;
 }
 
-int vp_qmp_socket(const struct vp_qmp *q)
+int vp_qmp_peer(const struct vp_qmp *q)
 {
-	return q->sock;
+	return q->in.sender;
 }
 
 static const char *advice(int code)
@@ -196,6 +197,9 @@ static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_
 	q->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (q->sock < 0)
 		return vp_err_set(err, -errno, "socket: %s", strerror(errno));
+	ret = vp_process_ask(q->sock);
+	if (ret)
+		return vp_err_set(err, ret, "socket: %s", strerror(-ret));
 	/* EAGAIN: the backlog is full. No poll() tells when that ends (unix(7)). */
 	while (connect(q->sock, (const struct sockaddr *)&addr, sizeof(addr))) {
 		ret = -errno;

@@ -17,6 +17,8 @@
 
 #include <vmpoke/version.h>
 
+#include "target/process.h"
+
 #define CHUNK ((size_t)64 << 10)
 
 /* Make room for @more bytes after the tail: move what is there to the front, then grow. */
@@ -77,14 +79,14 @@ static void take_fd(struct msghdr *msg, int *fd)
 ssize_t vp_qmp_in_recv(struct vp_qmp_in *in, int sock, int *fd)
 {
 	union {
-		char buf[CMSG_SPACE(4 * sizeof(int))];
+		char buf[CMSG_SPACE(4 * sizeof(int)) + VP_PROCESS_CONTROL];
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = { 0 };
 	struct iovec iov;
 	size_t scanned = in->scan - in->head;
+	int passed = -1, ret;
 	ssize_t n;
-	int ret;
 
 	ret = buffer_reserve(&in->buf, &in->cap, &in->head, &in->tail, CHUNK);
 	if (ret)
@@ -94,17 +96,18 @@ ssize_t vp_qmp_in_recv(struct vp_qmp_in *in, int sock, int *fd)
 	iov.iov_len = CHUNK;
 	msg.msg_iov = &iov;
 	msg.msg_iovlen = 1;
-	if (fd) { /* without a control buffer the kernel drops what is passed */
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-	}
+	msg.msg_control = control.buf;
+	msg.msg_controllen = sizeof(control.buf);
 	do
 		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (fd)
-		take_fd(&msg, fd);
+	take_fd(&msg, fd ? fd : &passed);
+	if (passed >= 0)
+		close(passed);
+	if (n)
+		in->sender = vp_process_sender(&msg);
 	in->tail += (size_t)n;
 	return n;
 }

@@ -24,6 +24,7 @@ struct vp_qmp_in {
 	size_t scan;		/* next byte to look at; head <= scan <= tail */
 	unsigned int depth;
 	bool in_string, escaped;
+	int sender; /* the process that sent what came last, if the socket was told to say so */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target/vmlock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,10 +13,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "target/process.h"
+
+#define MARK ".mark"
+
 struct vp_vmlock {
-	int fd;
+	int folder, fd;
 	unsigned int depth;
 	bool marked; /* by us */
+	char key[80];
+	char common[88], mark[160];    /* the mark's file: of the key, and of the process */
+	char process[VP_PROCESS_TEXT]; /* the VM's */
 };
 
 static int open_folder(const char *dir, struct vp_err *err)
@@ -46,32 +54,75 @@ static int open_folder(const char *dir, struct vp_err *err)
 int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, struct vp_err *err)
 {
 	struct vp_vmlock *l = calloc(1, sizeof(*l));
-	int folder = l ? open_folder(dir, err) : vp_err_set(err, -ENOMEM, "out of memory");
 	char name[96];
-	int rc = 0;
+	int rc;
 
-	if (folder < 0) {
+	if (!l)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = l->folder = open_folder(dir, err);
+	if (rc < 0) {
 		free(l);
-		return folder;
+		return rc;
 	}
-	snprintf(name, sizeof(name), "%s.lock", key);
-	l->fd = openat(folder, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (l->fd < 0)
+	snprintf(l->key, sizeof(l->key), "%s", key);
+	snprintf(l->common, sizeof(l->common), "%s" MARK, l->key);
+	snprintf(l->mark, sizeof(l->mark), "%s", l->common);
+	snprintf(name, sizeof(name), "%s.lock", l->key);
+	l->fd = openat(l->folder, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (l->fd < 0) {
 		rc = vp_err_set(err, -errno, "%.120s/%s: %s", dir, name, strerror(errno));
-	close(folder);
-	if (rc)
-		free(l);
-	else
-		*out = l;
-	return rc;
+		vp_vmlock_close(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
 }
 
 void vp_vmlock_close(struct vp_vmlock *l)
 {
 	if (!l)
 		return;
-	close(l->fd); /* drops the lock; a mark stays */
+	if (l->fd >= 0)
+		close(l->fd); /* drops the lock; a mark stays */
+	close(l->folder);
 	free(l);
+}
+
+/* Of VMs with this key that are no more nobody needs a mark. */
+static void sweep(struct vp_vmlock *l)
+{
+	size_t n = strlen(l->key), tail = strlen(MARK);
+	int fd = openat(l->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	char process[VP_PROCESS_TEXT];
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((e = readdir(d))) {
+		size_t len = strlen(e->d_name);
+
+		if (strncmp(e->d_name, l->key, n) || e->d_name[n] != '-' || len <= n + 1 + tail ||
+		    strcmp(e->d_name + len - tail, MARK))
+			continue;
+		snprintf(process, sizeof(process), "%.*s", (int)(len - n - 1 - tail),
+			 e->d_name + n + 1);
+		if (vp_process_gone(process))
+			unlinkat(l->folder, e->d_name, 0);
+	}
+	closedir(d);
+}
+
+void vp_vmlock_of(struct vp_vmlock *l, const char *process, bool own)
+{
+	snprintf(l->process, sizeof(l->process), "%s", process);
+	if (!own || !*process)
+		return;
+	snprintf(l->mark, sizeof(l->mark), "%s-%s" MARK, l->key, l->process);
+	sweep(l);
 }
 
 int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *err)
@@ -107,32 +158,67 @@ void vp_vmlock_drop(struct vp_vmlock *l)
 		flock(l->fd, LOCK_UN);
 }
 
+/* Whole or not at all, whenever we are killed. */
 int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err)
 {
-	char text[32];
-	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	struct vp_process self;
+	char text[256], fresh[192];
+	int n, fd;
+	bool ok;
 
-	if (pwrite(l->fd, text, (size_t)n, 0) != n)
-		return vp_err_set(err, -EIO, "the VM's lock file cannot be written: nothing done");
+	vp_process_find(getpid(), &self);
+	n = snprintf(text, sizeof(text), "vmpoke %d %s\nqemu %s\n", (int)getpid(), self.text,
+		     l->process);
+	snprintf(fresh, sizeof(fresh), "%s.new", l->mark);
+	unlinkat(l->folder, fresh, 0);
+	fd = openat(l->folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ok = fd >= 0 && write(fd, text, (size_t)n) == n;
+	if (fd >= 0)
+		close(fd);
+	if (!ok || renameat(l->folder, fresh, l->folder, l->mark)) {
+		int why = errno;
+
+		unlinkat(l->folder, fresh, 0);
+		return vp_err_set(err, -EIO, "the VM's mark cannot be written (%s): nothing done",
+				  strerror(why));
+	}
 	l->marked = true;
 	return 0;
 }
 
 void vp_vmlock_unmark(struct vp_vmlock *l)
 {
-	/* Shrinking to nothing needs no space; it fails on a broken file system only. */
-	if (l->marked && !ftruncate(l->fd, 0))
-		l->marked = false;
+	if (!l->marked || unlinkat(l->folder, l->mark, 0))
+		return;
+	l->marked = false;
+	if (strcmp(l->mark, l->common)) /* whoever left that one could not tell which VM it was */
+		unlinkat(l->folder, l->common, 0);
+}
+
+static int read_mark(struct vp_vmlock *l, const char *name)
+{
+	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), pid;
+	char text[256] = "", *qemu;
+	ssize_t n;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	qemu = n > 0 ? strstr(text, "\nqemu ") : NULL;
+	if (!qemu || sscanf(text, "vmpoke %d", &pid) != 1 || pid <= 0)
+		return -1;
+	qemu += strlen("\nqemu ");
+	qemu[strcspn(qemu, "\n")] = 0;
+	if (!vp_process_gone(qemu))
+		return pid;
+	unlinkat(l->folder, name, 0);
+	return 0;
 }
 
 int vp_vmlock_interrupted(struct vp_vmlock *l)
 {
-	char text[32] = "";
-	ssize_t n = pread(l->fd, text, sizeof(text) - 1, 0);
-	int pid;
+	int pid = l->marked ? 0 : read_mark(l, l->mark);
 
-	if (n <= 0 || l->marked)
-		return 0;
-	pid = atoi(text);
-	return pid > 0 ? pid : -1;
+	return pid || l->marked ? pid : read_mark(l, l->common);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One file a VM, in the state folder. Its flock() says that a vmpoke process is at work on the VM;
- * its content that the process has stopped the VM, or is about to. The kernel drops the lock when
- * the process ends, however it ends: a file that is not locked and not empty is the trace of a
- * process that was killed in between. It is not synced to the disk: a host that goes down takes
- * the VM with it.
+ * Two files a VM, in the state folder. KEY.lock: its flock() says that a vmpoke process is at work
+ * on the VM; the kernel drops it when the process ends, however it ends. The *mark*, KEY.mark or
+ * KEY-PROCESS.mark: a vmpoke has stopped the VM, or is about to; it is removed when the VM runs
+ * again. A mark without a lock is the trace of one that was killed in between. A mark names the
+ * process of the VM (process.h) as far as it is known, and is void once that is gone. It is not
+ * synced to the disk: a host that goes down takes the VM with it.
  */
 #ifndef VP_TARGET_VMLOCK_H
 #define VP_TARGET_VMLOCK_H
@@ -17,11 +18,21 @@ struct vp_vmlock;
 int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, struct vp_err *err);
 void vp_vmlock_close(struct vp_vmlock *l);
 
+/*
+ * Which process is the VM's (struct vp_process.text; "" if unknown): marks name it from now on.
+ * @own: other VMs may have the same key, so that its mark is in a file of its own.
+ */
+void vp_vmlock_of(struct vp_vmlock *l, const char *process, bool own);
+
 /* Take the lock; nests. -ETIMEDOUT: another process works on this VM. */
 int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *err);
 void vp_vmlock_drop(struct vp_vmlock *l);
 
-/* With the lock: mark, unmark; 0 or the process that marked it and is gone. */
+/*
+ * With the lock: mark, unmark. vp_vmlock_interrupted(): 0, or the process that marked it and is
+ * gone
+ * (-1: it cannot be told which).
+ */
 int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err);
 void vp_vmlock_unmark(struct vp_vmlock *l);
 int vp_vmlock_interrupted(struct vp_vmlock *l);

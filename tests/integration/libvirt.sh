@@ -157,12 +157,12 @@ same "nothing was written" "$(vp read $to $func --len 64 --json | jq -r .hex)" "
 # Kill a poke a few ms after its mark has come (docs/qemu.md), until the domain is found stopped.
 killed_while_stopped() {
 	local mark pid try end
-	mark=$VMPOKE_STATE_DIR/$(virsh domuuid web).lock
+	mark="$VMPOKE_STATE_DIR/$(virsh domuuid web)-*.mark"
 	for try in {0..39}; do
 		"${user[@]}" "$tmp/vmpoke" key set $to sched_schedstats on >"$tmp/out" 2>&1 </dev/null &
 		pid=$!
 		end=$((SECONDS + 30))
-		until [ -s "$mark" ] || [ $SECONDS -ge $end ]; do sleep 0.002; done
+		until compgen -G "$mark" >/dev/null || [ $SECONDS -ge $end ]; do sleep 0.002; done
 		sleep 0.0$((try % 10))
 		kill -9 $pid 2>/dev/null
 		wait $pid 2>/dev/null

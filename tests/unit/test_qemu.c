@@ -205,6 +205,8 @@ static void test_no_uuid(void **state)
 	snprintf(want, sizeof(want), "qemu-%d-", (int)getpid()); /* who listens is this process */
 	assert_memory_equal(a.identity, want, strlen(want));
 	assert_string_equal(a.identity, b.identity);
+	assert_memory_equal(a.process, want + 5, strlen(want + 5));
+	assert_string_equal(a.process, b.process);
 }
 
 /* Memory cannot be handed over: it is read in windows then, and all works. */

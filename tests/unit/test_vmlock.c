@@ -2,6 +2,7 @@
 /* Locks and marks between processes. */
 #include "unit.h"
 
+#include "target/process.h"
 #include "target/vmlock.h"
 
 #include <fcntl.h>
@@ -29,9 +30,22 @@ static int teardown(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "%s/key.lock", dir);
 	unlink(path);
-	rmdir(dir);
+	snprintf(path, sizeof(path), "%s/key.mark", dir);
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
 	*strrchr(dir, '/') = 0;
 	return rmdir(dir);
+}
+
+static struct vp_vmlock *open_of(const char *process, bool own)
+{
+	struct vp_vmlock *l = NULL;
+	struct vp_err err = { "" };
+
+	if (vp_vmlock_open(dir, "key", &l, &err))
+		fail_msg("%s", err.text);
+	vp_vmlock_of(l, process, own);
+	return l;
 }
 
 static struct vp_vmlock *open_lock(void)
@@ -111,19 +125,98 @@ static void test_killed(void **state)
 	vp_vmlock_close(l);
 }
 
-/* A mark that is no number is a mark. */
-static void test_garbage(void **state)
+/* A process that lives until it is killed. */
+static pid_t start_process(char *text)
 {
-	struct vp_vmlock *l = open_lock();
-	char path[64];
-	int fd;
+	struct vp_process p;
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			pause();
+	assert_true(vp_process_find(pid, &p));
+	strcpy(text, p.text);
+	return pid;
+}
+
+static void end_process(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void mark_and_leave(struct vp_vmlock *l)
+{
+	struct vp_err err;
+
+	assert_int_equal(vp_vmlock_take(l, 0, &err), 0);
+	assert_int_equal(vp_vmlock_mark(l, &err), 0);
+	vp_vmlock_close(l);
+}
+
+/* The mark of one clone is not that of the other; and it is void when its VM is no more. */
+static void test_clones(void **state)
+{
+	char a[VP_PROCESS_TEXT], b[VP_PROCESS_TEXT], path[160];
+	pid_t pid_a = start_process(a), pid_b = start_process(b);
+	struct vp_vmlock *l;
+	struct vp_err err;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/key.lock", dir);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_int_equal(write(fd, "\xff\xff", 2), 2);
-	close(fd);
-	assert_int_equal(vp_vmlock_interrupted(l), -1);
+	mark_and_leave(open_of(a, true));
+	l = open_of(b, true);
+	assert_int_equal(vp_vmlock_interrupted(l), 0);
+	assert_int_equal(vp_vmlock_take(l, 0, &err), 0);
+	assert_int_equal(vp_vmlock_mark(l, &err), 0);
+	vp_vmlock_unmark(l);
+	vp_vmlock_close(l);
+	l = open_of(a, true);
+	assert_int_equal(vp_vmlock_interrupted(l), getpid());
+	vp_vmlock_close(l);
+	end_process(pid_a);
+	l = open_of(b, true); /* whoever comes next takes it away */
+	snprintf(path, sizeof(path), "%s/key-%s.mark", dir, a);
+	assert_int_equal(access(path, F_OK), -1);
+	vp_vmlock_close(l);
+	end_process(pid_b);
+}
+
+/* One file for whatever VM is there: the mark is void when its process is gone. */
+static void test_gone(void **state)
+{
+	char a[VP_PROCESS_TEXT];
+	pid_t pid = start_process(a);
+	struct vp_vmlock *l;
+
+	(void)state;
+	mark_and_leave(open_of(a, false));
+	l = open_of("", false);
+	assert_int_equal(vp_vmlock_interrupted(l), getpid());
+	end_process(pid);
+	assert_int_equal(vp_vmlock_interrupted(l), 0);
+	vp_vmlock_close(l);
+	mark_and_leave(open_of("", false)); /* of nobody knows whom: it stays, and bars all */
+	l = open_of("1-2-3-4", true);
+	assert_int_equal(vp_vmlock_interrupted(l), getpid());
+	vp_vmlock_close(l);
+}
+
+/* A mark that says nothing is a mark. */
+static void test_garbage(void **state)
+{
+	static const char *const texts[] = { "\xff\xff", "", "123\n", "vmpoke x\nqemu \n" };
+	struct vp_vmlock *l = open_lock();
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/key.mark", dir);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		assert_int_equal(write(fd, texts[i], strlen(texts[i])), strlen(texts[i]));
+		close(fd);
+		assert_int_equal(vp_vmlock_interrupted(l), -1);
+	}
 	vp_vmlock_close(l);
 }
 
@@ -151,8 +244,8 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_nests),   TEST(test_marks),  TEST(test_killed),
-		TEST(test_garbage), TEST(test_folder),
+		TEST(test_nests), TEST(test_marks),   TEST(test_killed), TEST(test_clones),
+		TEST(test_gone),  TEST(test_garbage), TEST(test_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which process our commands reach. QEMU gets a socket that we listen on (`getfd`, `chardev-add`
+ * with "telnet"), takes our call there and greets as telnet servers do, at once, whether its VM
+ * runs or not; and the kernel says who sent that. Nothing of the VM is touched.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "target/monitor.h"
+
+/* A socket to listen on, with a name that the kernel chooses (unix(7), "autobind"); and the call.
+ */
+static int make_sockets(int *listener, int *call, struct sockaddr_un *addr, socklen_t *len)
+{
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*len = sizeof(addr->sun_family);
+	*listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	*call = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (*listener < 0 || *call < 0 || vp_process_ask(*call) ||
+	    bind(*listener, (const struct sockaddr *)addr, *len) || listen(*listener, 1))
+		return -errno;
+	*len = sizeof(*addr);
+	return getsockname(*listener, (struct sockaddr *)addr, len) ? -errno : 0;
+}
+
+static int offer(struct vp_monitor *m, const char *label, int fd, struct vp_err *err)
+{
+	int rc = m->ops->execute(m, "getfd", json_pack("{s:s}", "fdname", label), fd, NULL, err);
+
+	if (rc)
+		return rc;
+	rc = m->ops->execute(m, "chardev-add",
+			     json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b, s:b, s:b}}}", "id",
+				       label, "backend", "type", "socket", "data", "addr", "type",
+				       "fd", "data", "str", label, "server", 1, "wait", 0, "telnet",
+				       1),
+			     -1, NULL, err);
+	if (rc)
+		m->ops->execute(m, "closefd", json_pack("{s:s}", "fdname", label), -1, NULL, NULL);
+	return rc;
+}
+
+/* Who sends the first byte; 0: nobody does, or he cannot be seen. */
+static int listen_to(int sock, unsigned int timeout_ms)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	union {
+		char buf[VP_PROCESS_CONTROL];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+
+	if (poll(&p, 1, (int)timeout_ms) != 1 || recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
+		return 0;
+	return vp_process_sender(&msg);
+}
+
+int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct sockaddr_un addr;
+	int listener = -1, call = -1;
+	char label[32];
+	socklen_t len;
+	int rc = make_sockets(&listener, &call, &addr, &len);
+
+	if (rc) {
+		rc = vp_err_set(err, rc, "socket: %s", strerror(-rc));
+		goto out;
+	}
+	snprintf(label, sizeof(label), VP_MONITOR_WHO "%d", (int)getpid());
+	/* Refused: it is not to be known by this way. No answer: that is an error. */
+	rc = offer(m, label, listener, err);
+	if (rc) {
+		rc = rc == -ETIMEDOUT || rc == -ENOTCONN || rc == -ECONNRESET ? rc : 0;
+		goto out;
+	}
+	if (!connect(call, (const struct sockaddr *)&addr, len))
+		vp_process_find(listen_to(call, timeout_ms), &m->peer);
+	rc = m->ops->execute(m, "chardev-remove", json_pack("{s:s}", "id", label), -1, NULL, err);
+out:
+	if (listener >= 0)
+		close(listener);
+	if (call >= 0)
+		close(call);
+	return rc;
+}

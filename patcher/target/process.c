@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	return n > 0;
+}
+
+/*
+ * When it started; 0: it cannot be seen. The name of the program, field 2, may hold anything:
+ * fields are counted from its end. @ended: it is a zombie, nothing but its exit code is left.
+ */
+static uint64_t start_time(int pid, bool *ended)
+{
+	char path[32], text[1024], *at;
+	unsigned long long start = 0;
+
+	*ended = false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (!read_text(path, text, sizeof(text)))
+		return 0;
+	at = strrchr(text, ')');
+	*ended = at && (!strncmp(at, ") Z", 3) || !strncmp(at, ") X", 3));
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at && sscanf(at, "%llu", &start) == 1 ? start : 0;
+}
+
+/* Which life of this host, and in whose numbers: "BOOT-NAMESPACE". */
+static bool place(char *text, size_t size)
+{
+	char boot[64];
+	struct stat ns;
+
+	if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) ||
+	    stat("/proc/self/ns/pid", &ns))
+		return false;
+	boot[strcspn(boot, "-\n")] = 0;
+	snprintf(text, size, "%.8s-%llx", boot, (unsigned long long)ns.st_ino);
+	return true;
+}
+
+bool vp_process_find(int pid, struct vp_process *out)
+{
+	char where[32];
+	bool ended = true;
+
+	*out = (struct vp_process){ .pid = pid };
+	out->start = pid > 0 ? start_time(pid, &ended) : 0;
+	if (out->start && !ended && place(where, sizeof(where)))
+		snprintf(out->text, sizeof(out->text), "%d-%llu-%s", pid,
+			 (unsigned long long)out->start, where);
+	else
+		*out = (struct vp_process){ 0 };
+	return out->pid > 0;
+}
+
+bool vp_process_gone(const char *text)
+{
+	char boot[9], our_boot[32], *our_ns;
+	unsigned long long start, ns;
+	uint64_t now;
+	bool ended;
+	int pid;
+
+	if (sscanf(text, "%d-%llu-%8[0-9a-f]-%llx", &pid, &start, boot, &ns) != 4 || pid <= 0 ||
+	    !place(our_boot, sizeof(our_boot)))
+		return false;
+	our_ns = strchr(our_boot, '-');
+	*our_ns++ = 0;
+	if (strcmp(boot, our_boot))
+		return true;
+	if (strtoull(our_ns, NULL, 16) != ns)
+		return false;
+	if (kill(pid, 0) && errno == ESRCH)
+		return true;
+	now = start_time(pid, &ended);
+	return ended || (now && now != start);
+}
+
+int vp_process_ask(int sock)
+{
+	const int on = 1;
+
+	return setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ? -errno : 0;
+}
+
+int vp_process_sender(struct msghdr *msg)
+{
+	struct ucred cred;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS)
+			continue;
+		memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+		return cred.pid;
+	}
+	return 0;
+}
+
+int vp_process_listener(int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) ? 0 : cred.pid;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A process of this host, and since when it lives: numbers are used again. Who is at the other end
+ * of a unix socket is what the kernel says of each message (SO_PASSCRED, unix(7)): SO_PEERCRED
+ * names who began to listen, which may be a launcher that passed the socket on.
+ */
+#ifndef VP_TARGET_PROCESS_H
+#define VP_TARGET_PROCESS_H
+
+#include <vmpoke/types.h>
+
+#include <sys/socket.h>
+
+#define VP_PROCESS_TEXT 64
+
+struct vp_process {
+	int pid;		    /* 0: unknown */
+	uint64_t start;		    /* clock ticks since the host's boot (proc(5), field 22) */
+	char text[VP_PROCESS_TEXT]; /* PID-START-BOOT-NAMESPACE; "" if unknown; a file name's part
+				     */
+};
+
+/* False: it is not there, or cannot be seen from here (another pid namespace, hidepid). */
+bool vp_process_find(int pid, struct vp_process *out);
+
+/* Is the process of that text gone for certain? Not: "" and what is seen from elsewhere only. */
+bool vp_process_gone(const char *text);
+
+/* Have the kernel name the sender of each message that arrives at @sock from now on. */
+int vp_process_ask(int sock);
+
+#define VP_PROCESS_CONTROL CMSG_SPACE(sizeof(struct ucred))
+
+/* The sender of a message that was received with room for VP_PROCESS_CONTROL; 0: not told. */
+int vp_process_sender(struct msghdr *msg);
+
+/* Who listens where @sock is connected to; 0: unknown. */
+int vp_process_listener(int sock);
+
+#endif /* VP_TARGET_PROCESS_H */
