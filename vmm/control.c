@@ -274,7 +274,6 @@ static int make_control(struct vp_vm_control *c, const struct vp_vm_control_conf
 		.target = vp_local_target(vp_vm_local(c->vm)),
 		.engine = vp_vm_engine(c->vm),
 		.symbols = vp_symtab_count(symbols) ? symbols : NULL,
-		.cache_dir = cfg->cache_dir,
 		.ledger = cfg->ledger,
 		.strategy = VP_STRATEGY_INT3,
 		.host = c,

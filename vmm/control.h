@@ -11,7 +11,6 @@ struct vp_vm_control;
 struct vp_vm_control_config {
 	const char *path;      /* of the socket */
 	const char *ledger;    /* a file that records every poke; NULL: nothing is recorded */
-	const char *cache_dir; /* for the symbols of Linux guests; NULL: none */
 };
 
 /*

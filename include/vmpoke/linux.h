@@ -23,9 +23,6 @@ struct vp_linux;
 struct vp_linux_opts {
 	/* A vmlinux, bzImage or System.map that must agree with the memory; NULL: none. */
 	const char *kernel_file;
-	/* A folder for symbols already decoded, one file a build-id; made if need be; NULL: none.
-	 */
-	const char *cache_dir;
 };
 
 struct vp_linux_info {

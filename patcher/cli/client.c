@@ -19,14 +19,12 @@ int vp_client_options(int argc, char **argv, const char *help, const char **targ
 
 int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 {
-	static char state[256], cache[256]; /* for as long as the process runs */
+	static char state[256]; /* for as long as the process runs */
 	struct vp_err err;
 
 	if (vp_cmd_state_dir(state, sizeof(state), &err))
 		return vp_cmd_fail(cmd, VP_EXIT_HOST, "%s", err.text);
 	*cfg = (struct vp_remote_config){ .state_dir = state };
-	if (!vp_cmd_cache_dir(cache, sizeof(cache), NULL))
-		cfg->cache_dir = cache;
 	return VP_EXIT_OK;
 }
 

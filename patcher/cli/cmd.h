@@ -60,12 +60,11 @@ int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, str
 /* --- paths.c: where vmpoke keeps its files ----------------------------------- */
 
 /*
- * Ledgers and locks / what can be made again / control sockets: $VMPOKE_STATE_DIR,
- * $VMPOKE_CACHE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's system puts such things
- * (docs/vmpoke.1, FILES). The folder need not exist. -ENAMETOOLONG, -ENOENT.
+ * Ledgers and locks / control sockets: $VMPOKE_STATE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's
+ * system puts such things (docs/vmpoke.1, ENVIRONMENT). The folder need not exist. -ENAMETOOLONG,
+ * -ENOENT.
  */
 int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err);
-int vp_cmd_cache_dir(char *path, size_t size, struct vp_err *err);
 int vp_cmd_runtime_dir(char *path, size_t size, struct vp_err *err);
 
 /*

@@ -209,7 +209,7 @@ static int run_lives(const struct vp_vm_config *cfg, const struct run_args *a,
 /* The control socket, and the files that go with it. */
 struct sockets {
 	struct vp_vm_control_config config;
-	char path[256], ledger[512], cache[256];
+	char path[256], ledger[512];
 };
 
 static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp_err *err)
@@ -226,8 +226,6 @@ static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp
 	name = strrchr(s->path, '/') + 1; /* a path without one is a name in a folder */
 	snprintf(s->ledger, sizeof(s->ledger), "%s/ledger/vm-%s.jsonl", state, name);
 	s->config = (struct vp_vm_control_config){ .path = s->path, .ledger = s->ledger };
-	if (!vp_cmd_cache_dir(s->cache, sizeof(s->cache), NULL))
-		s->config.cache_dir = s->cache;
 	return 0;
 }
 

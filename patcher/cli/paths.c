@@ -18,7 +18,7 @@ static const char *setting(const char *name)
 	return value && *value ? value : NULL;
 }
 
-/* --- state and cache --------------------------------------------------------- */
+/* --- state ------------------------------------------------------------------- */
 
 static int put(char *path, size_t size, struct vp_err *err, const char *dir, const char *rest)
 {
@@ -30,32 +30,19 @@ static int put(char *path, size_t size, struct vp_err *err, const char *dir, con
 }
 
 /* As the XDG base directory specification wants it; for root as the FHS does. */
-static int base_dir(const char *own, const char *root, const char *xdg, const char *home_part,
-		    char *path, size_t size, struct vp_err *err)
+int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err)
 {
 	const char *dir;
 
-	if ((dir = setting(own)))
+	if ((dir = setting("VMPOKE_STATE_DIR")))
 		return put(path, size, err, dir, "");
 	if (geteuid() == 0)
-		return put(path, size, err, root, "");
-	if ((dir = setting(xdg)))
+		return put(path, size, err, "/var/lib/vmpoke", "");
+	if ((dir = setting("XDG_STATE_HOME")))
 		return put(path, size, err, dir, "/vmpoke");
 	if ((dir = setting("HOME")))
-		return put(path, size, err, dir, home_part);
-	return vp_err_set(err, -ENOENT, "there is no home folder: set %s", own);
-}
-
-int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err)
-{
-	return base_dir("VMPOKE_STATE_DIR", "/var/lib/vmpoke", "XDG_STATE_HOME",
-			"/.local/state/vmpoke", path, size, err);
-}
-
-int vp_cmd_cache_dir(char *path, size_t size, struct vp_err *err)
-{
-	return base_dir("VMPOKE_CACHE_DIR", "/var/cache/vmpoke", "XDG_CACHE_HOME", "/.cache/vmpoke",
-			path, size, err);
+		return put(path, size, err, dir, "/.local/state/vmpoke");
+	return vp_err_set(err, -ENOENT, "there is no home folder: set VMPOKE_STATE_DIR");
 }
 
 /* --- sockets ----------------------------------------------------------------- */

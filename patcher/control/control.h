@@ -28,7 +28,6 @@ struct vp_control_config {
 	/* The symbols of the guest's image; NULL: look for a Linux kernel in its memory. */
 	const struct vp_symtab *symbols;
 	const char *kernel_file;   /* a file of that kernel, to agree with; NULL: none */
-	const char *cache_dir;	   /* for decoded kernel symbols; NULL: none */
 	const char *ledger;	   /* a file that records every poke; NULL: nothing is recorded */
 	enum vp_strategy strategy; /* where a command names none */
 	uint64_t boot;		   /* names this life of the guest; 0: its Linux kernel does */

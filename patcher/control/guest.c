@@ -35,7 +35,7 @@ void vp_control_refresh(struct vp_control *c)
 
 int vp_control_linux(struct vp_control *c, struct vp_linux **out, struct vp_err *err)
 {
-	const struct vp_linux_opts opts = { c->cfg.kernel_file, c->cfg.cache_dir };
+	const struct vp_linux_opts opts = { c->cfg.kernel_file };
 
 	if (c->cfg.symbols)
 		return vp_err_set(err, -ENOENT, "the guest does not run Linux");

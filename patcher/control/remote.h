@@ -14,7 +14,6 @@ struct vp_remote;
 
 struct vp_remote_config {
 	const char *state_dir;	 /* ledgers and locks are kept there */
-	const char *cache_dir;	 /* for decoded kernel symbols; NULL: none */
 	const char *kernel_file; /* must agree with the guest's kernel; NULL: none */
 	unsigned int timeout_ms; /* for each answer of QEMU; 0: VP_TIMEOUT_MS */
 	bool recover;		 /* put right what an earlier process left behind */

@@ -18,11 +18,21 @@ bool vp_linux_find(const struct vp_linux *l, const char *name, vp_gva *out)
 	return !vp_symtab_find(l->symbols, name, out, NULL);
 }
 
-bool vp_linux_variable(const struct vp_linux *l, const char *name, void *buf, size_t len)
+int vp_linux_variable(const struct vp_linux *l, const char *name, void *buf, size_t len,
+		      struct vp_err *err)
 {
+	struct vp_err why = { "" };
 	vp_gva at;
+	int rc;
 
-	return vp_linux_find(l, name, &at) && !vp_kernel_mem_read(&l->mem, at, buf, len, NULL);
+	if (!vp_linux_find(l, name, &at))
+		return vp_err_set(err, -ENOENT, "the kernel's symbols do not tell where %s is",
+				  name);
+	rc = vp_kernel_mem_read(&l->mem, at, buf, len, &why);
+	if (!rc)
+		return 0;
+	return vp_err_set(err, rc == -ENOENT ? -EIO : rc, "the kernel's %s cannot be read: %s",
+			  name, why.text);
 }
 
 /* --- banner and build-id ----------------------------------------------------- */
@@ -78,26 +88,27 @@ static bool find_build_id(const struct vp_blob *b, uint64_t *at, uint32_t *len)
  * The kernel's own notes are between two symbols; the vDSO images nearby have notes, too, so a
  * search without the symbols would not do.
  */
-static void take_build_id(struct vp_linux *l)
+static int take_build_id(struct vp_linux *l, struct vp_err *err)
 {
 	vp_gva start, stop;
 	struct vp_blob b;
 	uint64_t at;
 	uint8_t *p;
+	int rc;
 
 	l->id.build_id_len = 0;
 	if (!vp_linux_find(l, "__start_notes", &start) ||
 	    !vp_linux_find(l, "__stop_notes", &stop) || stop.v <= start.v ||
 	    stop.v - start.v > NOTES_MAX)
-		return;
+		return 0;
 	b = (struct vp_blob){ .len = stop.v - start.v, .base = start.v };
 	b.data = p = malloc(b.len);
-	if (p && !vp_kernel_mem_read(&l->mem, start, p, b.len, NULL) &&
-	    find_build_id(&b, &at, &l->id.build_id_len)) {
-		l->id.build_id_at = start.v + at - l->mem.text.v;
+	rc = p ? vp_kernel_mem_read(&l->mem, start, p, b.len, err)
+	       : vp_err_set(err, -ENOMEM, "out of memory");
+	if (!rc && find_build_id(&b, &at, &l->id.build_id_len))
 		memcpy(l->id.build_id, p + at, l->id.build_id_len);
-	}
 	free(p);
+	return rc;
 }
 
 int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp_err *err)
@@ -109,8 +120,7 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 				  "the kernel has no banner \"" BANNER_START "...\": not a Linux "
 				  "that is known here");
 	l->id.banner = rodata->base + off - l->mem.text.v;
-	take_build_id(l);
-	return 0;
+	return take_build_id(l, err);
 }
 
 /* --- texts ------------------------------------------------------------------- */
@@ -160,26 +170,34 @@ static void print_build_id(struct vp_linux *l)
  * The kernel tells kdump where it is (Documentation/admin-guide/kdump/vmcoreinfo.rst). Without that
  * it was linked where all distributions link it.
  */
-static uint64_t find_slide(const struct vp_linux *l)
+static int find_slide(const struct vp_linux *l, uint64_t *slide, struct vp_err *err)
 {
-	uint64_t slide = l->mem.text.v - VP_KERNEL_LINKED, at, size;
 	static const char key[] = "\nKERNELOFFSET=";
 	char text[4096 + 1];
+	uint64_t at, size;
 	const char *found;
+	int rc = vp_linux_variable(l, "vmcoreinfo_data", &at, sizeof(at), err);
 
-	if (!vp_linux_variable(l, "vmcoreinfo_data", &at, sizeof(at)) ||
-	    !vp_linux_variable(l, "vmcoreinfo_size", &size, sizeof(size)) || size >= sizeof(text) ||
-	    vp_kernel_mem_read(&l->mem, VP_GVA(at), text, size, NULL))
-		return slide;
+	*slide = l->mem.text.v - VP_KERNEL_LINKED;
+	if (!rc)
+		rc = vp_linux_variable(l, "vmcoreinfo_size", &size, sizeof(size), err);
+	if (rc || size >= sizeof(text))
+		return rc == -ENOENT ? 0 : rc;
+	rc = vp_kernel_mem_read(&l->mem, VP_GVA(at), text, size, err);
+	if (rc) /* not mapped: not there so far, or a lie */
+		return rc == -EFAULT ? 0 : rc;
 	text[size] = '\0';
 	found = strstr(text, key);
-	return found ? strtoull(found + sizeof(key) - 1, NULL, 16) : slide;
+	if (found)
+		*slide = strtoull(found + sizeof(key) - 1, NULL, 16);
+	return 0;
 }
 
 static int find_places(struct vp_linux *l, struct vp_err *err)
 {
 	struct vp_linux_info *i = &l->info;
-	uint64_t phys_base = 0;
+	uint64_t phys_base;
+	int rc;
 
 	i->text = l->mem.text;
 	i->end = VP_GVA(l->mem.end);
@@ -187,14 +205,19 @@ static int find_places(struct vp_linux *l, struct vp_err *err)
 	i->paging_levels = l->mem.levels;
 	/* phys_to_virt() of the image: phys = virt - __START_KERNEL_map + phys_base */
 	i->phys_base = i->text_phys.v - (i->text.v - VP_KERNEL_MAP);
-	if (vp_linux_variable(l, "phys_base", &phys_base, sizeof(phys_base)) &&
-	    phys_base != i->phys_base)
+	phys_base = i->phys_base;
+	rc = vp_linux_variable(l, "phys_base", &phys_base, sizeof(phys_base), err);
+	if (rc && rc != -ENOENT)
+		return rc;
+	if (phys_base != i->phys_base)
 		return vp_err_set(
 			err, -EBADMSG,
 			"the kernel says its phys_base is 0x%llx, but its page tables say "
 			"0x%llx: the guest's memory makes no sense",
 			(unsigned long long)phys_base, (unsigned long long)i->phys_base);
-	i->kaslr_slide = find_slide(l);
+	rc = find_slide(l, &i->kaslr_slide, err);
+	if (rc)
+		return rc;
 	if (i->kaslr_slide > i->text.v - VP_KERNEL_MAP)
 		return vp_err_set(
 			err, -EBADMSG,
@@ -208,40 +231,49 @@ static int find_places(struct vp_linux *l, struct vp_err *err)
  * The tables of a process go away with it; those of the kernel (swapper_pg_dir, whose symbol is
  * init_top_pgt) stay. Taken if they map the image as the vCPU's did.
  */
-static void prefer_kernel_tables(struct vp_linux *l)
+static int prefer_kernel_tables(struct vp_linux *l, struct vp_err *err)
 {
 	vp_gpa cr3, first, last;
 	vp_gva at;
+	int rc;
 
 	if (!vp_linux_find(l, "init_top_pgt", &at) ||
 	    at.v - l->mem.text.v >= l->mem.end - l->mem.text.v || at.v % 0x1000)
-		return;
+		return 0;
 	cr3 = VP_GPA(at.v - l->mem.text.v + l->mem.text_phys.v);
-	if (vp_kernel_mem_walk(&l->mem, cr3.v, l->mem.text, &first, NULL) ||
-	    vp_kernel_mem_walk(&l->mem, cr3.v, VP_GVA(l->mem.end - 1), &last, NULL))
-		return;
+	rc = vp_kernel_mem_walk(&l->mem, cr3.v, l->mem.text, &first, err);
+	if (!rc)
+		rc = vp_kernel_mem_walk(&l->mem, cr3.v, VP_GVA(l->mem.end - 1), &last, err);
+	if (rc)
+		return rc == -EFAULT ? 0 : rc;
 	if (first.v == l->mem.text_phys.v && last.v - first.v == l->mem.end - 1 - l->mem.text.v)
 		l->mem.space.cr3 = cr3.v;
+	return 0;
 }
 
 /*
  * With PTI on, the tables for user space stand beside the kernel's and map the entry code where the
  * kernel has it. Without, what stands there is no page table that does.
  */
-static bool has_pti(const struct vp_linux *l)
+static int has_pti(const struct vp_linux *l, bool *out, struct vp_err *err)
 {
 	vp_gpa kernel, user;
 	vp_gva entry;
+	int rc;
 
+	*out = false;
 	if (l->mem.space.cr3 & PTI_USER_PGD || !vp_linux_find(l, "__entry_text_start", &entry))
-		return false;
-	return !vp_kernel_mem_walk(&l->mem, l->mem.space.cr3, entry, &kernel, NULL) &&
-	       !vp_kernel_mem_walk(&l->mem, l->mem.space.cr3 | PTI_USER_PGD, entry, &user, NULL) &&
-	       kernel.v == user.v;
+		return 0;
+	rc = vp_kernel_mem_walk(&l->mem, l->mem.space.cr3, entry, &kernel, err);
+	if (!rc)
+		rc = vp_kernel_mem_walk(&l->mem, l->mem.space.cr3 | PTI_USER_PGD, entry, &user,
+					err);
+	*out = !rc && kernel.v == user.v;
+	return rc == -EFAULT ? 0 : rc;
 }
 
 /* What KASLR chose at boot: the image's places, and those of the kernel's memory areas. */
-static uint64_t boot_digest(const struct vp_linux *l)
+static int boot_digest(const struct vp_linux *l, uint64_t *out, struct vp_err *err)
 {
 	static const char *const bases[] = { "page_offset_base", "vmalloc_base", "vmemmap_base" };
 	uint64_t digest = vp_digest(VP_DIGEST_INIT, &l->mem.text, sizeof(l->mem.text));
@@ -250,10 +282,15 @@ static uint64_t boot_digest(const struct vp_linux *l)
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		uint64_t base = 0;
 
-		if (vp_linux_variable(l, bases[i], &base, sizeof(base)))
+		int rc = vp_linux_variable(l, bases[i], &base, sizeof(base), err);
+
+		if (rc && rc != -ENOENT)
+			return rc;
+		if (!rc)
 			digest = vp_digest(digest, &base, sizeof(base));
 	}
-	return digest;
+	*out = digest;
+	return 0;
 }
 
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err)
@@ -265,12 +302,13 @@ int vp_linux_identify(struct vp_linux *l, struct vp_err *err)
 	if (rc)
 		return rc;
 	print_build_id(l);
-	prefer_kernel_tables(l);
+	rc = prefer_kernel_tables(l, err);
+	if (rc)
+		return rc;
 	l->info.release = l->release;
 	l->info.banner = l->banner;
 	l->info.build_id = l->build_id;
 	l->info.space = l->mem.space;
-	l->info.pti = has_pti(l);
-	l->info.boot = boot_digest(l);
-	return 0;
+	rc = has_pti(l, &l->info.pti, err);
+	return rc ? rc : boot_digest(l, &l->info.boot, err);
 }

@@ -11,10 +11,9 @@
 
 #define VP_BUILD_ID_MAX 32u /* bytes; SHA-1, the usual, has 20 */
 
-/* What tells one kernel from another. Offsets are from _text. */
+/* What tells one kernel from another. */
 struct vp_kernel_id {
-	uint64_t banner; /* offset of linux_banner */
-	uint64_t build_id_at;
+	uint64_t banner;       /* where linux_banner is, from _text */
 	uint32_t build_id_len; /* 0: the kernel carries none */
 	uint8_t build_id[VP_BUILD_ID_MAX];
 };
@@ -66,8 +65,12 @@ struct vp_linux {
 /* Address of a symbol of this kernel. False: there is none, or several. */
 bool vp_linux_find(const struct vp_linux *l, const char *name, vp_gva *out);
 
-/* Read the variable @name of @len bytes. False: no such symbol, or not readable. */
-bool vp_linux_variable(const struct vp_linux *l, const char *name, void *buf, size_t len);
+/*
+ * Read the variable @name of @len bytes. -ENOENT: there is no such symbol, or several. Other errors
+ * are those of the read, and no answer: what is not known is not taken for what is not there.
+ */
+int vp_linux_variable(const struct vp_linux *l, const char *name, void *buf, size_t len,
+		      struct vp_err *err);
 
 /* --- identify.c: all after the symbols are known ------------------------------------ */
 
@@ -77,21 +80,13 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 /* Fill l->info by l->id and the symbols. */
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err);
 
-/* --- module_symbols.c --------------------------------------------------------------- */
+/* --- modules.c, module_symbols.c ---------------------------------------------------- */
 
 /* Can this kernel's modules be read? If not, they may be there all the same. */
 bool vp_modules_are_known(const struct vp_linux *l);
 
 /* Fill l->modules and l->all, afresh. Without l->modules_at there are none, and no error. */
 int vp_modules_read(struct vp_linux *l, struct vp_err *err);
-
-/* --- cache.c ------------------------------------------------------------------------ */
-
-/* Fill l->ksyms and l->id from a file of @dir that fits the guest's memory. False: none does. */
-bool vp_cache_load(struct vp_linux *l, const char *dir);
-
-/* Keep them there. Best effort: a cache that cannot be written is no error of the guest's. */
-void vp_cache_store(const struct vp_linux *l, const char *dir);
 
 /* --- kernel_file.c ------------------------------------------------------------------ */
 

@@ -26,44 +26,6 @@
 #define WORK_KEY_MAX (1u << 12)
 #define RUN_AHEAD    1024u
 
-/* --- memory at hand ---------------------------------------------------------- */
-
-bool vp_view_fill(const struct vp_linux *l, struct vp_view *v, uint64_t addr, size_t n)
-{
-	if (v->size < n) {
-		uint8_t *p = realloc(v->bytes, n);
-
-		if (!p)
-			return false;
-		v->bytes = p;
-		v->size = n;
-	}
-	v->blob = (struct vp_blob){ 0 };
-	if (vp_kernel_mem_read(&l->mem, VP_GVA(addr), v->bytes, n, NULL))
-		return false;
-	v->blob = (struct vp_blob){ v->bytes, n, addr };
-	return true;
-}
-
-int vp_view_read(const struct vp_linux *l, struct vp_view *view, uint64_t addr, void *buf,
-		 size_t len, struct vp_err *err)
-{
-	const uint8_t *p = view ? vp_blob_at(&view->blob, addr - view->blob.base, len) : NULL;
-
-	if (view && !p && view->ahead >= len && vp_view_fill(l, view, addr, view->ahead))
-		p = view->bytes;
-	if (!p)
-		return vp_kernel_mem_read(&l->mem, VP_GVA(addr), buf, len, err);
-	memcpy(buf, p, len);
-	return 0;
-}
-
-void vp_view_free(struct vp_view *view)
-{
-	free(view->bytes);
-	memset(view, 0, sizeof(*view));
-}
-
 /* --- entries ----------------------------------------------------------------- */
 
 /* Decode the entry at offset @off of @b. False: it is not all there. */
@@ -294,8 +256,8 @@ static int add_run(struct vp_linux *l, uint64_t addr, uint64_t key, struct vp_ju
 		const struct vp_blob b = { raw, sizeof(raw), addr };
 
 		/* The first must be readable; a later one may lie behind the end of the table. */
-		rc = vp_view_read(l, &view, addr, raw, sizeof(raw), i ? NULL : err);
-		if (rc && i)
+		rc = vp_view_read(l, &view, addr, raw, sizeof(raw), err);
+		if (rc == -EFAULT && i)
 			rc = 1;
 		if (rc || !decode_entry(&b, 0, &e) || e.key != key)
 			break;
@@ -376,27 +338,33 @@ int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,
 	return 0;
 }
 
-void vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
-		  struct vp_jump_site *out)
+int vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
+		 struct vp_jump_site *out, struct vp_err *err)
 {
 	size_t len = sizeof(out->bytes);
 	struct vp_insn insn;
+	bool code;
+	int rc;
 
 	*out = (struct vp_jump_site){ .state = VP_JUMP_GONE };
-	if (!vp_kernel_mem_is_code(&l->mem, VP_GVA(e->code)))
-		return;
-	if (vp_view_read(l, view, e->code, out->bytes, len, NULL)) {
+	rc = vp_kernel_mem_is_code(&l->mem, VP_GVA(e->code), &code, err);
+	if (rc || !code)
+		return rc;
+	rc = vp_view_read(l, view, e->code, out->bytes, len, err);
+	if (rc == -EFAULT) {
 		len = 2; /* the last instruction before a hole */
-		if (vp_view_read(l, view, e->code, out->bytes, len, NULL))
-			return;
+		rc = vp_view_read(l, view, e->code, out->bytes, len, err);
 	}
+	if (rc)
+		return rc == -EFAULT ? 0 : rc;
 	out->state = out->bytes[0] == VP_INT3 ? VP_JUMP_BUSY : VP_JUMP_ODD;
 	if (vp_insn_decode(out->bytes, len, VP_GVA(e->code), &insn, NULL) ||
 	    (insn.len != 2 && insn.len != 5))
-		return;
+		return 0;
 	out->len = insn.len;
 	if (insn.kind == VP_INSN_NOP)
 		out->state = VP_JUMP_NOP;
 	else if (insn.kind == VP_INSN_JMP_REL && insn.target.v == e->target)
 		out->state = VP_JUMP_JMP;
+	return 0;
 }

@@ -7,6 +7,7 @@
 #define VP_LINUX_JUMP_TABLE_H
 
 #include "linux/internal.h"
+#include "linux/view.h"
 
 /* struct jump_entry, decoded. */
 struct vp_jump_entry {
@@ -43,14 +44,6 @@ struct vp_jump_site {
 	uint8_t bytes[5];
 };
 
-/* Guest memory at hand: what is read of it next is likely near, and one large read is cheap. */
-struct vp_view {
-	struct vp_blob blob;
-	uint8_t *bytes;
-	size_t size;
-	size_t ahead; /* how much is read where a read misses; 0: the view stays as it is */
-};
-
 /* Several entries; grown as need be, to be free()d. */
 struct vp_jump_list {
 	struct vp_jump_entry *entries;
@@ -82,16 +75,8 @@ int vp_jump_entries(struct vp_linux *l, uint64_t addr, const struct vp_key_struc
 int vp_jump_key(const struct vp_linux *l, struct vp_view *view, uint64_t addr,
 		struct vp_key_struct *out, struct vp_err *err);
 
-/* Look at the code of an entry. @view may be NULL. */
-void vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
-		  struct vp_jump_site *out);
-
-/* Read memory at @addr, through @view (NULL: none). -EFAULT. */
-int vp_view_read(const struct vp_linux *l, struct vp_view *view, uint64_t addr, void *buf,
-		 size_t len, struct vp_err *err);
-
-/* Take @n bytes at @addr into the view. False: not all can be read; it is empty then. */
-bool vp_view_fill(const struct vp_linux *l, struct vp_view *view, uint64_t addr, size_t n);
-void vp_view_free(struct vp_view *view);
+/* Look at the code of an entry. @view may be NULL. That it is gone is no error. */
+int vp_jump_look(const struct vp_linux *l, struct vp_view *view, const struct vp_jump_entry *e,
+		 struct vp_jump_site *out, struct vp_err *err);
 
 #endif /* VP_LINUX_JUMP_TABLE_H */

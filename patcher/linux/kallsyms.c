@@ -105,17 +105,9 @@ int vp_kallsyms_decode(const struct vp_blob *rodata, vp_gva text, uint64_t end,
 	struct vp_kallsyms k = { 0 };
 	struct vp_kallsyms_parts p;
 	int rc = vp_kallsyms_find(rodata, text, end, &p, err);
-	uint64_t to_text = rodata->base - text.v;
 
 	if (rc)
 		return rc;
-	k.place = (struct vp_kallsyms_place){
-		.num_syms = p.num_syms + to_text,
-		.tokens = p.token_table + to_text,
-		.tokens_len = p.token_index + 2ull * VP_TOKENS - p.token_table,
-	};
-	k.place.tokens_digest =
-		vp_digest(VP_DIGEST_INIT, rodata->data + p.token_table, (size_t)k.place.tokens_len);
 	k.entries = calloc(p.n, sizeof(*k.entries));
 	rc = k.entries ? decode_names(rodata, &p, text, &k, err)
 		       : vp_err_set(err, -ENOMEM, "out of memory for %u kernel symbols", p.n);
@@ -131,12 +123,6 @@ void vp_kallsyms_free(struct vp_kallsyms *k)
 	free(k->entries);
 	free(k->names);
 	memset(k, 0, sizeof(*k));
-}
-
-bool vp_kallsyms_agrees(const struct vp_kallsyms *k, uint32_t num_syms, const void *tokens)
-{
-	return num_syms == k->n && vp_digest(VP_DIGEST_INIT, tokens, (size_t)k->place.tokens_len) ==
-					   k->place.tokens_digest;
 }
 
 int vp_kallsyms_symtab(const struct vp_kallsyms *k, vp_gva text, struct vp_symtab **out,

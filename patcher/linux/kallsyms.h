@@ -14,14 +14,6 @@
 #define VP_KALLSYMS_MAX	      (1u << 21)
 #define VP_KALLSYMS_NAMES_MAX ((size_t)128 << 20)
 
-/* Where in the image the table stands, for a look whether it still does: offsets from _text. */
-struct vp_kallsyms_place {
-	uint64_t num_syms;
-	uint64_t tokens,
-		tokens_len; /* kallsyms_token_table and kallsyms_token_index, in one piece */
-	uint64_t tokens_digest;
-};
-
 struct vp_kallsyms_entry {
 	uint64_t addr; /* as if _text were at VP_KERNEL_LINKED; below 2^31: absolute (per-CPU) */
 	uint32_t name; /* offset in names */
@@ -29,7 +21,6 @@ struct vp_kallsyms_entry {
 
 /* The symbols of one kernel, whatever its slide, ascending by address. */
 struct vp_kallsyms {
-	struct vp_kallsyms_place place;
 	struct vp_kallsyms_entry *entries;
 	size_t n;
 	char *names;
@@ -44,9 +35,6 @@ struct vp_kallsyms {
 int vp_kallsyms_decode(const struct vp_blob *rodata, vp_gva text, uint64_t end,
 		       struct vp_kallsyms *out, struct vp_err *err);
 void vp_kallsyms_free(struct vp_kallsyms *k);
-
-/* Does what stands at the places of @k look as it did? @num_syms and @tokens were read there. */
-bool vp_kallsyms_agrees(const struct vp_kallsyms *k, uint32_t num_syms, const void *tokens);
 
 /* A table for lookups by name and address of a kernel whose _text is at @text. -ENOMEM. */
 int vp_kallsyms_symtab(const struct vp_kallsyms *k, vp_gva text, struct vp_symtab **out,

@@ -44,6 +44,7 @@ static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
 	uint64_t page = gpa.v & ~(SIZE_4K - 1);
 	struct vp_tables *tab = arg;
 	unsigned int i = 0;
+	int rc;
 
 	tab->reads++;
 	while (i < TABLES_MAX && tab->gpa[i] != page)
@@ -51,8 +52,9 @@ static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
 	if (i == TABLES_MAX) {
 		i = tab->next++ % TABLES_MAX;
 		tab->gpa[i] = UINT64_MAX;
-		if (tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, NULL))
-			return -EFAULT;
+		rc = tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, NULL);
+		if (rc)
+			return rc;
 		tab->gpa[i] = page;
 	}
 	memcpy(buf, tab->page[i] + (gpa.v - page), len);
@@ -99,9 +101,9 @@ static bool add_page(struct vp_kernel_mem *m, uint64_t addr, uint64_t len, const
 /*
  * Walk the part of the address space where the image must be. The first page mapped is _text, if
  * these page tables show all of the image: what follows must lie in memory as it lies in the
- * address space, and be large enough. Modules lie elsewhere in memory and end it.
+ * address space, and be large enough. Modules lie elsewhere in memory and end it. -ENOENT: not so.
  */
-static bool map_image(struct vp_tables *tab, struct vp_kernel_mem *m)
+static int map_image(struct vp_tables *tab, struct vp_kernel_mem *m, struct vp_err *err)
 {
 	uint64_t addr = VP_KERNEL_MAP, mapped = 0;
 
@@ -109,15 +111,18 @@ static bool map_image(struct vp_tables *tab, struct vp_kernel_mem *m)
 	while (addr < VP_KERNEL_MAP_END) {
 		uint64_t left;
 		struct vp_map map;
+		int rc = walk(tab, &m->space, VP_GVA(addr), &map, err);
 
-		if (walk(tab, &m->space, VP_GVA(addr), &map, NULL)) {
+		if (rc && rc != -EFAULT && tab->reads)
+			return rc; /* not known is not the same as not there */
+		if (rc) {
 			if (!tab->reads)
-				return false;
+				return -ENOENT;
 			addr += hole(tab, &m->space, addr);
 			continue;
 		}
 		if (map.page_size > SIZE_2M) /* the kernel never maps itself so */
-			return false;
+			return -ENOENT;
 		left = map.page_size - (addr & (map.page_size - 1));
 		if (!m->nruns) {
 			m->text = VP_GVA(addr);
@@ -127,11 +132,11 @@ static bool map_image(struct vp_tables *tab, struct vp_kernel_mem *m)
 		if (map.gpa.v - m->text_phys.v != addr - m->text.v)
 			break;
 		if (!add_page(m, addr, left, &map))
-			return false;
+			return -ENOENT;
 		mapped += left;
 		addr += left;
 	}
-	return mapped >= IMAGE_MIN && m->text.v % SIZE_2M == 0 && !m->runs[0].nx;
+	return mapped >= IMAGE_MIN && m->text.v % SIZE_2M == 0 && !m->runs[0].nx ? 0 : -ENOENT;
 }
 
 /* Is there writable data, too? User space under PTI sees none. */
@@ -143,12 +148,15 @@ static bool is_whole(const struct vp_kernel_mem *m)
 	return false;
 }
 
-static bool try_space(struct vp_tables *tab, struct vp_kernel_mem *m, const struct vp_paging *p,
-		      uint64_t cr3)
+static int try_space(struct vp_tables *tab, struct vp_kernel_mem *m, const struct vp_paging *p,
+		     uint64_t cr3, struct vp_err *err)
 {
+	int rc;
+
 	m->space = *p;
 	m->space.cr3 = cr3;
-	return map_image(tab, m) && is_whole(m);
+	rc = map_image(tab, m, err);
+	return rc ? rc : is_whole(m) ? 0 : -ENOENT;
 }
 
 int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err)
@@ -174,13 +182,13 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 			const struct vp_paging *p = &state.paging;
 
 			seen++;
-			if (try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER) ||
-			    (p->cr3 & CR3_PTI_USER && try_space(&tab, out, p, p->cr3)))
-				rc = 0;
+			rc = try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER, err);
+			if (rc == -ENOENT && p->cr3 & CR3_PTI_USER)
+				rc = try_space(&tab, out, p, p->cr3, err);
 		}
 		t->ops->release(t);
 	}
-	if (rc)
+	if (rc == -ENOENT)
 		vp_err_set(err, rc,
 			   seen ? "no vCPU has a Linux kernel in its page tables: the guest runs "
 				  "another system, or has not booted so far"
@@ -285,14 +293,18 @@ int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, si
 	return rc;
 }
 
-bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr)
+int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code,
+			  struct vp_err *err)
 {
 	const struct vp_kernel_run *r = find_run(m, addr.v);
 	struct vp_tables own;
 	struct vp_map map;
+	int rc = 0;
 
-	if (r)
-		return !r->nx;
-	return addr.v >> 63 && !walk(tables_of(m, &own), &m->space, addr, &map, NULL) && !map.nx &&
-	       !map.user;
+	*code = r && !r->nx;
+	if (r || !(addr.v >> 63))
+		return 0;
+	rc = walk(tables_of(m, &own), &m->space, addr, &map, err);
+	*code = !rc && !map.nx && !map.user;
+	return rc == -EFAULT ? 0 : rc;
 }

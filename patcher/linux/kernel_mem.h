@@ -49,7 +49,7 @@ struct vp_kernel_mem {
  */
 int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err);
 
-/* As vp_walk(), by other page tables: @cr3 in place of the space's own. */
+/* As vp_walk(), by other page tables: @cr3 in place of the space's own. -EFAULT: not mapped. */
 int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
 		       struct vp_err *err);
 
@@ -64,7 +64,8 @@ int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, si
 int vp_kernel_mem_keep(struct vp_kernel_mem *m);
 void vp_kernel_mem_drop(struct vp_kernel_mem *m);
 
-/* May code run at @addr? */
-bool vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr);
+/* May code run at @addr? Errors: the page tables could not be read. */
+int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code,
+			  struct vp_err *err);
 
 #endif /* VP_LINUX_KERNEL_MEM_H */

@@ -31,12 +31,15 @@ static int compare_nops(const struct vp_linux *l, const struct vp_jump_table *t,
 	for (size_t i = 0; i < t->n && looks < NOPS_COMPARED; i++) {
 		uint64_t code = t->entries[i].code;
 		struct vp_jump_site s;
+		int rc;
 
 		if (t->entries[i].init ||
 		    (view && !vp_blob_at(&view->blob, code - view->blob.base, len)))
 			continue;
 		looks++;
-		vp_jump_look(l, view, &t->entries[i], &s);
+		rc = vp_jump_look(l, view, &t->entries[i], &s, err);
+		if (rc)
+			return rc;
 		if (s.state != VP_JUMP_NOP || s.len != len)
 			continue;
 		if ((*seen)++ && memcmp(out, s.bytes, len))

@@ -102,7 +102,9 @@ static int inspect_once(struct vp_linux *l, uint64_t addr, struct vp_view *keys,
 	for (size_t i = 0; i < in->list.n; i++) {
 		const struct vp_jump_entry *e = &in->list.entries[i];
 
-		vp_jump_look(l, text, e, &in->sites[i]);
+		rc = vp_jump_look(l, text, e, &in->sites[i], err);
+		if (rc)
+			return rc;
 		if (vp_key_site_is_init(l, e, &in->sites[i])) {
 			in->init++;
 			continue;
@@ -190,6 +192,7 @@ struct telling {
 	void *arg;
 	struct vp_view keys, text; /* text: that of the kernel */
 	unsigned int broken;
+	struct vp_err *err;
 };
 
 /* Tell of each key of @t, but not of those that are in @before. */
@@ -210,10 +213,16 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t,
 			vp_jump_table_find(before, addr, &n);
 		if (n || (i && addr == t->entries[i - 1].key))
 			continue;
-		if (inspect(l, addr, &to->keys, &to->text, tries, &in, &why, &unread))
-			in.broken = unread.text;
-		if (in.broken == unread.text && before) { /* it was unloaded meanwhile */
+		rc = inspect(l, addr, &to->keys, &to->text, tries, &in, &why, &unread);
+		if (rc && rc != -EFAULT && rc != -EBADMSG) {
 			vp_key_look_free(&in);
+			return vp_err_set(to->err, rc, "%s", unread.text);
+		}
+		if (rc)
+			in.broken = unread.text;
+		if (rc && before) { /* it was unloaded meanwhile */
+			vp_key_look_free(&in);
+			rc = 0;
 			continue;
 		}
 		vp_key_fill(l, addr, &in, &key);
@@ -227,7 +236,7 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t,
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err)
 {
-	struct telling to = { .fn = fn, .arg = arg, .keys.ahead = KEYS_AHEAD };
+	struct telling to = { .fn = fn, .arg = arg, .keys.ahead = KEYS_AHEAD, .err = err };
 	const struct vp_jump_table *t, *modules;
 	int rc = vp_jump_table_get(l, &t, err);
 

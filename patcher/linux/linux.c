@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A Linux guest, opened: find the image by the vCPUs' page tables, its symbols in its read-only
- * data (or the cache), and by the symbols all the rest.
+ * data, and by the symbols all the rest. All of it from this guest's memory, each time: what was
+ * learned from another one, however alike, could be a lie that was made for this one.
  */
 #include "linux/internal.h"
 
@@ -24,28 +25,32 @@ static int find_image(struct vp_linux *l, struct vp_target *t, struct vp_err *er
 }
 
 /* Learn from the kernel's BTF, which most often is in @rodata, where modules have what. */
-static void find_layout(struct vp_linux *l, const struct vp_blob *rodata)
+static int find_layout(struct vp_linux *l, const struct vp_blob *rodata, struct vp_err *err)
 {
 	struct vp_blob b = vp_blob_from(rodata, 0);
 	struct vp_layouts found;
 	uint8_t *bytes = NULL;
 	vp_gva start, stop;
+	int rc = 0;
 
 	if (!vp_linux_find(l, "__start_BTF", &start) || !vp_linux_find(l, "__stop_BTF", &stop) ||
 	    stop.v <= start.v || stop.v - start.v > VP_BTF_MAX)
-		return;
+		return 0;
 	b.len = (size_t)(stop.v - start.v);
 	b.data = vp_blob_at(rodata, start.v - rodata->base, b.len);
 	if (!b.data) {
 		b.data = bytes = malloc(b.len);
-		if (!bytes || vp_kernel_mem_read(&l->mem, start, bytes, b.len, NULL))
-			b.len = 0;
+		rc = bytes ? vp_kernel_mem_read(&l->mem, start, bytes, b.len, err)
+			   : vp_err_set(err, -ENOMEM, "out of memory");
 	}
-	if (vp_layouts_find(&b, &found)) {
+	if (!rc)
+		rc = vp_layouts_find(&b, &found, err);
+	if (!rc) {
 		l->modules_at = found.modules;
 		l->owners_at = found.owners;
 	}
 	free(bytes);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 /* Look for symbols and identity in one stretch of the image. */
@@ -69,7 +74,7 @@ static int search(struct vp_linux *l, uint64_t start, uint64_t len, struct vp_er
 	if (!rc)
 		rc = vp_linux_find_id(l, &b, err);
 	if (!rc)
-		find_layout(l, &b);
+		rc = find_layout(l, &b, err);
 	free(bytes);
 	return rc;
 }
@@ -109,18 +114,6 @@ static int search_image(struct vp_linux *l, struct vp_err *err)
 	return any ? rc : search_all(l, err);
 }
 
-static int find_symbols(struct vp_linux *l, const char *cache_dir, struct vp_err *err)
-{
-	int rc;
-
-	if (cache_dir && vp_cache_load(l, cache_dir))
-		return vp_kallsyms_symtab(&l->ksyms, l->mem.text, &l->symbols, err);
-	rc = search_image(l, err);
-	if (!rc && cache_dir)
-		vp_cache_store(l, cache_dir);
-	return rc;
-}
-
 int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct vp_linux **out,
 		  struct vp_err *err)
 {
@@ -131,7 +124,7 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	rc = find_image(l, t, err);
 	if (!rc)
-		rc = find_symbols(l, opts ? opts->cache_dir : NULL, err);
+		rc = search_image(l, err);
 	if (!rc)
 		rc = vp_linux_identify(l, err);
 	if (!rc && opts && opts->kernel_file)

@@ -9,6 +9,7 @@
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 
 /* struct btf_header: magic u16, version u8, flags u8, hdr_len u32, ... */
 #define HDR_LEN 4u
@@ -200,29 +201,31 @@ static void find_owners(const struct btf *btf, struct vp_owner_layout *out)
 
 /* --- all of it ------------------------------------------------------------------- */
 
-bool vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out)
+int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct vp_err *err)
 {
 	struct vp_layouts l = { 0 };
 	libbpf_print_fn_t print;
 	struct btf *btf;
 	uint16_t magic;
 	uint32_t header;
-	bool ok = false;
+	long failed;
 
 	if (blob->len > VP_BTF_MAX || !vp_blob_u16(blob, 0, &magic) || magic != BTF_MAGIC ||
 	    !vp_blob_u32(blob, HDR_LEN, &header) || header % 4)
-		return false;
+		return vp_err_set(err, -ENOENT, "the kernel's type information is no BTF");
 	print = libbpf_set_print(NULL); /* it would tell our user's terminal what it dislikes */
 	btf = btf__new(blob->data, (uint32_t)blob->len);
-	if (btf && !libbpf_get_error(btf)) {
+	failed = libbpf_get_error(btf);
+	if (!failed) {
 		find_modules(btf, &l.modules);
 		find_owners(btf, &l.owners);
-		ok = true;
-	}
-	if (!libbpf_get_error(btf))
 		btf__free(btf);
+	}
 	libbpf_set_print(print);
-	if (ok)
-		*out = l;
-	return ok;
+	if (failed == -ENOMEM)
+		return vp_err_set(err, -ENOMEM, "out of memory for the kernel's type information");
+	if (failed)
+		return vp_err_set(err, -ENOENT, "the kernel's type information (BTF) is damaged");
+	*out = l;
+	return 0;
 }

@@ -45,7 +45,7 @@ struct vp_layouts {
 	struct vp_owner_layout owners;
 };
 
-/* False: @btf is damaged, and @out untouched. */
-bool vp_layouts_find(const struct vp_blob *btf, struct vp_layouts *out);
+/* -ENOENT: @btf is damaged. -ENOMEM. @out is untouched then. */
+int vp_layouts_find(const struct vp_blob *btf, struct vp_layouts *out, struct vp_err *err);
 
 #endif /* VP_LINUX_MODULE_LAYOUT_H */

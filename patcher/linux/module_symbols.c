@@ -238,12 +238,6 @@ static int make_all(const struct vp_linux *l, const struct found *f, struct vp_s
 	return rc;
 }
 
-/* Does this kernel have modules that we can read? */
-bool vp_modules_are_known(const struct vp_linux *l)
-{
-	return l->modules_at.size && l->modules_head;
-}
-
 int vp_modules_read(struct vp_linux *l, struct vp_err *err)
 {
 	struct vp_modules list = { 0 };

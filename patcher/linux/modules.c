@@ -6,7 +6,7 @@
 #include "linux/modules.h"
 
 #include "linux/conditions.h"
-#include "linux/jump_table.h"
+#include "linux/view.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +21,12 @@
 /* struct list_head: next, prev. */
 #define LIST_PREV 8u
 #define LIST_SIZE 16u
+
+/* Does this kernel have modules that we can read? */
+bool vp_modules_are_known(const struct vp_linux *l)
+{
+	return l->modules_at.size && l->modules_head;
+}
 
 int vp_module_piece(const struct vp_module *m, uint64_t addr)
 {

@@ -11,6 +11,7 @@
 #define PEEK_MIN                                                                         \
 	(256u << 10) /* in a window: from here on the monitor is faster than the gdbstub \
 		      */
+#define WINDOW_BYTES (128u << 10) /* what one window reads over the gdbstub: some 3 ms */
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
 {
@@ -80,7 +81,6 @@ static int read_stopped(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, st
 	return vp_gdb_read(q->gdb, gpa, buf, len, err);
 }
 
-/* Stop the VM for one read. */
 static int read_in_window(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	int rc = vp_qemu_take(q, err);
@@ -96,6 +96,17 @@ static int read_in_window(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, 
 	return rc;
 }
 
+/* Stop the VM for a read; for a long one again and again, so that the guest runs in between. */
+static int read_in_windows(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t at = 0; at < len && !rc; at += WINDOW_BYTES)
+		rc = read_in_window(q, VP_GPA(gpa.v + at), (uint8_t *)buf + at,
+				    len - at < WINDOW_BYTES ? len - at : WINDOW_BYTES, err);
+	return rc;
+}
+
 static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
@@ -108,7 +119,7 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 	else if (!rc && q->peeks)
 		rc = q->mon->ops->save(q->mon, gpa, buf, len, err);
 	else if (!rc)
-		rc = read_in_window(q, gpa, buf, len, err);
+		rc = read_in_windows(q, gpa, buf, len, err);
 	pthread_mutex_unlock(&q->mutex);
 	return rc;
 }

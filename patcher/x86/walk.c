@@ -80,12 +80,13 @@ static int read_entry(const struct vp_paging *p, const struct vp_phys_reader *me
 		      uint64_t table, unsigned int level, uint64_t *pte, struct vp_err *err)
 {
 	vp_gpa at = VP_GPA(table + (addr.v >> level_shift(level) & 511) * sizeof(*pte));
+	int rc = mem->read(mem->arg, at, pte, sizeof(*pte));
 
-	if (mem->read(mem->arg, at, pte, sizeof(*pte)))
-		return vp_err_set(err, -EFAULT,
-				  "0x%llx: its %s at guest-physical 0x%llx lies outside RAM",
+	if (rc)
+		return vp_err_set(err, rc, "0x%llx: its %s at guest-physical 0x%llx %s",
 				  (unsigned long long)addr.v, level_name[level],
-				  (unsigned long long)at.v);
+				  (unsigned long long)at.v,
+				  rc == -EFAULT ? "lies outside RAM" : "cannot be read");
 	if (!(*pte & PTE_P))
 		return vp_err_set(err, -EFAULT, "0x%llx is not mapped: its %s is not present",
 				  (unsigned long long)addr.v, level_name[level]);

@@ -3,7 +3,7 @@
 # `make install`, and a program that is built from what it installed, by pkg-config alone.
 set -u
 dir=$(mktemp -d)
-export VMPOKE_STATE_DIR=$dir/state VMPOKE_CACHE_DIR=$dir/cache
+export VMPOKE_STATE_DIR=$dir/state
 trap 'rm -rf "$dir"' EXIT
 failed=0
 

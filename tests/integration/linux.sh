@@ -156,7 +156,6 @@ check_guest() { # FLAVOUR TEXT [QEMU-ARG...]
 	guest_warnings g >"$tmp/warnings"
 	check_info "$qmp" "$text, qmp"
 	guest_run g 'load start'
-	rm -rf "$VMPOKE_CACHE_DIR"
 	check_info "$gdb" "$text, gdb, under load"
 	check_symbols "$gdb" "$text"
 	check_sym_read "$gdb" "$text, gdb"

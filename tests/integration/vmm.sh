@@ -6,7 +6,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 vmpoke=${VMPOKE:-$root/build/vmpoke}
 tmp=$(mktemp -d)
-export VMPOKE_STATE_DIR=$tmp/state VMPOKE_CACHE_DIR=$tmp/cache
+export VMPOKE_STATE_DIR=$tmp/state
 failed=0
 pid=
 trap '[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null; rm -rf "$tmp"' EXIT

@@ -10,8 +10,8 @@ tmp=$(mktemp -d)
 trap 'guest_cleanup; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 
-# vmpoke's symbol cache, its ledgers and marks: nothing of the user's, nothing left behind.
-export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state VMPOKE_CACHE_DIR=$tmp/cache
+# vmpoke's ledgers and marks: nothing of the user's, nothing left behind.
+export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state
 
 # --- verdicts ----------------------------------------------------------------
 

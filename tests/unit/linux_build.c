@@ -45,8 +45,9 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 		return vp_err_set(err, -EFAULT, "not RAM");
 	if (g->on_read)
 		g->on_read(g);
+	if (++g->reads == g->fail_at || (g->fail_at && g->reads > g->fail_at && g->fail_stays))
+		return vp_err_set(err, g->fail_with, "the target does not answer");
 	memcpy(buf, g->ram + gpa.v, len);
-	g->reads++;
 	g->bytes_read += len;
 	return 0;
 }

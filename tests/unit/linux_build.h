@@ -122,6 +122,9 @@ struct linux_guest {
 	unsigned long reads;
 	uint64_t bytes_read;
 	void (*on_read)(struct linux_guest *g); /* before each; NULL: nothing */
+	unsigned long fail_at; /* the number of the read that fails, counted from 1; 0: none */
+	bool fail_stays;       /* ... and so do all after it */
+	int fail_with;	       /* -errno */
 };
 
 struct linux_guest *lg_new(const struct lg_opts *opts);

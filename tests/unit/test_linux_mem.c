@@ -158,18 +158,30 @@ static void reads(void **state)
 	lg_free(g);
 }
 
+static bool is_code(const struct vp_kernel_mem *m, uint64_t addr)
+{
+	bool yes;
+
+	assert_int_equal(vp_kernel_mem_is_code(m, VP_GVA(addr), &yes, NULL), 0);
+	return yes;
+}
+
 static void code(void **state)
 {
 	struct linux_guest *g = lg_new(&(struct lg_opts){ 0 });
+	bool yes;
 
 	(void)state;
 	assert_int_equal(find(g, NULL), 0);
-	assert_true(vp_kernel_mem_is_code(&mem, VP_GVA(g->text)));
-	assert_false(vp_kernel_mem_is_code(&mem, VP_GVA(g->text + LG_RODATA)));
-	assert_false(vp_kernel_mem_is_code(&mem, VP_GVA(g->text + LG_DATA)));
-	assert_true(vp_kernel_mem_is_code(&mem, VP_GVA(LG_MODULES)));
-	assert_false(vp_kernel_mem_is_code(&mem, VP_GVA(LG_MODULES + 0x10000)));
-	assert_false(vp_kernel_mem_is_code(&mem, VP_GVA(0x400000)));
+	assert_true(is_code(&mem, g->text));
+	assert_false(is_code(&mem, g->text + LG_RODATA));
+	assert_false(is_code(&mem, g->text + LG_DATA));
+	assert_true(is_code(&mem, LG_MODULES));
+	assert_false(is_code(&mem, LG_MODULES + 0x10000));
+	assert_false(is_code(&mem, 0x400000));
+	g->fail_at = g->reads + 1;
+	g->fail_with = -ETIMEDOUT;
+	assert_int_equal(vp_kernel_mem_is_code(&mem, VP_GVA(LG_MODULES), &yes, NULL), -ETIMEDOUT);
 	lg_free(g);
 }
 

@@ -368,27 +368,6 @@ static void damaged_btf(void **state)
 	assert_int_equal(count(), SYMBOLS);
 }
 
-/* --- the cache ------------------------------------------------------------------------ */
-
-/* Offsets are kept with the symbols: the BTF, which is gone here, is not read again. */
-static void cached(void **state)
-{
-	char dir[] = "/tmp/vmpoke-modules-XXXXXX", command[64];
-	const struct vp_linux_opts opts = { .cache_dir = dir };
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	for (unsigned int i = 0; i < 2; i++) {
-		vp_linux_free(l);
-		l = NULL;
-		assert_int_equal(vp_linux_open(&g->target, &opts, &l, &why), 0);
-		assert_int_equal(count(), SYMBOLS);
-		memset(lg_image(g, LG_BTF), 0, g->btf_len);
-	}
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	assert_int_equal(system(command), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,7 +383,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(long_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_btf, setup, teardown),
-		cmocka_unit_test_setup_teardown(cached, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

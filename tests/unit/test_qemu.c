@@ -223,6 +223,25 @@ static void test_no_pmemsave(void **state)
 	assert_true(runs(f));
 }
 
+/* Over the stub alone every read takes a window: a long one lets the guest run in between. */
+static void test_long_reads(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->gdb);
+	struct vp_target *t = vp_qemu_target(q);
+	static uint8_t buf[0xff001];
+	unsigned int stops = f->q->stops;
+
+	for (size_t i = 0; i < sizeof(buf); i++)
+		f->q->ram[0x100000 + i] = (uint8_t)(i * 7 / 3);
+	assert_int_equal(t->ops->read(t, VP_GPA(0x100000), buf, sizeof(buf), &f->err), 0);
+	assert_memory_equal(buf, f->q->ram + 0x100000, sizeof(buf));
+	assert_in_range(f->q->stops - stops, 4, 64);
+	assert_int_equal(t->ops->read(t, VP_GPA(0x200000 - 0x1000), buf, 0x1001, &f->err), -EFAULT);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_true(runs(f));
+}
+
 static void test_signals_wait(void **state)
 {
 	struct fixture *f = *state;
@@ -545,11 +564,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),	TEST(test_many_vcpus),	       TEST(test_no_uuid),
-		TEST(test_no_pmemsave), TEST(test_signals_wait),       TEST(test_refusals),
-		TEST(test_paused),	TEST(test_owners_stub),	       TEST(test_two_at_once),
-		TEST(test_killed),	TEST(test_killed_and_resumed), TEST(test_faults_qmp),
-		TEST(test_faults_gdb),
+		TEST(test_both_ways),	TEST(test_many_vcpus), TEST(test_no_uuid),
+		TEST(test_no_pmemsave), TEST(test_long_reads), TEST(test_signals_wait),
+		TEST(test_refusals),	TEST(test_paused),     TEST(test_owners_stub),
+		TEST(test_two_at_once), TEST(test_killed),     TEST(test_killed_and_resumed),
+		TEST(test_faults_qmp),	TEST(test_faults_gdb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
