@@ -270,6 +270,7 @@ static int make_control(struct vp_vm_control *c, const struct vp_vm_control_conf
 			struct vp_err *err)
 {
 	const struct vp_symtab *symbols = vp_vm_symbols(c->vm);
+	struct vp_process self;
 	struct vp_control_config control = {
 		.target = vp_local_target(vp_vm_local(c->vm)),
 		.engine = vp_vm_engine(c->vm),
@@ -281,6 +282,8 @@ static int make_control(struct vp_vm_control *c, const struct vp_vm_control_conf
 		.who = who_asks,
 	};
 
+	if (vp_process_find(getpid(), &self))
+		memcpy(control.process, self.text, sizeof(control.process));
 	/* A life of its own: nothing that was applied to an earlier VM of this name is there. */
 	if (getrandom(&control.boot, sizeof(control.boot), 0) != sizeof(control.boot))
 		return vp_err_set(err, -errno, "no random number: %s", strerror(errno));

@@ -70,6 +70,15 @@ const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l);
 const char *vp_linux_nearest(const struct vp_linux *l, vp_gva addr, uint64_t *offset);
 
 /*
+ * The module that has @addr in one of its pieces of memory, and where its struct module is, which
+ * tells it from one of that name that was loaded later; NULL: none, as far as the modules are
+ * known. The name is valid until the next vp_linux_refresh(). How many modules are known: 0 also if
+ * the kernel's type information does not tell how to find them.
+ */
+const char *vp_linux_module_of(const struct vp_linux *l, vp_gva addr, uint64_t *at);
+size_t vp_linux_module_count(const struct vp_linux *l);
+
+/*
  * Read the modules' symbols again if modules came or went since: one read a module if not. What
  * vp_linux_symbols() gave is gone then. -ENOMEM, or as the target's operations; all is as it was.
  */

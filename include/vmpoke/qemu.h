@@ -41,7 +41,8 @@ struct vp_qemu_config {
 	 * repaired: this is called, with the target's lock held and every vCPU stopped, to put half
 	 * a batch right; if it returns 0 the VM goes on, else it stays as it was found.
 	 */
-	int (*repair)(void *arg, struct vp_target *t, const char *identity, struct vp_err *err);
+	int (*repair)(void *arg, struct vp_target *t, const char *identity, const char *process,
+		      struct vp_err *err);
 	void *repair_arg;
 };
 

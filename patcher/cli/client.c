@@ -28,12 +28,12 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	return VP_EXIT_OK;
 }
 
-int vp_client_open_exit_code(int rc)
+void vp_client_note(const struct vp_client *c)
 {
-	int code = vp_cmd_exit_code(rc);
+	const char *text = c->remote ? vp_remote_attention(c->remote) : NULL;
 
-	return rc == -ENOENT || rc == -ETIMEDOUT || code == VP_EXIT_FAILED ? VP_EXIT_UNREACHABLE
-									   : code;
+	if (text)
+		vp_cmd_fail(c->cmd, 0, "note: %s", text);
 }
 
 static int open_remote(struct vp_client *c, const char *target, unsigned int timeout_ms,
@@ -51,7 +51,10 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 	/* Callers allow for ten steps of a batch; here each answer has the limit. */
 	cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
-	return rc ? vp_cmd_fail(c->cmd, vp_client_open_exit_code(rc), "%s", err.text) : VP_EXIT_OK;
+	if (rc)
+		return vp_cmd_fail(c->cmd, vp_exit_code_of_open(rc), "%s", err.text);
+	vp_client_note(c);
+	return VP_EXIT_OK;
 }
 
 int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
@@ -88,8 +91,9 @@ int vp_client_close(struct vp_client *c, int code)
 
 	vp_qmp_close(c->qmp);
 	c->qmp = NULL;
-	if (vp_remote_close(c->remote, &err) && !code) /* else the reason was said */
-		code = vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
+	/* Whatever became of the command: the guest may stand still. */
+	if (vp_remote_close(c->remote, &err) && code != VP_EXIT_HALF)
+		code = vp_cmd_fail(c->cmd, VP_EXIT_HALF, "%s", err.text);
 	c->remote = NULL;
 	return code;
 }
@@ -104,7 +108,7 @@ int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t
 {
 	if (c->remote) {
 		*rc = vp_remote_call(c->remote, command, args, ret, err);
-		return vp_cmd_exit_code(*rc);
+		return vp_exit_code(*rc);
 	}
 	*rc = vp_qmp_call(c->qmp, command, args, ret, NULL, err);
 	if (*rc && vp_qmp_is_broken(c->qmp))
@@ -115,7 +119,7 @@ int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t
 			   "socket, write qemu+qmp:PATH");
 		return VP_EXIT_UNREACHABLE;
 	}
-	return vp_cmd_exit_code(*rc);
+	return vp_exit_code(*rc);
 }
 
 int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_t **ret)
@@ -124,6 +128,24 @@ int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_
 	int rc, code = vp_client_try(c, command, args, ret, &rc, &err);
 
 	return code && !vp_client_is_broken(c) ? vp_cmd_fail(c->cmd, code, "%s", err.text) : code;
+}
+
+int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why)
+{
+	int rc, code;
+
+	why->text[0] = 0;
+	code = vp_client_try(c, "query-pokes", json_object(), pokes, &rc, why);
+	return vp_client_is_broken(c) ? code : VP_EXIT_OK;
+}
+
+size_t vp_client_recorded(const json_t *pokes)
+{
+	const json_t *poke;
+	size_t i, n = 0;
+
+	json_array_foreach(pokes, i, poke) n += !json_is_false(json_object_get(poke, "recorded"));
+	return n;
 }
 
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)

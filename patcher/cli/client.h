@@ -36,8 +36,8 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 			 unsigned int timeout_ms, const char *kernel_file);
 int vp_client_close(struct vp_client *c, int code);
 
-/* The exit code of an open that failed: -EUCLEAN, -EBUSY and the like are states of the guest. */
-int vp_client_open_exit_code(int rc);
+/* What needs a person's attention there, as one line on stderr. Opening says it, too. */
+void vp_client_note(const struct vp_client *c);
 
 /* Did the connection break off, which has been said then? */
 bool vp_client_is_broken(const struct vp_client *c);
@@ -52,6 +52,15 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg);
 int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_t **ret);
 int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t **ret, int *rc,
 		  struct vp_err *err);
+
+/*
+ * What is applied. That it cannot be told is no failure of a command that looks: @pokes stays NULL
+ * then, and @why says it. An exit code.
+ */
+int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why);
+
+/* How many of them the ledger has as applied; the others stand without a record. */
+size_t vp_client_recorded(const json_t *pokes);
 
 /* Resolve a WHERE through the target. @info, if not NULL, gets the whole answer. An exit code. */
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info);

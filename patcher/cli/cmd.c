@@ -27,45 +27,6 @@ int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	return exit_code;
 }
 
-int vp_cmd_exit_code(int err)
-{
-	switch (err) {
-	case 0:
-		return VP_EXIT_OK;
-	case -EINVAL:
-	case -EFAULT:
-	case -ESTALE:
-	case -EBUSY:
-	case -ENOENT: /* no such batch, vCPU or symbol */
-	case -EEXIST:
-	case -ERANGE:
-	case -E2BIG: /* more than vmpoke handles */
-	case -ENOSPC:
-	case -EOPNOTSUPP:
-	case -EUCLEAN:
-	case -EBADMSG: /* what the guest's memory says makes no sense */
-		return VP_EXIT_REFUSED;
-	case -EAGAIN:
-	case -ETIMEDOUT:
-		return VP_EXIT_ROLLED_BACK;
-	case -EACCES:
-	case -EPERM:
-	case -EPROTO:
-	case -EPIPE:
-	case -ECONNREFUSED:
-	case -ECONNRESET:
-	case -ENOTCONN:
-		return VP_EXIT_UNREACHABLE;
-	case -ENODEV:
-	case -ENOMEM:
-		return VP_EXIT_HOST;
-	case -ENOEXEC:
-		return VP_EXIT_FILE;
-	default:
-		return VP_EXIT_FAILED;
-	}
-}
-
 int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
 	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');

@@ -5,19 +5,7 @@
 
 #include <vmpoke/types.h>
 
-/* Exit codes, documented in docs/vmpoke.1. `run` ends with the guest's own code when the guest
- * exits. */
-enum vp_exit {
-	VP_EXIT_OK = 0,
-	VP_EXIT_FAILED = 1,	 /* it ran, and the result is bad (a wrong call in the demo, ...) */
-	VP_EXIT_USAGE = 2,	 /* the command line is wrong */
-	VP_EXIT_REFUSED = 3,	 /* a check failed; not one byte was changed */
-	VP_EXIT_UNREACHABLE = 4, /* no such target, not permitted, or it does not answer */
-	VP_EXIT_ROLLED_BACK = 5, /* a batch was begun and undone; the old bytes stand */
-	VP_EXIT_HOST = 6,	 /* this host lacks something: KVM, permission, memory */
-	VP_EXIT_FILE = 7,	 /* an input file is missing, damaged or of the wrong kind */
-	VP_EXIT_GUEST = 8,	 /* the guest died: triple fault, or an exit we cannot handle */
-};
+#include "control/exit_code.h"
 
 /* One subcommand. argv[0] is its name. main.c holds the table; each cmd_*.c owns its options. */
 struct vp_cmd {
@@ -47,9 +35,6 @@ int vp_cmd_recover(int argc, char **argv);
 /* "vmpoke poke: text" as one line on stderr; returns @exit_code. */
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* The exit code that stands for -errno of a target or engine. */
-int vp_cmd_exit_code(int err);
 
 /* A whole decimal or 0x number within [min, max]; -EINVAL. */
 int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);

@@ -63,6 +63,8 @@ static const struct {
 	{ "trap-route", "trap route" },
 	{ "serializer", "serializer" },
 	{ "pokes", "pokes" },
+	{ "unrecorded", "unrecorded" },
+	{ "attention", "attention" },
 };
 
 static void print_text(const json_t *info)
@@ -95,6 +97,16 @@ static bool has_own_symbols(const json_t *info)
 	       !json_object_get(info, "release");
 }
 
+static void set_pokes(json_t *info, const json_t *pokes)
+{
+	json_int_t all = (json_int_t)json_array_size(pokes),
+		   recorded = (json_int_t)vp_client_recorded(pokes);
+
+	json_object_set_new(info, "pokes", json_integer(recorded));
+	if (all > recorded)
+		json_object_set_new(info, "unrecorded", json_integer(all - recorded));
+}
+
 /*
  * Everything about the guest in one object. That its memory holds no Linux that we know is a fact
  * about it, not a failure; that a given FILE is of another kernel is one.
@@ -114,8 +126,11 @@ static int gather(struct vp_client *c, const struct info_args *a, json_t **info)
 		return vp_client_is_broken(c) ? code : vp_cmd_fail("info", code, "%s", err.text);
 	else if (!has_own_symbols(*info))
 		json_object_set_new(*info, "linux", vp_qmp_text(err.text));
-	code = vp_client_call(c, "query-pokes", json_object(), &pokes);
-	json_object_set_new(*info, "pokes", json_integer((json_int_t)json_array_size(pokes)));
+	code = vp_client_pokes(c, &pokes, &err);
+	if (pokes)
+		set_pokes(*info, pokes);
+	else if (!code)
+		json_object_set_new(*info, "attention", vp_qmp_text(err.text));
 	json_decref(kernel);
 	json_decref(pokes);
 	return code;

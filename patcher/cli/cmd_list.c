@@ -27,7 +27,7 @@ static const char help[] =
 static void add_kernel(json_t *entry, const json_t *kernel, const json_t *pokes)
 {
 	json_object_set_new(entry, "kernel", json_string(vp_client_text(kernel, "release")));
-	json_object_set_new(entry, "pokes", json_integer((json_int_t)json_array_size(pokes)));
+	json_object_set_new(entry, "pokes", json_integer((json_int_t)vp_client_recorded(pokes)));
 }
 
 /* --- our own ----------------------------------------------------------------- */
@@ -113,6 +113,8 @@ static void look_into(json_t *entry, const struct vp_remote_config *cfg)
 	if (vp_remote_call(r, "query-kernel", json_object(), &kernel, NULL) == 0)
 		vp_remote_call(r, "query-pokes", json_object(), &pokes, NULL);
 	add_kernel(entry, kernel, pokes);
+	if (vp_remote_attention(r))
+		json_object_set_new(entry, "attention", vp_qmp_text(vp_remote_attention(r)));
 	json_decref(kernel);
 	json_decref(pokes);
 	vp_remote_close(r, NULL);
@@ -157,6 +159,9 @@ static void print_text(const json_t *list)
 		printf("%-32s %-14s %5lld  %-24s %5lld\n", vp_client_text(e, "target"),
 		       vp_client_text(e, "state"), vp_client_int(e, "vcpus"),
 		       *kernel ? kernel : "-", vp_client_int(e, "pokes"));
+		if (*vp_client_text(e, "attention"))
+			vp_cmd_fail("list", 0, "note: %s: %s", vp_client_text(e, "target"),
+				    vp_client_text(e, "attention"));
 	}
 }
 

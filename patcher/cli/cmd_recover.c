@@ -1,21 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke recover: after a vmpoke was killed while it had a guest stopped. */
+#include <getopt.h>
 #include <stdio.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 
 static const char help[] =
-	"usage: vmpoke recover TARGET [--json]\n"
+	"usage: vmpoke recover TARGET [--abandon ID] [--put-aside] [--json]\n"
 	"\n"
 	"Find out whether a vmpoke was killed (kill -9, out of memory) while it worked on a guest\n"
 	"of QEMU or libvirt, and put that right: half a batch is taken back, and a guest that it\n"
 	"had stopped goes on. A guest that its owner has paused stays paused. Guests of\n"
 	"`vmpoke run` need none of this: what is killed there is only the client.\n"
 	"\n"
-	"  --json   print one JSON object\n"
+	"  --abandon ID  end batch ID, which cannot be put right because somebody else has "
+	"changed\n"
+	"                its bytes, as it stands: first look (read, status, regs)\n"
+	"  --put-aside   the ledger has a damaged line: put the file aside (it is not deleted) "
+	"and\n"
+	"                go on with a new one that has all that can be read\n"
+	"  --json        print one JSON object\n"
 	"\n"
-	"Exit code: 0, also if nothing was wrong; 2 bad options; 3 somebody else has changed the\n"
-	"bytes meanwhile, nothing is written; 4 no such target, or it does not answer.\n";
+	"Exit code: 0, also if nothing was wrong; 1 the bytes are right and the guest goes on, "
+	"but\n"
+	"the ledger cannot be written; 2 bad options; 3 somebody else has changed the bytes, or "
+	"the\n"
+	"ledger is damaged: nothing is written; 4 no such target, or it does not answer; 9 the "
+	"old\n"
+	"bytes could not be put back.\n";
+
+struct recover_args {
+	struct vp_recover what;
+	const char *target;
+	bool json;
+};
+
+static int parse(int argc, char **argv, struct recover_args *a)
+{
+	const struct vp_option options[] = {
+		VP_NUMBER("abandon", &a->what.abandon, 1, INT64_MAX),
+		VP_FLAG("put-aside", &a->what.put_aside),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code = vp_options_parse(argc, argv, help, options, 1, 1);
+
+	a->target = argv[optind];
+	return code;
+}
 
 /* Is the guest paused all the same? */
 static bool is_paused(struct vp_client *c)
@@ -28,47 +61,74 @@ static bool is_paused(struct vp_client *c)
 	return paused;
 }
 
-static void report(struct vp_client *c, bool json)
+static void print_json(const struct vp_recovered *done, bool marked, bool paused)
 {
-	size_t sites;
-	bool marked = vp_remote_recovered(c->remote, &sites), paused = is_paused(c);
+	json_t *out = json_pack("{s:b, s:I, s:b}", "interrupted", (int)marked, "undone-sites",
+				(json_int_t)done->sites, "paused", (int)paused);
 
-	if (json) {
-		printf("{\"interrupted\": %s, \"undone-sites\": %zu, \"paused\": %s}\n",
-		       marked ? "true" : "false", sites, paused ? "true" : "false");
-		return;
-	}
-	if (!marked && !sites)
+	if (done->abandoned)
+		json_object_set_new(out, "abandoned", json_integer((json_int_t)done->abandoned));
+	if (*done->aside)
+		json_object_set_new(out, "put-aside", vp_qmp_text(done->aside));
+	if (done->unwritten)
+		json_object_set_new(out, "unwritten", vp_qmp_text(done->why.text));
+	vp_client_print(out);
+	json_decref(out);
+}
+
+static void print_text(const struct vp_recovered *done, bool marked, bool paused)
+{
+	if (*done->aside)
+		printf("the damaged ledger is now %s\n", done->aside);
+	if (done->abandoned)
+		printf("batch %llu is abandoned: its bytes stay as they are\n",
+		       (unsigned long long)done->abandoned);
+	if (!marked && !done->sites && !done->abandoned)
 		printf("no vmpoke was interrupted here\n");
 	else
-		printf("a vmpoke was interrupted here: %zu site(s) put back%s\n", sites,
+		printf("a vmpoke was interrupted here: %zu site(s) put back%s\n", done->sites,
 		       paused ? "" : ", the guest runs");
 	if (paused)
 		printf("the guest is paused, by its owner; or by a vmpoke that was killed while it "
 		       "connected to the gdbstub: then `vmpoke recover qemu+gdb:PATH`\n");
 }
 
+static int report(struct vp_client *c, bool json)
+{
+	struct vp_recovered done;
+	bool marked = vp_remote_recovered(c->remote, &done), paused = is_paused(c);
+
+	if (json)
+		print_json(&done, marked, paused);
+	else
+		print_text(&done, marked, paused);
+	if (!done.unwritten)
+		return VP_EXIT_OK;
+	return vp_cmd_fail("recover", VP_EXIT_FAILED,
+			   "the bytes are right, but %s: run this again when it can",
+			   done.why.text);
+}
+
 int vp_cmd_recover(int argc, char **argv)
 {
 	struct vp_client c = { .cmd = "recover" };
+	struct recover_args a = { 0 };
 	struct vp_remote_config cfg;
-	const char *target;
 	struct vp_err err;
-	bool json = false;
-	int rc, code = vp_client_options(argc, argv, help, &target, &json);
+	int rc, code = parse(argc, argv, &a);
 
 	if (code >= 0)
 		return code;
-	if (!vp_remote_is(target))
+	if (!vp_remote_is(a.target))
 		return vp_cmd_fail("recover", VP_EXIT_USAGE,
-				   "%s is a VM of `vmpoke run`, which needs no recovery", target);
+				   "%s is a VM of `vmpoke run`, which needs no recovery", a.target);
 	code = vp_client_remote_config("recover", &cfg);
 	if (code)
 		return code;
-	cfg.recover = true;
-	rc = vp_remote_open(target, &cfg, &c.remote, &err);
+	cfg.recover = &a.what;
+	rc = vp_remote_open(a.target, &cfg, &c.remote, &err);
 	if (rc)
-		return vp_cmd_fail("recover", vp_client_open_exit_code(rc), "%s", err.text);
-	report(&c, json);
+		return vp_cmd_fail("recover", vp_exit_code_of_open(rc), "%s", err.text);
+	code = report(&c, a.json);
 	return vp_client_close(&c, code);
 }

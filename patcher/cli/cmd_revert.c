@@ -77,6 +77,10 @@ static int revert_one(struct vp_client *c, const struct revert_args *a)
 		       vp_client_int(ret, "sites"),
 		       a->dry_run ? "could be reverted; nothing written" : "reverted",
 		       vp_client_int(ret, "syncs"));
+	if (!code && !a->json && (vp_client_int(ret, "gone") || vp_client_int(ret, "old")))
+		printf("  %lld site(s) are gone with their module, at %lld the old bytes stood "
+		       "already\n",
+		       vp_client_int(ret, "gone"), vp_client_int(ret, "old"));
 	json_decref(ret);
 	return code;
 }
@@ -92,6 +96,13 @@ static int revert_all(struct vp_client *c, const struct revert_args *a)
 		json_t *ret = NULL;
 		uint64_t id = (uint64_t)vp_client_int(json_array_get(pokes, i), "id");
 
+		if (!id) { /* what an earlier version began, and never applied */
+			code = vp_cmd_fail(
+				"revert", VP_EXIT_REFUSED,
+				"something stands that has no number (see `status`): put "
+				"its old bytes back with `poke`");
+			break;
+		}
 		code = vp_client_call(c, "revert", request(a, id), &ret);
 		if (ret)
 			json_array_append_new(done, ret);

@@ -22,6 +22,7 @@ static const char help[] =
 
 struct status {
 	json_t *status, *cpus, *pokes, *vm;
+	struct vp_err no_pokes; /* why what is applied cannot be told */
 };
 
 static int query(struct vp_client *c, struct status *s)
@@ -31,17 +32,23 @@ static int query(struct vp_client *c, struct status *s)
 	if (!code)
 		code = vp_client_call(c, "query-cpus-fast", json_object(), &s->cpus);
 	if (!code)
-		code = vp_client_call(c, "query-pokes", json_object(), &s->pokes);
-	if (!code)
 		code = vp_client_call(c, "query-vm", json_object(), &s->vm);
-	return code;
+	return code ? code : vp_client_pokes(c, &s->pokes, &s->no_pokes);
 }
 
 static void print_json(const struct status *s)
 {
-	json_t *out = json_pack("{s:O, s:O, s:O, s:O}", "status",
+	const json_t *attention = json_object_get(s->vm, "attention");
+	json_t *out = json_pack("{s:O, s:O, s:O?, s:O}", "status",
 				json_object_get(s->status, "status"), "vcpus", s->cpus, "pokes",
 				s->pokes, "stats", json_object_get(s->vm, "stats"));
+
+	if (!s->pokes)
+		json_object_set_new(out, "pokes", json_null());
+	if (attention)
+		json_object_set(out, "attention", (json_t *)attention);
+	if (*s->no_pokes.text)
+		json_object_set_new(out, "attention", vp_qmp_text(s->no_pokes.text));
 
 	vp_client_print(out);
 	json_decref(out);
@@ -55,6 +62,8 @@ static const char *standing(const json_t *site)
 	return !strcmp(now, "new")	 ? "stands"
 	       : !strcmp(now, "covered") ? "stands below a newer poke"
 	       : !strcmp(now, "old")	 ? "GONE: the old bytes stand there"
+	       : !strcmp(now, "gone")	 ? "gone (module unloaded)"
+	       : !strcmp(now, "half")	 ? "HALF of the old bytes, half of the new"
 	       : *now			 ? "CHANGED by somebody else"
 					 : "";
 }
@@ -73,6 +82,12 @@ static void print_poke(const json_t *poke)
 	       vp_client_text(poke, "user"), vp_client_text(poke, "command"),
 	       *vp_client_text(poke, "note") ? " " : "", vp_client_text(poke, "note"),
 	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
+	if (*vp_client_text(poke, "fate"))
+		printf("     STANDS WITHOUT A RECORD: for the ledger it is %s (an earlier state of "
+		       "the memory is back, this is a clone, or the guest did it itself)\n",
+		       !strcmp(vp_client_text(poke, "fate"), "elsewhere")
+			       ? "applied in another VM"
+			       : vp_client_text(poke, "fate"));
 	json_array_foreach(sites, i, site)
 		printf("     %s %s  %s -> %s  %s%s%s  %s\n", vp_client_text(site, "addr"),
 		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
@@ -105,7 +120,10 @@ static void print_text(const struct status *s)
 	json_array_foreach(s->cpus, i, item)
 		printf(" %lld%s", vp_client_int(item, "cpu-index"),
 		       json_is_true(json_object_get(item, "halted")) ? " (halted)" : "");
-	printf("\n%zu poke(s) applied\n", json_array_size(s->pokes));
+	if (s->pokes)
+		printf("\n%zu poke(s) applied\n", vp_client_recorded(s->pokes));
+	else
+		printf("\nwhat is applied cannot be told: %s\n", s->no_pokes.text);
 	json_array_foreach(s->pokes, i, item) print_poke(item);
 	if (!strcmp(vp_client_text(s->vm, "trap-route"), "none"))
 		return; /* the counters are those of an engine that lives as long as the guest */

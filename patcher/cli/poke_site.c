@@ -17,7 +17,7 @@ static int resolve(struct vp_poke_names *n, const char *where, vp_gva *out)
 	if (!n->symbols)
 		return vp_client_resolve(n->client, where, out, NULL);
 	ret = vp_symtab_parse(n->symbols, where, out, &err);
-	return ret ? vp_cmd_fail("poke", vp_cmd_exit_code(ret), "%s", err.text) : VP_EXIT_OK;
+	return ret ? vp_cmd_fail("poke", vp_exit_code(ret), "%s", err.text) : VP_EXIT_OK;
 }
 
 /* The length of @name if @text is "name:...", else 0. */
@@ -45,7 +45,7 @@ static int encode(struct vp_poke_names *n, const char *text, vp_gva at, size_t l
 	      : call ? vp_encode_call(out, at, to)
 		     : vp_encode_nop(out, len);
 	if (ret < 0)
-		return vp_cmd_fail("poke", vp_cmd_exit_code(ret),
+		return vp_cmd_fail("poke", vp_exit_code(ret),
 				   ret == -ERANGE ? "%s is out of reach of %zu bytes"
 						  : "%s cannot be made of %zu bytes",
 				   text, len);

@@ -16,20 +16,30 @@
 struct job {
 	struct vp_control *control;
 	const char *command;
-	uint64_t id; /* revert: which; 0: none */
+	uint64_t id;	 /* revert: which; 0: none */
+	uint64_t number; /* that the ledger gave it; 0: none */
 	const struct vp_site *sites;
 	size_t nsites;
 	const struct vp_poke_opts *opts;
-	bool begun; /* the ledger holds its begin */
+	bool permitted;	  /* all checks have passed, and writing may have begun */
+	bool begun;	  /* the ledger holds its begin */
+	const char *text; /* to be said with its end; NULL: nothing */
 };
 
-static void name_of(void *arg, vp_gva addr, char *text, size_t size)
+static void place_of(void *arg, vp_gva addr, struct vp_ledger_place *place)
 {
+	struct vp_linux *l = NULL;
+	const char *module = NULL, *name;
 	uint64_t offset;
-	const char *name = vp_control_name(arg, addr, &offset);
 
+	name = vp_control_name(arg, addr, &offset);
 	if (name)
-		snprintf(text, size, "%s+0x%llx", name, (unsigned long long)offset);
+		snprintf(place->symbol, sizeof(place->symbol), "%s+0x%llx", name,
+			 (unsigned long long)offset);
+	if (!vp_control_linux(arg, &l, NULL))
+		module = vp_linux_module_of(l, addr, &place->module_at);
+	if (module)
+		snprintf(place->module, sizeof(place->module), "%s", module);
 }
 
 /* On disk before the first byte is written. */
@@ -37,8 +47,8 @@ static int write_begin(void *arg, struct vp_err *err)
 {
 	struct job *j = arg;
 	struct vp_control *c = j->control;
-	const struct vp_linux_info *kernel;
-	struct vp_linux *l;
+	struct vp_linux *l = NULL;
+	struct vp_ledger_vm vm = { 0 };
 	struct vp_ledger_begin b = {
 		.command = j->command,
 		.id = j->id,
@@ -50,25 +60,45 @@ static int write_begin(void *arg, struct vp_err *err)
 		.nsites = j->nsites,
 		.words = j->opts->words,
 		.nwords = j->opts->nwords,
-		.name = name_of,
+		.place = place_of,
 		.arg = c,
 	};
-	int rc = vp_control_ledger(c, err);
+	int rc = vp_control_may_write(c, err);
 
 	if (!rc && c->ledger)
-		rc = vp_control_boot(c, &b.boot, err);
+		rc = vp_control_vm(c, &vm, err);
+	j->permitted = !rc;
 	if (rc || !c->ledger)
 		return rc;
-	if (!vp_control_linux(c, &l, NULL)) {
-		kernel = vp_linux_info(l);
-		b.kernel = kernel->release;
-		b.build_id = kernel->build_id;
-	}
+	b.boot = vm.boot;
+	b.build_id = vm.build_id;
+	b.process = vm.process;
+	if (!vp_control_linux(c, &l, NULL))
+		b.kernel = vp_linux_info(l)->release;
+	/* Where the engine lives on it numbers the batches, when they are applied. */
+	if (c->cfg.short_lived && !j->id)
+		b.number = vp_ledger_next_id(c->ledger);
 	if (c->cfg.who)
 		c->cfg.who(c->cfg.host, &b.uid, &b.pid);
 	rc = vp_ledger_begin(c->ledger, &b, err);
 	j->begun = !rc;
+	j->permitted = !rc;
+	j->number = b.number;
 	return rc;
+}
+
+/*
+ * What the code of a batch that failed says is where it got to (docs/control-protocol.md):
+ * -EUCLEAN, half of it may stand; -EIO, it is applied, but; -EAGAIN, -ETIMEDOUT and -ECANCELED,
+ * begun or not, the old bytes stand; all others, not one byte was written.
+ */
+static int where_it_got(const struct job *j, int rc, bool applied)
+{
+	if (!rc || rc == -EUCLEAN || rc == -EAGAIN || rc == -ETIMEDOUT)
+		return rc;
+	if (j->permitted)
+		return applied ? -EIO : -ECANCELED;
+	return rc == -EIO ? -EREMOTEIO : rc;
 }
 
 /* The batch stands as the engine says; that the ledger cannot be written is said all the same. */
@@ -77,12 +107,14 @@ static int write_end(struct job *j, int rc, uint64_t id, struct vp_err *err)
 	struct vp_ledger *l = j->control->ledger;
 	struct vp_err why;
 
+	rc = where_it_got(j, rc, id != 0);
 	if (!j->begun || rc == -EUCLEAN) /* not ended: `vmpoke recover` puts it right */
 		return rc;
 	if (rc)
 		vp_ledger_end(l, id ? "applied" : "failed", id, err ? err->text : NULL, NULL);
-	else if (vp_ledger_end(l, "applied", id, NULL, &why))
+	else if (vp_ledger_end(l, "applied", id, j->text, &why))
 		rc = vp_err_set(err, -EIO, "the change is made, but %.200s", why.text);
+	vp_ledger_rotate(l, j->control->cfg.boot, NULL); /* if it fails, the next one tries again */
 	return rc;
 }
 
@@ -207,60 +239,116 @@ json_t *vp_control_apply(struct vp_control *c, const char *command, const struct
 	*code = choose_space(&j, &opts, err);
 	if (!*code)
 		*code = vp_poke(c->cfg.engine, b->sites, b->nsites, &opts, &result, err);
-	if (c->cfg.short_lived && result.id)
-		result.id = vp_ledger_next_id(c->ledger);
+	if (j.number && result.id)
+		result.id = j.number;
 	*code = write_end(&j, *code, result.id, err);
 	return *code ? NULL : result_json(&result, &opts);
 }
 
 /* --- taking back ------------------------------------------------------------- */
 
-/* The sites that put the old bytes back. NULL: no memory. */
-static struct vp_site *inverse_of(const struct vp_applied *a)
+/* The sites and words that put the old bytes back, in place. */
+static void turn_round(struct vp_left *left)
 {
-	struct vp_site *back = calloc(a->nsites + 1, sizeof(*back));
-
-	for (size_t i = 0; back && i < a->nsites; i++)
-		back[i] = vp_site_inverse(&a->sites[i]);
-	return back;
+	for (size_t i = 0; i < left->nsites; i++)
+		left->sites[i] = vp_site_inverse(&left->sites[i]);
+	for (size_t i = 0; i < left->nwords; i++)
+		left->words[i] = vp_word_inverse(&left->words[i]);
 }
 
-/* And the words. */
-static struct vp_word *inverse_words_of(const struct vp_applied *a)
+/* An engine that lives on knows itself what is left. */
+static int all_of(const struct vp_applied *a, struct vp_left *left, struct vp_err *err)
 {
-	struct vp_word *back = calloc(a->nwords + 1, sizeof(*back));
+	*left = (struct vp_left){
+		.sites = calloc(a->nsites + 1, sizeof(*left->sites)),
+		.words = calloc(a->nwords + 1, sizeof(*left->words)),
+	};
+	if (!left->sites || !left->words)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	memcpy(left->sites, a->sites, a->nsites * sizeof(*left->sites));
+	memcpy(left->words, a->words, a->nwords * sizeof(*left->words));
+	left->nsites = a->nsites;
+	left->nwords = a->nwords;
+	return 0;
+}
 
-	for (size_t i = 0; back && i < a->nwords; i++)
-		back[i] = vp_word_inverse(&a->words[i]);
-	return back;
+/* Nothing is left to be written: the ledger alone is to say so. */
+static int take_back_record(struct job *j, const struct vp_applied *a, const struct vp_left *left,
+			    struct vp_err *err)
+{
+	const struct vp_poke_opts *opts = j->opts;
+	int rc;
+
+	if (opts->dry_run)
+		return 0;
+	j->sites = a->sites; /* a begin says what it is about */
+	j->nsites = a->nsites;
+	rc = write_begin(j, err);
+	j->text = left->gone ? "nothing was left of it" : "its old bytes stood there already";
+	return rc;
+}
+
+static int take_back(struct job *j, const struct vp_applied *a, const struct vp_left *left,
+		     struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err)
+{
+	struct vp_control *c = j->control;
+	int rc = choose_space(j, opts, err);
+
+	if (rc)
+		return rc;
+	opts->words = left->words;
+	opts->nwords = left->nwords;
+	if (!c->cfg.short_lived)
+		return vp_revert(c->cfg.engine, a->id, opts, result, err);
+	if (!left->nsites)
+		return take_back_record(j, a, left, err);
+	return vp_poke(c->cfg.engine, left->sites, left->nsites, opts, result, err);
+}
+
+static uint64_t batches_applied(const struct vp_control *c)
+{
+	struct vp_poke_stats stats;
+
+	vp_engine_stats(c->cfg.engine, &stats);
+	return stats.batches;
 }
 
 json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
 			     const struct vp_applied *a, int *code, struct vp_err *err)
 {
-	struct vp_site *back = inverse_of(a);
-	struct vp_word *words = inverse_words_of(a);
-	struct job j = {
-		.control = c, .command = "revert", .id = a->id, .sites = back, .nsites = a->nsites
-	};
+	struct job j = { .control = c, .command = "revert", .id = a->id };
 	struct vp_poke_result result = { 0 };
+	struct vp_left left = { 0 };
 	struct vp_poke_opts opts;
+	uint64_t was;
+	char text[80];
+	json_t *ret;
 
-	*code = back && words ? parse_opts(&j, w, &opts, err)
-			      : vp_err_set(err, -ENOMEM, "out of memory");
+	*code = parse_opts(&j, w, &opts, err);
 	if (!*code)
-		*code = choose_space(&j, &opts, err);
+		*code = c->cfg.short_lived ? vp_control_left(c, a, &left, err)
+					   : all_of(a, &left, err);
 	if (!*code) {
-		opts.words = words;
-		opts.nwords = a->nwords;
-		if (c->cfg.short_lived)
-			*code = vp_poke(c->cfg.engine, back, a->nsites, &opts, &result, err);
-		else
-			*code = vp_revert(c->cfg.engine, a->id, &opts, &result, err);
+		turn_round(&left);
+		j.sites = left.sites;
+		j.nsites = left.nsites;
+		if (left.gone || left.old) {
+			snprintf(
+				text, sizeof(text),
+				"of its sites %zu are gone with their module, %zu were old already",
+				left.gone, left.old);
+			j.text = text;
+		}
+		was = batches_applied(c);
+		*code = take_back(&j, a, &left, &opts, &result, err);
 		result.id = a->id;
-		*code = write_end(&j, *code, *code ? 0 : a->id, err);
+		/* What failed in the very last step has taken the batch back all the same. */
+		*code = write_end(&j, *code, !*code || batches_applied(c) != was ? a->id : 0, err);
 	}
-	free(back);
-	free(words);
-	return *code ? NULL : result_json(&result, &opts);
+	ret = *code ? NULL : result_json(&result, &opts);
+	if (ret && (left.gone || left.old))
+		json_object_update_new(ret, json_pack("{s:I, s:I}", "gone", (json_int_t)left.gone,
+						      "old", (json_int_t)left.old));
+	vp_left_clear(&left);
+	return ret;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of the commands, and what they say of themselves. */
 #include "control/internal.h"
+#include "target/qmp_wire.h"
 
 const struct vp_qmp_command vp_control_commands[] = {
 	{ "resolve-symbol", vp_control_resolve_symbol },
@@ -39,4 +40,6 @@ void vp_control_describe(struct vp_control *c, json_t *object)
 			    json_integer(symbols ? (json_int_t)vp_symtab_count(symbols) : 0));
 	json_object_set_new(object, "serializer", json_string(c->cfg.target->ops->serializer));
 	json_object_set_new(object, "stats", stats_json(c->cfg.engine));
+	if (vp_control_attention(c))
+		json_object_set_new(object, "attention", vp_qmp_text(vp_control_attention(c)));
 }

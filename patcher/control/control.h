@@ -17,6 +17,7 @@
 #include <vmpoke/poke.h>
 #include <vmpoke/symbol.h>
 
+#include "target/process.h"
 #include "target/qmp.h"
 
 struct vp_control;
@@ -27,10 +28,12 @@ struct vp_control_config {
 	struct vp_engine *engine;
 	/* The symbols of the guest's image; NULL: look for a Linux kernel in its memory. */
 	const struct vp_symtab *symbols;
-	const char *kernel_file;   /* a file of that kernel, to agree with; NULL: none */
-	const char *ledger;	   /* a file that records every poke; NULL: nothing is recorded */
-	enum vp_strategy strategy; /* where a command names none */
-	uint64_t boot;		   /* names this life of the guest; 0: its Linux kernel does */
+	const char *kernel_file;     /* a file of that kernel, to agree with; NULL: none */
+	const char *ledger;	     /* a file that records every poke; NULL: nothing is recorded */
+	unsigned int ledger_wait_ms; /* how long for another process; 0: ten seconds */
+	enum vp_strategy strategy;   /* where a command names none */
+	uint64_t boot;		     /* names this life of the guest; 0: its Linux kernel does */
+	char process[VP_PROCESS_TEXT]; /* that the VM is: struct vp_process.text; "": unknown */
 	bool short_lived; /* the engine is made for one command: the ledger knows the rest */
 	void *host;	  /* of the host's own commands: vp_control_host() */
 	/* Tell whoever listens; @data is stolen. NULL: nobody. */
@@ -41,7 +44,8 @@ struct vp_control_config {
 
 /*
  * The ledger is opened by the first command that needs it, or at once where the engine is short
- * lived: that keeps other processes out. Errors as vp_ledger_open().
+ * lived: that keeps other processes out. One that cannot be opened, or written, refuses the
+ * commands that write, not those that look. -ENOMEM.
  */
 int vp_control_new(const struct vp_control_config *cfg, struct vp_control **out,
 		   struct vp_err *err);
@@ -49,12 +53,40 @@ void vp_control_free(struct vp_control *c);
 
 /*
  * Did an earlier process die in the middle of a batch? If all of it or nothing was written, only
- * the ledger is brought up to date. Else vp_control_check() gives -EUCLEAN, and
- * vp_control_recover() puts the old bytes back; *@sites: how many sites the batch has, 0 if there
- * was none.
+ * the ledger is brought up to date. Else, or if that cannot be told, an error (-EUCLEAN: half a
+ * batch stands there); the commands that write refuse from then on, those that look go on, and
+ * vp_control_attention() says why.
  */
 int vp_control_check(struct vp_control *c, struct vp_err *err);
-int vp_control_recover(struct vp_control *c, size_t *sites, struct vp_err *err);
+
+/* What needs a person's attention, as one line; NULL: nothing that is known. */
+const char *vp_control_attention(const struct vp_control *c);
+
+struct vp_recover {
+	uint64_t abandon; /* end this batch, which cannot be put right; 0: none */
+	bool put_aside;	  /* put a damaged ledger aside, and go on with what can be read of it */
+};
+
+struct vp_recovered {
+	size_t sites;	    /* of batches that were taken back */
+	uint64_t abandoned; /* the batch */
+	char aside[256];    /* where the damaged ledger is now; "" if none was */
+	/* The bytes are right, but that could not be written down: -errno and why. */
+	int unwritten;
+	struct vp_err why;
+};
+
+/*
+ * Put the old bytes of what is half written back. 0: no half batch stands there any more, so the VM
+ * may run. @out adds up over several calls.
+ *  -ESTALE   somebody else has changed the bytes: a person must look, and perhaps abandon the batch
+ *  -ENOENT   there is no such batch to abandon
+ *  -EINVAL   the batch can be put right, so it is not abandoned; no ledger is damaged
+ *  -EBADMSG  the ledger is damaged, and what->put_aside is not set
+ *  others as vp_poke_undo()
+ */
+int vp_control_recover(struct vp_control *c, const struct vp_recover *what,
+		       struct vp_recovered *out, struct vp_err *err);
 
 void *vp_control_host(const struct vp_control *c);
 

@@ -1,60 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the lines of a ledger add up to. They were written by us, but are read with suspicion. */
+/* What the lines of a ledger add up to, for one VM. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/ledger_internal.h"
-#include "target/hex.h"
 
-static const char *text_of(const json_t *object, const char *key)
+const char *vp_fate_name(enum vp_fate fate)
 {
-	const char *text = json_string_value(json_object_get(object, key));
+	static const char *const names[] = {
+		[VP_FATE_OPEN] = "unfinished",	   [VP_FATE_APPLIED] = "applied",
+		[VP_FATE_ELSEWHERE] = "elsewhere", [VP_FATE_REVERTED] = "reverted",
+		[VP_FATE_FAILED] = "failed",	   [VP_FATE_UNDONE] = "undone",
+		[VP_FATE_ABANDONED] = "abandoned",
+	};
 
-	return text ? text : "";
+	return names[fate];
 }
 
-static json_int_t int_of(const json_t *object, const char *key)
+/* --- whose is it -------------------------------------------------------------- */
+
+/* The VM that asks, and what was found out about the process that was asked about last. */
+struct asker {
+	const char *vm;
+	int64_t since; /* the VM runs; 0: unknown */
+	const char *last;
+	bool last_gone;
+};
+
+static struct asker asker_of(const char *vm)
 {
-	return json_integer_value(json_object_get(object, key));
+	return (struct asker){
+		.vm = vm ? vm : "",
+		.since = vp_process_since(vm ? vm : ""),
+		.last = "",
+	};
 }
 
-static uint64_t hex_of(const json_t *object, const char *key)
+/*
+ * Was what was done to the process @p at @when done to the VM that asks? A VM that was saved and
+ * restored, or migrated, is another process than before; but what was done elsewhere while it ran
+ * already, or to a process that still lives, was not done to it.
+ */
+static bool is_ours(struct asker *a, const char *p, int64_t when)
 {
-	return strtoull(text_of(object, key), NULL, 16);
+	if (!*p || !*a->vm || !strcmp(p, a->vm))
+		return true;
+	if (a->since && when > a->since + 1) /* to the second, and a second to be sure */
+		return false;
+	if (strcmp(p, a->last) != 0) {
+		a->last = p;
+		a->last_gone = vp_process_gone(p);
+	}
+	return a->last_gone;
 }
 
-static bool is_event(const json_t *line, const char *event)
+/* --- replay ------------------------------------------------------------------- */
+
+/* A batch by its lines; what it was in detail is of interest only if it is asked for. */
+struct item {
+	const struct vp_ledger_line *begin;
+	enum vp_fate fate;
+	int64_t id;
+	bool ours, wanted;
+};
+
+struct replay {
+	struct item *items;
+	size_t n;
+};
+
+static struct item *find_begin(struct replay *r, long long seq)
 {
-	return !strcmp(text_of(line, "event"), event);
+	for (size_t i = r->n; i--;)
+		if (r->items[i].begin->seq == seq)
+			return &r->items[i];
+	return NULL;
 }
 
-static bool is_revert(const json_t *begin)
+/* A revert was applied: the newest batch of that number in that boot is taken back. */
+static void take_back(struct replay *r, const struct item *revert)
 {
-	return !strcmp(text_of(begin, "command"), "revert");
+	for (size_t i = r->n; i--;) {
+		struct item *was = &r->items[i];
+
+		if (was->begin->revert || was->id != revert->id ||
+		    was->begin->boot != revert->begin->boot ||
+		    (was->fate != VP_FATE_APPLIED && was->fate != VP_FATE_ELSEWHERE))
+			continue;
+		was->fate = VP_FATE_REVERTED;
+		return;
+	}
 }
 
-static int site_from(const json_t *json, struct vp_site *s, struct vp_err *err)
+static void end(struct replay *r, const struct vp_ledger_line *line)
 {
-	size_t old_len = 0, new_len = 0;
-	int rc =
-		vp_hex_parse("old", text_of(json, "old"), s->old_bytes, VP_INSN_MAX, &old_len, err);
+	struct item *it = find_begin(r, line->of);
 
-	if (!rc)
-		rc = vp_hex_parse("new", text_of(json, "new"), s->new_bytes, VP_INSN_MAX, &new_len,
-				  err);
-	if (!rc && old_len != new_len)
-		rc = vp_err_set(err, -EINVAL, "old and new differ in length");
-	if (rc)
-		return rc;
-	s->addr = VP_GVA(hex_of(json, "addr"));
-	s->fixup = VP_GVA(hex_of(json, "fixup"));
-	s->len = (uint8_t)old_len;
-	for (s->resume = VP_RESUME_PARK; s->resume < VP_RESUME_FIXUP; s->resume++)
-		if (!strcmp(text_of(json, "resume"), vp_resume_name(s->resume)))
-			break;
+	if (!it || it->fate != VP_FATE_OPEN)
+		return;
+	if (line->id)
+		it->id = line->id;
+	switch (line->event) {
+	case LEDGER_APPLIED:
+		it->fate = it->ours ? VP_FATE_APPLIED : VP_FATE_ELSEWHERE;
+		if (it->begin->revert && it->ours)
+			take_back(r, it);
+		return;
+	case LEDGER_FAILED:
+		it->fate = VP_FATE_FAILED;
+		return;
+	case LEDGER_UNDONE:
+		it->fate = VP_FATE_UNDONE;
+		return;
+	case LEDGER_ABANDONED:
+		it->fate = VP_FATE_ABANDONED;
+		return;
+	case LEDGER_BEGIN:
+	case LEDGER_CONTINUED:
+	case LEDGER_PUT_ASIDE:
+		break;
+	}
+}
+
+/* Go through all lines, oldest first. */
+static int replay(const struct vp_ledger *l, const char *vm, struct replay *r, struct vp_err *err)
+{
+	struct asker a = asker_of(vm);
+
+	*r = (struct replay){ .items = calloc(l->n + 1, sizeof(r->items[0])) };
+	if (!r->items)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < l->n; i++) {
+		const struct vp_ledger_line *line = &l->lines[i];
+
+		if (line->event == LEDGER_BEGIN)
+			r->items[r->n++] = (struct item){
+				.begin = line,
+				.id = line->id,
+				.ours = is_ours(&a, line->process, line->when),
+			};
+		else if (line->of)
+			end(r, line);
+	}
 	return 0;
 }
+
+static bool of_this_boot(const struct item *it, const struct vp_ledger_vm *vm)
+{
+	return it->begin->boot == vm->boot &&
+	       (!vm->build_id || it->begin->build == vp_ledger_build(vm->build_id));
+}
+
+/* --- batches ------------------------------------------------------------------ */
 
 static int sites_from(const json_t *begin, struct vp_record *rec, struct vp_err *err)
 {
@@ -64,22 +162,10 @@ static int sites_from(const json_t *begin, struct vp_record *rec, struct vp_err 
 	int rc = list ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = site_from(json_array_get(sites, i), &list[i], err);
+		rc = vp_ledger_site_from(json_array_get(sites, i), &list[i], err);
 	rec->sites = list;
 	rec->nsites = n;
 	return rc;
-}
-
-static int word_from(const json_t *json, struct vp_word *w, struct vp_err *err)
-{
-	json_int_t old_value = int_of(json, "old"), new_value = int_of(json, "new");
-
-	w->addr = VP_GVA(hex_of(json, "addr"));
-	w->old_value = (uint32_t)old_value;
-	w->new_value = (uint32_t)new_value;
-	if (w->addr.v && w->old_value == old_value && w->new_value == new_value)
-		return 0;
-	return vp_err_set(err, -EINVAL, "a word without address, or not of 32 bits");
 }
 
 /* "words"; before version 0.2 there was one at most: "word". */
@@ -91,182 +177,203 @@ static int words_from(const json_t *begin, struct vp_record *rec, struct vp_err 
 	int rc = list ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = word_from(one ? one : json_array_get(all, i), &list[i], err);
+		rc = vp_ledger_word_from(one ? one : json_array_get(all, i), &list[i], err);
 	rec->words = list;
 	rec->nwords = n;
 	return rc;
 }
 
-static int batch_from(const struct vp_ledger *l, const json_t *begin, const json_t *end,
-		      struct vp_ledger_batch *out, struct vp_err *err)
+static void batch_clear(struct vp_ledger_batch *b)
 {
-	struct vp_err why = { .text = "" };
-	int rc;
-
-	*out = (struct vp_ledger_batch){
-		.record = {
-			.id = (uint64_t)int_of(end, "id"),
-			.strategy = strcmp(text_of(begin, "strategy"), "stop") ? VP_STRATEGY_INT3 :
-										 VP_STRATEGY_STOP,
-			.when = int_of(begin, "when"),
-			.note = text_of(begin, "note"),
-		},
-		.line = begin,
-	};
-	rc = sites_from(begin, &out->record, &why);
-	if (!rc)
-		rc = words_from(begin, &out->record, &why);
-	if (!rc)
-		return 0;
-	vp_ledger_batch_clear(out);
-	return vp_err_set(err, rc, "%.140s: line %lld makes no sense: %.80s", l->path,
-			  (long long)int_of(begin, "seq"), why.text);
+	free((void *)b->record.sites);
+	free((void *)b->record.words);
+	json_decref(b->line);
 }
 
-/* A batch by its lines; what it was in detail is of interest only if it is still there at last. */
-struct pair {
-	const json_t *begin, *end;
-};
-
-struct replay {
-	const json_t *begun; /* and not ended */
-	struct pair *applied;
-	size_t n;
-};
-
-static void forget(struct replay *r, json_int_t id)
-{
-	for (size_t i = r->n; i--;) {
-		if (int_of(r->applied[i].end, "id") != id)
-			continue;
-		r->n--;
-		memmove(&r->applied[i], &r->applied[i + 1], (r->n - i) * sizeof(r->applied[0]));
-		return;
-	}
-}
-
-/* Go through the lines of @boot, oldest first. */
-static int replay(const struct vp_ledger *l, uint64_t boot, struct replay *r, struct vp_err *err)
-{
-	const json_t *line;
-	size_t i;
-
-	*r = (struct replay){ 0 };
-	r->applied = calloc(json_array_size(l->lines) + 1, sizeof(r->applied[0]));
-	if (!r->applied)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	json_array_foreach(l->lines, i, line)
-	{
-		if (is_event(line, "begin")) {
-			r->begun = line;
-			continue;
-		}
-		if (!r->begun || int_of(line, "of") != int_of(r->begun, "seq"))
-			continue;
-		if (is_event(line, "applied") && hex_of(r->begun, "boot") == boot) {
-			if (is_revert(r->begun))
-				forget(r, int_of(r->begun, "id"));
-			else
-				r->applied[r->n++] = (struct pair){ r->begun, line };
-		}
-		r->begun = NULL;
-	}
-	if (r->begun && hex_of(r->begun, "boot") != boot)
-		r->begun = NULL; /* the memory that it was about is gone */
-	return 0;
-}
-
-int vp_ledger_applied(struct vp_ledger *l, uint64_t boot, struct vp_ledger_batch **out, size_t *n,
+static int batch_from(const struct vp_ledger *l, const struct item *it, struct vp_ledger_batch *out,
 		      struct vp_err *err)
 {
-	struct replay r;
-	int rc = replay(l, boot, &r, err);
+	json_t *line = vp_ledger_read_line(l, it->begin, err);
+	int rc;
 
-	*n = 0;
-	*out = rc ? NULL : calloc(r.n + 1, sizeof(**out));
-	if (!rc && !*out)
-		rc = vp_err_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < r.n && !rc; i++) {
-		rc = batch_from(l, r.applied[i].begin, r.applied[i].end, &(*out)[i], err);
-		*n += !rc;
-	}
-	free(r.applied);
-	if (rc) {
-		vp_ledger_batches_free(*out, *n);
-		*out = NULL;
-		*n = 0;
-	}
+	if (!line)
+		return -EIO;
+	*out = (struct vp_ledger_batch){
+		.record = {
+			.id = (uint64_t)it->id,
+			.strategy = strcmp(vp_ledger_text(line, "strategy"), "stop") ?
+					    VP_STRATEGY_INT3 : VP_STRATEGY_STOP,
+			.when = it->begin->when,
+			.note = vp_ledger_text(line, "note"),
+		},
+		.fate = it->fate,
+		.revert = it->begin->revert,
+		.seq = it->begin->seq,
+		.line = line,
+	};
+	rc = sites_from(line, &out->record, err);
+	if (!rc)
+		rc = words_from(line, &out->record, err);
+	if (rc)
+		batch_clear(out);
 	return rc;
 }
 
-int vp_ledger_unfinished(struct vp_ledger *l, uint64_t boot, struct vp_ledger_batch *out,
-			 struct vp_err *err)
+/* Those that are wanted, oldest first. */
+static int collect(const struct vp_ledger *l, const struct replay *r, struct vp_ledger_batch **out,
+		   size_t *n, struct vp_err *err)
+{
+	struct vp_ledger_batch *list = calloc(r->n + 1, sizeof(*list));
+	int rc = list ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+
+	*n = 0;
+	for (size_t i = 0; i < r->n && !rc; i++) {
+		if (!r->items[i].wanted)
+			continue;
+		rc = batch_from(l, &r->items[i], &list[*n], err);
+		*n += !rc;
+	}
+	if (rc) {
+		vp_ledger_batches_free(list, *n);
+		list = NULL;
+		*n = 0;
+	}
+	*out = list;
+	return rc;
+}
+
+/* By what they change, oldest first. */
+static int by_digest(const void *a, const void *b)
+{
+	const struct item *const *x = a, *const *y = b;
+	uint64_t dx = (*x)->begin->digest, dy = (*y)->begin->digest;
+
+	if (dx != dy)
+		return dx > dy ? 1 : -1;
+	return (*x > *y) - (*x < *y);
+}
+
+/* What is applied or unfinished, and of what else changes the same bytes the newest. */
+static int choose(struct replay *r, const struct vp_ledger_vm *vm, struct vp_err *err)
+{
+	struct item **sorted = calloc(r->n + 1, sizeof(struct item *));
+	size_t n = 0;
+
+	if (!sorted)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < r->n; i++)
+		if (!r->items[i].begin->revert && of_this_boot(&r->items[i], vm))
+			sorted[n++] = &r->items[i];
+	qsort(sorted, n, sizeof(struct item *), by_digest);
+	for (size_t i = 0, first = 0; i < n; i++) {
+		bool last = i + 1 == n || sorted[i + 1]->begin->digest != sorted[i]->begin->digest;
+		bool applied = false;
+
+		sorted[i]->wanted = sorted[i]->fate <= VP_FATE_APPLIED;
+		if (!last)
+			continue;
+		for (size_t j = first; j <= i; j++)
+			applied |= sorted[j]->wanted;
+		sorted[i]->wanted |= !applied;
+		first = i + 1;
+	}
+	free(sorted);
+	return 0;
+}
+
+int vp_ledger_batches(struct vp_ledger *l, const struct vp_ledger_vm *vm,
+		      struct vp_ledger_batch **out, size_t *n, struct vp_err *err)
 {
 	struct replay r;
-	int rc = replay(l, boot, &r, err);
+	int rc = replay(l, vm->process, &r, err);
 
-	free(r.applied);
-	if (rc || !r.begun)
-		return rc;
-	l->begun = int_of(r.begun, "seq");
-	rc = batch_from(l, r.begun, NULL, out, err);
-	return rc ? rc : 1;
+	*out = NULL;
+	*n = 0;
+	if (!rc)
+		rc = choose(&r, vm, err);
+	if (!rc)
+		rc = collect(l, &r, out, n, err);
+	free(r.items);
+	return rc;
 }
 
-bool vp_ledger_is_open(const struct vp_ledger *l)
+int vp_ledger_unfinished(struct vp_ledger *l, const struct vp_ledger_vm *vm,
+			 struct vp_ledger_batch **out, size_t *n, struct vp_err *err)
 {
-	const json_t *line, *begun = NULL;
-	size_t i;
+	struct replay r;
+	int rc = replay(l, vm->process, &r, err);
 
-	json_array_foreach(l->lines, i, line)
-	{
-		if (is_event(line, "begin"))
-			begun = line;
-		else if (begun && int_of(line, "of") == int_of(begun, "seq"))
-			begun = NULL;
+	*out = NULL;
+	*n = 0;
+	for (size_t i = 0; i < r.n && !rc; i++) {
+		struct item *it = &r.items[i];
+
+		it->wanted = it->fate == VP_FATE_OPEN && it->ours && of_this_boot(it, vm);
+		if (it->wanted &&
+		    !it->id) /* begun by an earlier version: the number that it would have got */
+			it->id = (int64_t)vp_ledger_next_id(l);
 	}
-	return begun && hex_of(begun, "boot");
+	if (!rc)
+		rc = collect(l, &r, out, n, err);
+	free(r.items);
+	return rc;
 }
 
-const json_t *vp_ledger_line_of(const struct vp_ledger *l, uint64_t id)
+bool vp_ledger_is_empty(const struct vp_ledger *l)
 {
-	const json_t *line, *begun = NULL, *found = NULL;
-	size_t i;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->lines[i].event == LEDGER_BEGIN)
+			return false;
+	return true;
+}
 
-	json_array_foreach(l->lines, i, line)
-	{
-		if (is_event(line, "begin"))
-			begun = line;
-		else if (begun && !is_revert(begun) && is_event(line, "applied") &&
-			 int_of(line, "of") == int_of(begun, "seq") &&
-			 (uint64_t)int_of(line, "id") == id)
-			found = begun;
+bool vp_ledger_is_open(const struct vp_ledger *l, const char *process)
+{
+	struct asker a = asker_of(process);
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct vp_ledger_line *line = &l->lines[i];
+
+		if (line->event == LEDGER_BEGIN && line->end == LEDGER_BEGIN && line->boot &&
+		    is_ours(&a, line->process, line->when))
+			return true;
 	}
-	return found;
+	return false;
+}
+
+json_t *vp_ledger_line_of(const struct vp_ledger *l, uint64_t boot, uint64_t id)
+{
+	for (size_t i = l->n; i--;) {
+		const struct vp_ledger_line *end_of = &l->lines[i];
+
+		if (end_of->event != LEDGER_APPLIED || (uint64_t)end_of->id != id)
+			continue;
+		for (size_t j = i; j--;) {
+			const struct vp_ledger_line *begin = &l->lines[j];
+
+			if (begin->event != LEDGER_BEGIN || begin->seq != end_of->of)
+				continue;
+			if (!begin->revert && begin->boot == boot)
+				return vp_ledger_read_line(l, begin, NULL);
+			break;
+		}
+	}
+	return NULL;
 }
 
 uint64_t vp_ledger_next_id(const struct vp_ledger *l)
 {
-	const json_t *line;
-	json_int_t max = 0;
-	size_t i;
+	int64_t max = 0;
 
-	json_array_foreach(l->lines, i, line) if (int_of(line, "id") > max) max =
-		int_of(line, "id");
+	for (size_t i = 0; i < l->n; i++)
+		if (l->lines[i].id > max)
+			max = l->lines[i].id;
 	return (uint64_t)max + 1;
 }
 
 void vp_ledger_batches_free(struct vp_ledger_batch *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		vp_ledger_batch_clear(&list[i]);
+		batch_clear(&list[i]);
 	free(list);
-}
-
-void vp_ledger_batch_clear(struct vp_ledger_batch *b)
-{
-	free((void *)b->record.sites);
-	free((void *)b->record.words);
-	b->record.sites = NULL;
-	b->record.words = NULL;
 }

@@ -17,10 +17,27 @@ struct vp_control {
 	struct vp_err why_no_linux;
 	bool refreshed;
 	struct vp_ledger *ledger; /* NULL: not opened, or nothing is recorded */
+	int no_ledger;		  /* -errno: it cannot be opened to be written ... */
+	bool no_look;		  /* ... nor to be looked at, though there is one */
+	struct vp_err why_no_ledger;
+	int half; /* -errno: what vp_control_check() said */
+	struct vp_err why_half;
 };
 
-/* state.c: open the ledger if there is to be one. */
+/* --- state.c ------------------------------------------------------------------ */
+
+/*
+ * Open the ledger, if there is to be one, to be written. c->ledger may be there all the same if it
+ * fails: then it can be looked at.
+ */
 int vp_control_ledger(struct vp_control *c, struct vp_err *err);
+
+/* What every command that writes begins with: nothing stands half written, and the ledger is there.
+ */
+int vp_control_may_write(struct vp_control *c, struct vp_err *err);
+
+/* The VM, as the ledger wants it. Errors as vp_control_boot(). */
+int vp_control_vm(struct vp_control *c, struct vp_ledger_vm *vm, struct vp_err *err);
 
 /* --- guest.c: what the guest runs --------------------------------------------- */
 
@@ -85,24 +102,75 @@ json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, st
 json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err);
 
+/* --- standing.c -------------------------------------------------------------- */
+
+enum vp_standing {
+	VP_STANDS_OLD,
+	VP_STANDS_NEW,
+	VP_STANDS_HALF,	    /* each byte is of one of the two */
+	VP_STANDS_OTHER,    /* neither */
+	VP_STANDS_GONE,	    /* its module was unloaded */
+	VP_STANDS_UNMAPPED, /* for another reason */
+};
+
+/* "old", "new", ... */
+const char *vp_standing_name(enum vp_standing s);
+
+/* The module that a site was in when its batch was made. */
+struct vp_module_was {
+	const char *name; /* "": in none, or the ledger does not say */
+	uint64_t at;	  /* its struct module */
+};
+
+/* As a site in the ledger says it. Its text belongs to @site, which may be NULL. */
+struct vp_module_was vp_module_was_of(const json_t *site);
+
+/* What stands at a site now. @was may be NULL. An error: it could not be looked at. */
+int vp_control_standing(struct vp_control *c, const struct vp_site *s,
+			const struct vp_module_was *was, enum vp_standing *out, struct vp_err *err);
+int vp_control_word_standing(struct vp_control *c, const struct vp_word *w, enum vp_standing *out,
+			     struct vp_err *err);
+
 /* --- applied.c --------------------------------------------------------------- */
 
-/* A batch that is applied. */
+/* A batch that is applied; or that stands in the memory, whatever the ledger says of it. */
 struct vp_applied {
-	uint64_t id;
+	uint64_t id; /* 0: it never got a number */
+	enum vp_fate fate;
 	enum vp_strategy strategy;
 	int64_t when;
-	char *note;	       /* owned; may be NULL */
-	struct vp_site *sites; /* by address; owned */
+	char *note;		   /* owned; may be NULL */
+	struct vp_site *sites;	   /* by address; owned */
+	struct vp_module_was *was; /* of each site; owned; its texts belong to line */
 	size_t nsites;
 	struct vp_word *words; /* as they were given; owned */
 	size_t nwords;
+	json_t *line; /* its begin in the ledger; owned; NULL: there is none */
 };
 
-/* All of them, oldest first; to be freed. -ENOMEM, and as vp_ledger_applied(). */
-int vp_control_applied(struct vp_control *c, struct vp_applied **out, size_t *n,
+/*
+ * All of them, oldest first; to be freed. @all, where the ledger knows and not the engine: also
+ * each batch that the ledger ever had of this boot, and that is not recorded as applied here, but
+ * stands in the memory (a restored snapshot, a clone). -ENOMEM, and as vp_ledger_batches().
+ */
+int vp_control_applied(struct vp_control *c, bool all, struct vp_applied **out, size_t *n,
 		       struct vp_err *err);
 void vp_control_applied_free(struct vp_applied *list, size_t n);
+
+/* The site of @a that lies over the bytes of @s; NULL: none does. */
+const struct vp_site *vp_applied_over(const struct vp_applied *a, const struct vp_site *s);
+
+/* left.c: what is left of a batch to be taken back. Sites and words are owned. */
+struct vp_left {
+	struct vp_site *sites; /* that stand, by address */
+	struct vp_word *words; /* that stand, and the conditions */
+	size_t nsites, nwords;
+	size_t gone, old; /* sites whose module is gone, that have their old bytes */
+};
+
+int vp_control_left(struct vp_control *c, const struct vp_applied *a, struct vp_left *out,
+		    struct vp_err *err);
+void vp_left_clear(struct vp_left *left);
 
 /* --- apply.c ----------------------------------------------------------------- */
 

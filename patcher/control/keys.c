@@ -63,7 +63,7 @@ static const struct vp_word *next_change(const struct vp_word *words, size_t n, 
 }
 
 /* Conditions are asked each time, whatever they were the last time. */
-static bool words_take_back(const struct vp_linux_flip *flip, const struct vp_applied *a)
+static bool words_take_back(const struct vp_linux_flip *flip, const struct vp_left *a)
 {
 	const struct vp_word *x, *y;
 	size_t i = 0, j = 0;
@@ -78,10 +78,9 @@ static bool words_take_back(const struct vp_linux_flip *flip, const struct vp_ap
 	return true;
 }
 
-/* Is @flip exactly what takes @a back? Both are sorted by address. */
-static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied *a)
+static bool sites_take_back(const struct vp_linux_flip *flip, const struct vp_left *a)
 {
-	if (flip->nsites != a->nsites || !words_take_back(flip, a))
+	if (flip->nsites != a->nsites)
 		return false;
 	for (size_t i = 0; i < a->nsites; i++) {
 		const struct vp_site *x = &flip->sites[i], *y = &a->sites[i];
@@ -92,6 +91,20 @@ static bool takes_back(const struct vp_linux_flip *flip, const struct vp_applied
 			return false;
 	}
 	return true;
+}
+
+/* Is @flip exactly what takes @a back, but for modules that are gone? Both are by address. */
+static bool takes_back(struct vp_control *c, const struct vp_linux_flip *flip,
+		       const struct vp_applied *a)
+{
+	struct vp_left left = { 0 };
+	bool does;
+
+	if (flip->nsites > a->nsites || vp_control_left(c, a, &left, NULL))
+		return false;
+	does = sites_take_back(flip, &left) && words_take_back(flip, &left);
+	vp_left_clear(&left);
+	return does;
 }
 
 /*
@@ -107,10 +120,10 @@ static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
 	json_t *ret;
 	size_t n = 0;
 
-	*code = vp_control_applied(c, &list, &n, err);
+	*code = vp_control_applied(c, false, &list, &n, err);
 	if (*code)
 		return NULL;
-	if (n && takes_back(flip, &list[n - 1]))
+	if (n && takes_back(c, flip, &list[n - 1]))
 		ret = vp_control_take_back(c, w, &list[n - 1], code, err);
 	else
 		ret = vp_control_apply(c, "key-set", w, &batch, code, err);
@@ -149,6 +162,8 @@ json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, st
 	vp_control_refresh(c);
 	*code = vp_args_unpack(args, err, "{s:o, s:b, " VP_WRITE_ARGS_FMT "}", "key", &where, "on",
 			       &on, VP_WRITE_ARGS(&w));
+	if (!*code)
+		*code = vp_control_may_write(c, err);
 	if (!*code)
 		*code = vp_control_linux(c, &l, err);
 	if (!*code)

@@ -129,6 +129,8 @@ json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struc
 	*code = vp_args_unpack(args, err, "{s:o, " VP_WRITE_ARGS_FMT "}", "sites", &list,
 			       VP_WRITE_ARGS(&w));
 	if (!*code)
+		*code = vp_control_may_write(c, err);
+	if (!*code)
 		*code = parse_sites(c, list, &sites, &n, err);
 	do {
 		const struct vp_control_batch batch = { .sites = sites, .nsites = n };

@@ -1,142 +1,305 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an earlier process left behind that died between the two lines of a batch. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control/internal.h"
 
-enum standing { STANDS_OLD, STANDS_NEW, STANDS_MIXED };
+/* How much of a batch is there. */
+struct look {
+	size_t count[VP_STANDS_UNMAPPED + 1];
+	vp_gva odd; /* the first site where neither of the two stands */
+};
 
-static enum standing stands(const void *now, const void *old, const void *fresh, size_t len)
+static void count(struct look *k, enum vp_standing s, vp_gva addr)
 {
-	return !memcmp(now, old, len)	 ? STANDS_OLD
-	       : memcmp(now, fresh, len) ? STANDS_MIXED
-					 : STANDS_NEW;
+	if ((s == VP_STANDS_OTHER || s == VP_STANDS_UNMAPPED) && !k->count[VP_STANDS_OTHER] &&
+	    !k->count[VP_STANDS_UNMAPPED])
+		k->odd = addr;
+	k->count[s]++;
 }
 
-/* How much of the batch is there. */
-static int look(struct vp_control *c, const struct vp_record *rec, enum standing *out,
+static int look(struct vp_control *c, const struct vp_ledger_batch *b, struct look *k,
 		struct vp_err *err)
 {
-	size_t count[3] = { 0 };
+	const json_t *sites = json_object_get(b->line, "sites");
+	const struct vp_record *rec = &b->record;
+	enum vp_standing s;
 	int rc = 0;
 
+	*k = (struct look){ 0 };
 	for (size_t i = 0; i < rec->nsites && !rc; i++) {
-		const struct vp_site *s = &rec->sites[i];
-		uint8_t now[VP_INSN_MAX] = { 0 };
+		struct vp_module_was was = vp_module_was_of(json_array_get(sites, i));
 
-		rc = vp_control_read(c, s->addr, now, s->len, err);
+		rc = vp_control_standing(c, &rec->sites[i], &was, &s, err);
 		if (!rc)
-			count[stands(now, s->old_bytes, s->new_bytes, s->len)]++;
+			count(k, s, rec->sites[i].addr);
 	}
 	for (size_t i = 0; i < rec->nwords && !rc; i++) {
-		const struct vp_word *w = &rec->words[i];
-		uint32_t now = 0;
-
-		if (vp_word_is_condition(w))
+		if (vp_word_is_condition(&rec->words[i]))
 			continue;
-		rc = vp_control_read(c, w->addr, &now, sizeof(now), err);
+		rc = vp_control_word_standing(c, &rec->words[i], &s, err);
 		if (!rc)
-			count[stands(&now, &w->old_value, &w->new_value, sizeof(now))]++;
+			count(k, s, rec->words[i].addr);
 	}
-	*out = count[STANDS_MIXED] || (count[STANDS_OLD] && count[STANDS_NEW]) ? STANDS_MIXED
-	       : count[STANDS_NEW]					       ? STANDS_NEW
-									       : STANDS_OLD;
 	return rc;
 }
 
-/* The number that the batch would have got. */
-static uint64_t number_of(struct vp_control *c, const struct vp_ledger_batch *b)
+static bool is_odd(const struct look *k)
 {
-	const json_t *id = json_object_get(b->line, "id");
+	return k->count[VP_STANDS_OTHER] || k->count[VP_STANDS_UNMAPPED];
+}
 
-	return id ? (uint64_t)json_integer_value(id) : vp_ledger_next_id(c->ledger);
+static bool is_half(const struct look *k)
+{
+	return k->count[VP_STANDS_HALF] || (k->count[VP_STANDS_OLD] && k->count[VP_STANDS_NEW]);
+}
+
+/* --- telling ------------------------------------------------------------------- */
+
+static int say_half(const struct vp_ledger_batch *b, struct vp_err *err)
+{
+	return vp_err_set(err, -EUCLEAN,
+			  "batch %llu (%zu sites) was begun by a vmpoke that was killed in its "
+			  "middle, and stands half written: run `vmpoke recover TARGET`",
+			  (unsigned long long)b->record.id, b->record.nsites);
+}
+
+static int say_odd(const struct vp_ledger_batch *b, const struct look *k, int code,
+		   struct vp_err *err)
+{
+	return vp_err_set(
+		err, code,
+		"batch %llu was begun by a vmpoke that was killed, and at 0x%llx %s: look, "
+		"and end it by `vmpoke recover TARGET --abandon %llu`",
+		(unsigned long long)b->record.id, (unsigned long long)k->odd.v,
+		k->count[VP_STANDS_OTHER] ? "other bytes stand than its old or new ones"
+					  : "nothing is mapped",
+		(unsigned long long)b->record.id);
+}
+
+/* --- ending -------------------------------------------------------------------- */
+
+/* The bytes are right; a line that cannot be written does not change that. */
+static int end(struct vp_control *c, const struct vp_ledger_batch *b, const char *event,
+	       const char *text, struct vp_recovered *out, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	int rc = vp_ledger_end_of(c->ledger, b, event, text, &why);
+
+	if (!rc)
+		return 0;
+	if (!out)
+		return vp_err_set(err, rc, "%s", why.text);
+	if (!out->unwritten) {
+		out->unwritten = rc;
+		out->why = why;
+	}
+	return 0;
 }
 
 /* It died before the first write, or after the last: only the ledger is behind. */
-static int settle(struct vp_control *c, const struct vp_ledger_batch *b, enum standing standing,
-		  struct vp_err *err)
+static int settle(struct vp_control *c, const struct vp_ledger_batch *b, const struct look *k,
+		  struct vp_recovered *out, struct vp_err *err)
 {
-	if (standing == STANDS_NEW)
-		return vp_ledger_end(c->ledger, "applied", number_of(c, b),
-				     "its process was killed after the last write", err);
-	return vp_ledger_end(c->ledger, "failed", 0,
-			     "its process was killed before the first write", err);
+	if (k->count[VP_STANDS_NEW])
+		return end(c, b, "applied", "its process was killed after the last write", out,
+			   err);
+	if (k->count[VP_STANDS_OLD])
+		return end(c, b, "failed", "its process was killed before the first write", out,
+			   err);
+	return end(c, b, "failed", "its process was killed; its modules are unloaded", out, err);
 }
 
-static int undo(struct vp_control *c, const struct vp_record *rec, struct vp_err *err)
+/* The sites of @b that are not gone; to be freed. */
+static int still_there(struct vp_control *c, const struct vp_ledger_batch *b, struct vp_site **out,
+		       size_t *n, struct vp_err *err)
+{
+	const json_t *lines = json_object_get(b->line, "sites");
+	int rc = 0;
+
+	*n = 0;
+	*out = calloc(b->record.nsites + 1, sizeof(**out));
+	if (!*out)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < b->record.nsites && !rc; i++) {
+		struct vp_module_was was = vp_module_was_of(json_array_get(lines, i));
+		enum vp_standing s;
+
+		rc = vp_control_standing(c, &b->record.sites[i], &was, &s, err);
+		if (!rc && s != VP_STANDS_GONE)
+			(*out)[(*n)++] = b->record.sites[i];
+	}
+	return rc;
+}
+
+static int undo(struct vp_control *c, const struct vp_ledger_batch *b, struct vp_recovered *out,
+		struct vp_err *err)
 {
 	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
-	int rc;
+	struct vp_site *sites = NULL;
+	size_t n = 0;
+	int rc = still_there(c, b, &sites, &n, err);
 
-	opts.words = rec->words;
-	opts.nwords = rec->nwords;
-	rc = rec->nsites ? vp_control_space(c, rec->sites[0].addr, &opts.space, err) : 0;
+	opts.words = b->record.words;
+	opts.nwords = b->record.nwords;
+	if (!rc && n)
+		rc = vp_control_space(c, sites[0].addr, &opts.space, err);
 	if (!rc)
-		rc = vp_poke_undo(c->cfg.engine, rec->sites, rec->nsites, &opts, err);
-	return rc ? rc
-		  : vp_ledger_end(c->ledger, "undone", 0,
-				  "its process was killed in the middle; the old bytes stand", err);
+		rc = vp_poke_undo(c->cfg.engine, sites, n, &opts, err);
+	free(sites);
+	if (rc)
+		return rc;
+	out->sites += n;
+	return end(c, b, "undone", "its process was killed in the middle; the old bytes stand", out,
+		   err);
 }
+
+/* --abandon: only what cannot be put right. */
+static int abandon(struct vp_control *c, const struct vp_ledger_batch *b, const struct look *k,
+		   struct vp_recovered *out, struct vp_err *err)
+{
+	char text[200];
+
+	if (!is_odd(k) && (!is_half(k) || !undo(c, b, out, NULL)))
+		return vp_err_set(err, -EINVAL, "batch %llu %s: nothing was to be abandoned",
+				  (unsigned long long)b->record.id,
+				  is_half(k) ? "could be put right, and is"
+					     : "is as a whole there, or not at all");
+	snprintf(text, sizeof(text),
+		 "abandoned by its operator: of its places %zu are old, %zu new, %zu neither, %zu "
+		 "unmapped, %zu in modules that are gone",
+		 k->count[VP_STANDS_OLD], k->count[VP_STANDS_NEW], k->count[VP_STANDS_OTHER],
+		 k->count[VP_STANDS_UNMAPPED], k->count[VP_STANDS_GONE]);
+	out->abandoned = b->record.id;
+	return end(c, b, "abandoned", text, out, err);
+}
+
+/* --- finding ------------------------------------------------------------------- */
 
 /*
  * What was begun and not ended. Of which boot it is must be certain: a guest whose kernel cannot be
  * looked at just now may be full of half-written code.
  */
-static int find(struct vp_control *c, struct vp_ledger_batch *b, struct vp_err *err)
+static int find(struct vp_control *c, struct vp_ledger_batch **list, size_t *n, struct vp_err *err)
 {
 	struct vp_err why = { "" };
-	uint64_t boot = 0;
-	int rc = vp_control_ledger(c, err);
+	struct vp_ledger_vm vm = { 0 };
+	int rc;
 
-	if (rc || !c->ledger)
-		return rc;
-	rc = vp_control_boot(c, &boot, &why);
-	if (vp_ledger_is_open(c->ledger) && (rc || !boot))
+	*n = 0;
+	*list = NULL;
+	if (!c->ledger || !vp_ledger_is_open(c->ledger, c->cfg.process))
+		return 0;
+	rc = vp_control_vm(c, &vm, &why);
+	if (rc || !vm.boot)
 		return vp_err_set(
 			err, -EUCLEAN,
 			"an earlier vmpoke was killed in the middle of a batch, and which "
 			"kernel runs now cannot be told (%.100s): run `vmpoke recover` when "
 			"it can",
 			rc ? why.text : "no Linux is there");
+	return vp_ledger_unfinished(c->ledger, &vm, list, n, err);
+}
+
+static int check_one(struct vp_control *c, const struct vp_ledger_batch *b, struct vp_err *err)
+{
+	struct look k;
+	int rc = look(c, b, &k, err);
+
 	if (rc)
-		return 0; /* nothing is open: whoever needs the kernel will say what is wrong */
-	rc = vp_ledger_rotate(c->ledger, boot, err);
-	return rc ? rc : vp_ledger_unfinished(c->ledger, boot, b, err);
-}
-
-/* @sites: NULL to change nothing of the guest. */
-static int resolve(struct vp_control *c, size_t *sites, struct vp_err *err)
-{
-	enum standing standing = STANDS_OLD;
-	struct vp_ledger_batch b = { 0 };
-	int rc = find(c, &b, err);
-
-	if (rc <= 0)
 		return rc;
-	rc = look(c, &b.record, &standing, err);
-	if (!rc && standing != STANDS_MIXED) {
-		rc = settle(c, &b, standing, err);
-	} else if (!rc && !sites) {
-		rc = vp_err_set(err, -EUCLEAN,
-				"an earlier vmpoke was killed in the middle of a batch of %zu "
-				"sites: run `vmpoke recover`",
-				b.record.nsites);
-	} else if (!rc) {
-		*sites = b.record.nsites;
-		rc = undo(c, &b.record, err);
-	}
-	vp_ledger_batch_clear(&b);
-	return rc;
+	if (is_odd(&k))
+		return say_odd(b, &k, -EUCLEAN, err);
+	return is_half(&k) ? say_half(b, err) : settle(c, b, &k, NULL, err);
 }
 
-int vp_control_recover(struct vp_control *c, size_t *sites, struct vp_err *err)
+static int recover_one(struct vp_control *c, const struct vp_ledger_batch *b,
+		       const struct vp_recover *what, struct vp_recovered *out, struct vp_err *err)
 {
-	*sites = 0;
-	return resolve(c, sites, err);
+	struct look k;
+	int rc = look(c, b, &k, err);
+
+	if (rc)
+		return rc;
+	if (what->abandon == b->record.id)
+		return abandon(c, b, &k, out, err);
+	if (is_odd(&k))
+		return say_odd(b, &k, -ESTALE, err);
+	return is_half(&k) ? undo(c, b, out, err) : settle(c, b, &k, out, err);
 }
+
+/* --- the calls ----------------------------------------------------------------- */
 
 int vp_control_check(struct vp_control *c, struct vp_err *err)
 {
-	return resolve(c, NULL, err);
+	struct vp_ledger_batch *list = NULL;
+	size_t n = 0;
+
+	c->half = 0;
+	if (vp_control_ledger(c, NULL)) /* nothing will be written, and that is said */
+		return 0;
+	if (c->ledger)
+		vp_ledger_rotate(c->ledger, c->cfg.boot, NULL);
+	c->half = find(c, &list, &n, &c->why_half);
+	for (size_t i = n; i-- && !c->half;)
+		c->half = check_one(c, &list[i], &c->why_half);
+	vp_ledger_batches_free(list, n);
+	return c->half ? vp_err_set(err, c->half, "%s", c->why_half.text) : 0;
+}
+
+/* A ledger that cannot be written still tells what is to be put right; one that is not there: that
+ * nothing is. */
+static int ledger_to_recover(struct vp_control *c, const struct vp_recover *what,
+			     struct vp_recovered *out, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	char *aside = NULL;
+	int rc = vp_control_ledger(c, &why);
+
+	if (rc == -EBUSY || (rc && c->no_look))
+		return vp_err_set(err, rc, "%s", why.text);
+	if (rc) {
+		out->unwritten = rc;
+		out->why = why;
+	}
+	if (rc || !c->ledger)
+		return 0;
+	if (what->put_aside && (!*out->aside || vp_ledger_is_damaged(c->ledger))) {
+		rc = vp_ledger_put_aside(c->ledger, &aside, err);
+		if (!rc)
+			snprintf(out->aside, sizeof(out->aside), "%s", aside);
+		free(aside);
+		return rc;
+	}
+	return vp_ledger_is_damaged(c->ledger)
+		       ? vp_err_set(err, -EBADMSG, "%s", vp_ledger_trouble(c->ledger))
+		       : 0;
+}
+
+int vp_control_recover(struct vp_control *c, const struct vp_recover *what,
+		       struct vp_recovered *out, struct vp_err *err)
+{
+	struct vp_ledger_batch *list = NULL;
+	bool found = !what->abandon || out->abandoned == what->abandon;
+	struct vp_err *why = &c->why_half;
+	size_t n = 0;
+	int rc;
+
+	out->unwritten = 0;
+	rc = ledger_to_recover(c, what, out, why);
+	if (!rc)
+		rc = find(c, &list, &n, why);
+	for (size_t i = n; i-- && !rc;) {
+		found |= list[i].record.id == what->abandon;
+		rc = recover_one(c, &list[i], what, out, why);
+	}
+	vp_ledger_batches_free(list, n);
+	c->half = rc;
+	if (!rc && !found)
+		rc = vp_err_set(why, -ENOENT, "no batch %llu of this VM is unfinished",
+				(unsigned long long)what->abandon);
+	return rc ? vp_err_set(err, rc, "%s", why->text) : 0;
 }

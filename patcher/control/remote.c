@@ -15,7 +15,7 @@ struct vp_remote {
 	struct vp_engine *engine;
 	struct vp_control *control;
 	char *ledger;
-	size_t undone; /* sites that were put back */
+	struct vp_recovered done;
 	bool recovered;
 };
 
@@ -91,7 +91,7 @@ static int name_ledger(struct vp_remote *r, const char *identity, struct vp_err 
 }
 
 static int make_control(struct vp_remote *r, struct vp_target *target, const char *identity,
-			struct vp_err *err)
+			const char *process, struct vp_err *err)
 {
 	struct vp_control_config control = {
 		.target = target,
@@ -104,6 +104,7 @@ static int make_control(struct vp_remote *r, struct vp_target *target, const cha
 
 	if (!rc)
 		rc = vp_engine_new(target, &r->engine, err);
+	snprintf(control.process, sizeof(control.process), "%s", process);
 	control.engine = r->engine;
 	control.ledger = r->ledger;
 	return rc ? rc : vp_control_new(&control, &r->control, err);
@@ -120,13 +121,14 @@ static void drop_control(struct vp_remote *r)
 }
 
 /* A VM was left stopped: put half a batch right before it runs again. */
-static int repair(void *arg, struct vp_target *target, const char *identity, struct vp_err *err)
+static int repair(void *arg, struct vp_target *target, const char *identity, const char *process,
+		  struct vp_err *err)
 {
 	struct vp_remote *r = arg;
-	int rc = make_control(r, target, identity, err);
+	int rc = make_control(r, target, identity, process, err);
 
 	if (!rc)
-		rc = vp_control_recover(r->control, &r->undone, err);
+		rc = vp_control_recover(r->control, r->cfg.recover, &r->done, err);
 	drop_control(r);
 	r->recovered = !rc;
 	return rc;
@@ -135,14 +137,10 @@ static int repair(void *arg, struct vp_target *target, const char *identity, str
 /* The VM runs, but half a batch may stand in it all the same, if somebody let it go on. */
 static int put_right(struct vp_remote *r, struct vp_err *err)
 {
-	size_t sites = 0;
-	int rc;
-
-	if (!r->cfg.recover)
-		return vp_control_check(r->control, err);
-	rc = vp_control_recover(r->control, &sites, err);
-	r->undone += sites;
-	return rc;
+	if (r->cfg.recover)
+		return vp_control_recover(r->control, r->cfg.recover, &r->done, err);
+	vp_control_check(r->control, NULL); /* who only looks may do so all the same */
+	return 0;
 }
 
 int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struct vp_remote **out,
@@ -167,7 +165,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 	if (!rc)
 		rc = vp_qemu_describe(r->qemu, &info, err);
 	if (!rc)
-		rc = make_control(r, vp_qemu_target(r->qemu), info.identity, err);
+		rc = make_control(r, vp_qemu_target(r->qemu), info.identity, info.process, err);
 	if (!rc && cfg->kernel_file) /* whatever the command needs, it must be that kernel */
 		rc = vp_control_linux(r->control, &kernel, err);
 	if (!rc)
@@ -191,10 +189,15 @@ int vp_remote_close(struct vp_remote *r, struct vp_err *err)
 	return rc;
 }
 
-bool vp_remote_recovered(const struct vp_remote *r, size_t *sites)
+bool vp_remote_recovered(const struct vp_remote *r, struct vp_recovered *out)
 {
-	*sites = r->undone;
+	*out = r->done;
 	return r->recovered;
+}
+
+const char *vp_remote_attention(const struct vp_remote *r)
+{
+	return vp_control_attention(r->control);
 }
 
 /* --- commands of the host ----------------------------------------------------- */

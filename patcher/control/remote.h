@@ -16,7 +16,8 @@ struct vp_remote_config {
 	const char *state_dir;	 /* ledgers and locks are kept there */
 	const char *kernel_file; /* must agree with the guest's kernel; NULL: none */
 	unsigned int timeout_ms; /* for each answer of QEMU; 0: VP_TIMEOUT_MS */
-	bool recover;		 /* put right what an earlier process left behind */
+	/* Put right what an earlier process left behind, and how; NULL: only say so. Borrowed. */
+	const struct vp_recover *recover;
 };
 
 /* Is @target of one of the forms qemu+gdb:PATH, qemu+qmp:PATH, libvirt:NAME, libvirt+URI:NAME? */
@@ -25,7 +26,7 @@ bool vp_remote_is(const char *target);
 /*
  * Open a guest. Errors as vp_qemu_open() and vp_qemu_open_libvirt(), and
  *  -EINVAL   @target has not one of these forms
- *  -EUCLEAN  an earlier vmpoke was killed in the middle of a batch: `vmpoke recover`
+ *  with cfg->recover, as vp_control_recover()
  */
 int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struct vp_remote **out,
 		   struct vp_err *err);
@@ -37,7 +38,10 @@ int vp_remote_close(struct vp_remote *r, struct vp_err *err);
 int vp_remote_call(struct vp_remote *r, const char *command, json_t *args, json_t **ret,
 		   struct vp_err *err);
 
-/* After an open with cfg->recover: was the VM found stopped; how many sites were put back. */
-bool vp_remote_recovered(const struct vp_remote *r, size_t *sites);
+/* After an open with cfg->recover: what was done; and was the VM found stopped? */
+bool vp_remote_recovered(const struct vp_remote *r, struct vp_recovered *out);
+
+/* What needs a person's attention, as one line; NULL: nothing that is known. */
+const char *vp_remote_attention(const struct vp_remote *r);
 
 #endif /* VP_CONTROL_REMOTE_H */

@@ -305,6 +305,22 @@ static bool are_together(const struct vp_linux *l, uint64_t a, uint64_t b)
 	return false;
 }
 
+const char *vp_linux_module_of(const struct vp_linux *l, vp_gva addr, uint64_t *at)
+{
+	for (size_t i = 0; i < l->modules.n; i++) {
+		if (vp_module_piece(&l->modules.m[i], addr.v) < 0)
+			continue;
+		*at = l->modules.m[i].addr;
+		return l->modules.m[i].name;
+	}
+	return NULL;
+}
+
+size_t vp_linux_module_count(const struct vp_linux *l)
+{
+	return l->modules.n;
+}
+
 const char *vp_linux_nearest(const struct vp_linux *l, vp_gva addr, uint64_t *offset)
 {
 	uint64_t away = 0;

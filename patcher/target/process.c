@@ -93,6 +93,36 @@ bool vp_process_gone(const char *text)
 	return ended || (now && now != start);
 }
 
+/* When this host was booted, in seconds since 1970; 0: unknown. */
+static int64_t host_boot(void)
+{
+	static const char key[] = "btime ";
+	char line[256];
+	long long when = 0;
+	FILE *f = fopen("/proc/stat", "re");
+
+	while (f && !when && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			sscanf(line + strlen(key), "%lld", &when);
+	if (f)
+		fclose(f);
+	return when;
+}
+
+int64_t vp_process_since(const char *text)
+{
+	char boot[9], ours[32];
+	unsigned long long start, ns;
+	long hz = sysconf(_SC_CLK_TCK);
+	int64_t when = host_boot();
+	int pid;
+
+	if (sscanf(text, "%d-%llu-%8[0-9a-f]-%llx", &pid, &start, boot, &ns) != 4 ||
+	    !place(ours, sizeof(ours)) || strncmp(boot, ours, strlen(boot)) || !when || hz <= 0)
+		return 0;
+	return when + (int64_t)start / hz;
+}
+
 int vp_process_ask(int sock)
 {
 	const int on = 1;

@@ -26,6 +26,12 @@ bool vp_process_find(int pid, struct vp_process *out);
 /* Is the process of that text gone for certain? Not: "" and what is seen from elsewhere only. */
 bool vp_process_gone(const char *text);
 
+/*
+ * Since when the process of that text has been running, in seconds since 1970, right to two
+ * seconds; 0: unknown.
+ */
+int64_t vp_process_since(const char *text);
+
 /* Have the kernel name the sender of each message that arrives at @sock from now on. */
 int vp_process_ask(int sock);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target/vmlock.h"
+#include "target/folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,14 +30,13 @@ struct vp_vmlock {
 static int open_folder(const char *dir, struct vp_err *err)
 {
 	struct stat st;
-	int fd;
+	int fd, rc = vp_folder_make(dir, err);
 
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		return vp_err_set(err, -errno, "state folder %.120s: %s", dir, strerror(errno));
+	if (rc)
+		return rc;
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st)) {
-		int rc = vp_err_set(err, -errno, "state folder %.120s: %s", dir, strerror(errno));
-
+		rc = vp_err_set(err, -errno, "state folder %.120s: %s", dir, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return rc;

@@ -285,6 +285,11 @@ uint8_t *fake_at(struct fake *f, uint64_t gva)
 	return f->ram + (pte & 0xffffff000) + (gva & 0xfff);
 }
 
+void fake_unmap(struct fake *f, uint64_t gva)
+{
+	map_page(f, gva, 0, 0);
+}
+
 enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs)
 {
 	struct vp_trap trap = {

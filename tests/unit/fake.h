@@ -45,6 +45,9 @@ void fake_free(struct fake *f);
 /* Guest memory at a guest-virtual address (one page). */
 uint8_t *fake_at(struct fake *f, uint64_t gva);
 
+/* Take the page of @gva out of the page tables. */
+void fake_unmap(struct fake *f, uint64_t gva);
+
 /* A vCPU ran into an int3 at @gva: ask the sink. @regs may be NULL. */
 enum vp_verdict fake_trap(struct fake *f, uint64_t gva, struct vp_regs *regs);
 

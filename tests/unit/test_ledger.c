@@ -1,118 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ledger: what is appended comes back, and a writer that dies leaves something to read. */
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/ledger.h"
+#include "ledger_rig.h"
 #include "unit.h"
-
-#define BOOT 0x1234567890abcdefull
-#define PARK VP_RESUME_PARK
-
-struct rig {
-	char dir[32], path[64];
-	struct vp_ledger *ledger;
-};
-
-static void name_of(void *arg, vp_gva addr, char *text, size_t size)
-{
-	(void)arg;
-	snprintf(text, size, "symbol_%llx", (unsigned long long)addr.v);
-}
-
-static int open_ledger(struct rig *r, struct vp_err *err)
-{
-	return vp_ledger_open(r->path, 0, &r->ledger, err);
-}
-
-static void reopen(struct rig *r)
-{
-	vp_ledger_close(r->ledger);
-	r->ledger = NULL;
-	assert_int_equal(open_ledger(r, NULL), 0);
-}
-
-static int setup(void **state)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-
-	strcpy(r->dir, "/tmp/vmpoke-unit-XXXXXX");
-	if (!mkdtemp(r->dir))
-		return -1;
-	snprintf(r->path, sizeof(r->path), "%s/a/b/vm.jsonl", r->dir);
-	*state = r;
-	return open_ledger(r, NULL);
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-	char path[64];
-
-	vp_ledger_close(r->ledger);
-	unlink(r->path);
-	snprintf(path, sizeof(path), "%s/a/b", r->dir);
-	rmdir(path);
-	snprintf(path, sizeof(path), "%s/a", r->dir);
-	rmdir(path);
-	rmdir(r->dir);
-	free(r);
-	return 0;
-}
-
-static void begin(struct rig *r, const char *command, uint64_t id, uint64_t boot, uint64_t addr)
-{
-	const struct vp_site site = { .addr = VP_GVA(addr),
-				      .len = 2,
-				      .old_bytes = { 0x66, 0x90 },
-				      .new_bytes = { 0xeb, 0x10 },
-				      .resume = VP_RESUME_FIXUP,
-				      .fixup = VP_GVA(0xffff0000) };
-	const struct vp_word words[] = {
-		{ VP_GVA(0x1000), 0, (uint32_t)-1 },
-		{ VP_GVA(0x2000), 7, 7 },
-	};
-	const struct vp_ledger_begin b = {
-		.command = command,
-		.id = id,
-		.boot = boot,
-		.kernel = "6.1",
-		.build_id = "abcd",
-		.uid = getuid(),
-		.pid = getpid(),
-		.note = "why",
-		.strategy = VP_STRATEGY_STOP,
-		.sites = &site,
-		.nsites = 1,
-		.words = words,
-		.nwords = 2,
-		.name = name_of,
-	};
-
-	assert_int_equal(vp_ledger_begin(r->ledger, &b, NULL), 0);
-}
-
-static void applied(struct rig *r, const char *command, uint64_t id, uint64_t addr)
-{
-	begin(r, command, strcmp(command, "revert") ? 0 : id, BOOT, addr);
-	assert_int_equal(vp_ledger_end(r->ledger, "applied", id, NULL, NULL), 0);
-}
-
-/* The numbers of the batches that stand, as the digits of one number. */
-static uint64_t standing(struct rig *r, uint64_t boot)
-{
-	struct vp_ledger_batch *list;
-	uint64_t ids = 0;
-	size_t n;
-
-	assert_int_equal(vp_ledger_applied(r->ledger, boot, &list, &n, NULL), 0);
-	for (size_t i = 0; i < n; i++)
-		ids = ids * 10 + list[i].record.id;
-	vp_ledger_batches_free(list, n);
-	return ids;
-}
 
 /* Before there were several words there was one, and ledgers of then are still about. */
 static void test_one_word(void **state)
@@ -121,7 +13,8 @@ static void test_one_word(void **state)
 		"{\"seq\":1,\"event\":\"begin\",\"command\":\"key-set\",\"boot\":\"0x77\","
 		"\"strategy\":\"stop\",\"sites\":[],\"word\":{\"addr\":\"0x1000\",\"old\":0,"
 		"\"new\":1}}\n{\"seq\":2,\"event\":\"applied\",\"of\":1,\"id\":1}\n";
-	struct rig *r = *state;
+	struct ledger_rig *r = *state;
+	const struct vp_ledger_vm vm = vm_of(r, 0x77);
 	struct vp_ledger_batch *list;
 	FILE *f = fopen(r->path, "w");
 	size_t n;
@@ -130,7 +23,7 @@ static void test_one_word(void **state)
 	fputs(line, f);
 	fclose(f);
 	reopen(r);
-	assert_int_equal(vp_ledger_applied(r->ledger, 0x77, &list, &n, NULL), 0);
+	assert_int_equal(vp_ledger_batches(r->ledger, &vm, &list, &n, NULL), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(list[0].record.nwords, 1);
 	assert_int_equal(list[0].record.words[0].addr.v, 0x1000);
@@ -140,14 +33,15 @@ static void test_one_word(void **state)
 
 static void test_comes_back(void **state)
 {
-	struct rig *r = *state;
+	struct ledger_rig *r = *state;
+	const struct vp_ledger_vm vm = vm_of(r, BOOT);
 	struct vp_ledger_batch *list;
 	const struct vp_record *rec;
 	size_t n;
 
 	applied(r, "poke", 1, 0xffffffff81000000);
 	reopen(r);
-	assert_int_equal(vp_ledger_applied(r->ledger, BOOT, &list, &n, NULL), 0);
+	assert_int_equal(vp_ledger_batches(r->ledger, &vm, &list, &n, NULL), 0);
 	assert_int_equal(n, 1);
 	rec = &list[0].record;
 	assert_int_equal(rec->id, 1);
@@ -175,7 +69,8 @@ static void test_comes_back(void **state)
 
 static void test_what_stands(void **state)
 {
-	struct rig *r = *state;
+	struct ledger_rig *r = *state;
+	json_t *line;
 
 	assert_int_equal(vp_ledger_next_id(r->ledger), 1);
 	applied(r, "poke", 1, 0x100);
@@ -191,117 +86,183 @@ static void test_what_stands(void **state)
 	assert_int_equal(standing(r, BOOT), 13);
 	assert_int_equal(standing(r, BOOT + 1), 0); /* a reboot takes all of it away */
 	assert_int_equal(vp_ledger_next_id(r->ledger), 4);
-	assert_non_null(vp_ledger_line_of(r->ledger, 3));
-	assert_null(vp_ledger_line_of(r->ledger, 4));
+	line = vp_ledger_line_of(r->ledger, BOOT, 3);
+	assert_non_null(line);
+	json_decref(line);
+	assert_null(vp_ledger_line_of(r->ledger, BOOT, 4));
+	assert_null(vp_ledger_line_of(r->ledger, BOOT + 1, 3));
 }
 
 static void test_unfinished(void **state)
 {
-	struct rig *r = *state;
-	struct vp_ledger_batch b;
+	struct ledger_rig *r = *state;
+	struct vp_ledger_batch *list;
 
 	applied(r, "poke", 1, 0x100);
-	assert_int_equal(vp_ledger_unfinished(r->ledger, BOOT, &b, NULL), 0);
+	assert_int_equal(count_unfinished(r, BOOT), 0);
 	begin(r, "poke", 0, BOOT, 0x200);
 	reopen(r); /* its writer has died */
-	assert_int_equal(vp_ledger_unfinished(r->ledger, BOOT + 1, &b, NULL), 0);
-	assert_int_equal(vp_ledger_unfinished(r->ledger, BOOT, &b, NULL), 1);
-	assert_int_equal(b.record.sites[0].addr.v, 0x200);
-	vp_ledger_batch_clear(&b);
-	assert_int_equal(vp_ledger_end(r->ledger, "undone", 0, NULL, NULL), 0);
+	assert_true(vp_ledger_is_open(r->ledger, r->process));
+	assert_int_equal(count_unfinished(r, BOOT + 1), 0);
+	assert_int_equal(unfinished(r, BOOT, &list), 1);
+	assert_int_equal(list[0].record.sites[0].addr.v, 0x200);
+	assert_int_equal(list[0].record.id, 2);
+	assert_int_equal(vp_ledger_end_of(r->ledger, &list[0], "abandoned", "why", NULL), 0);
+	vp_ledger_batches_free(list, 1);
 	reopen(r);
-	assert_int_equal(vp_ledger_unfinished(r->ledger, BOOT, &b, NULL), 0);
+	assert_false(vp_ledger_is_open(r->ledger, r->process));
+	assert_int_equal(count_unfinished(r, BOOT), 0);
 	assert_int_equal(standing(r, BOOT), 1);
+	assert_int_equal(with_fate(r, BOOT, VP_FATE_ABANDONED), 2);
+	assert_int_equal(vp_ledger_next_id(r->ledger), 3);
 }
 
-static void append_text(struct rig *r, const char *text)
+/* Two clones have one UUID, and so one ledger: what is done to one was not done to the other. */
+static void test_clones(void **state)
 {
-	int fd = open(r->path, O_WRONLY | O_APPEND);
+	struct ledger_rig *r = *state;
+	struct vp_process us, init;
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
+	assert_true(vp_process_find(getpid(), &us) && vp_process_find(1, &init));
+	strcpy(r->process, init.text);
+	applied(r, "poke", 1, 0x100);
+	begin(r, "poke", 0, BOOT, 0x200); /* in hand */
+	strcpy(r->process, us.text);
+	reopen(r);
+	assert_int_equal(standing(r, BOOT), 0);
+	assert_int_equal(with_fate(r, BOOT, VP_FATE_ELSEWHERE), 1);
+	assert_int_equal(count_unfinished(r, BOOT), 0); /* its process lives: leave it alone */
+	assert_false(vp_ledger_is_open(r->ledger, us.text));
+	applied(r, "poke", 3, 0x300);
+	applied(r, "revert", 1, 0x100); /* in the clone it stood, too */
+	strcpy(r->process, init.text);
+	assert_int_equal(standing(r, BOOT), 1); /* and here it does still */
+	assert_int_equal(count_unfinished(r, BOOT), 1);
+	assert_int_equal(vp_ledger_end(r->ledger, "failed", 0, NULL, NULL), 0);
 }
 
-/* A cut line is dropped, and the next one does not stick to it; a bad one is refused. */
-static void test_damaged(void **state)
+/* The name of a process with our number that began @later ticks after us. */
+static void name_process(struct ledger_rig *r, long long later)
 {
-	struct rig *r = *state;
-	struct vp_err err = { "" };
+	struct vp_process us;
+	const char *rest;
+
+	assert_true(vp_process_find(getpid(), &us));
+	rest = strchr(strchr(us.text, '-') + 1, '-');
+	snprintf(r->process, sizeof(r->process), "%d-%lld%s", (int)getpid(),
+		 (long long)us.start + later, rest);
+}
+
+/* A VM that was saved and restored is another process; a dead one's deeds of later are not its. */
+static void test_former_life(void **state)
+{
+	struct ledger_rig *r = *state;
+
+	name_process(r, -1); /* dead: that number is ours now */
+	applied(r, "poke", 1, 0x100);
+	begin(r, "poke", 0, BOOT, 0x200);
+	name_process(r, 100000000); /* begins in a while */
+	reopen(r);
+	assert_int_equal(standing(r, BOOT), 1);
+	assert_int_equal(count_unfinished(r, BOOT), 1);
+	name_process(r, -1000); /* it ran already */
+	assert_int_equal(standing(r, BOOT), 0);
+	assert_int_equal(count_unfinished(r, BOOT), 0);
+}
+
+/* A cut line is dropped, and the next one does not stick to it. */
+static void test_cut(void **state)
+{
+	struct ledger_rig *r = *state;
+	char *text;
 
 	applied(r, "poke", 1, 0x100);
 	append_text(r, "{\"seq\": 3, \"event\": \"beg");
 	reopen(r);
+	assert_null(vp_ledger_trouble(r->ledger));
+	text = file_text(r->path); /* who only looks changes nothing */
+	assert_non_null(strstr(text, "\"beg"));
+	free(text);
 	applied(r, "poke", 2, 0x200);
 	reopen(r);
 	assert_int_equal(standing(r, BOOT), 12);
-	append_text(r, "no JSON\n");
-	vp_ledger_close(r->ledger);
-	r->ledger = NULL;
-	assert_int_equal(open_ledger(r, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "line 5"));
 }
 
-/* What has grown long is put away when nothing in it stands; numbers and history go on. */
-static void test_put_away(void **state)
+/* Others can be read, nothing can be written; until it is put aside, and nothing is lost. */
+static void damage(struct ledger_rig *r, const char *line)
 {
-	struct rig *r = *state;
-	char path[80];
-	struct stat st;
+	struct vp_err err = { "" };
+	char *name = NULL, *text;
 	json_t *lines;
-	uint64_t id = 0;
 
-	do { /* each a batch and its revert */
-		applied(r, "poke", ++id, 0x100);
-		applied(r, "revert", id, 0x100);
-		assert_int_equal(stat(r->path, &st), 0);
-	} while (st.st_size < 1 << 20);
-	applied(r, "poke", ++id, 0x100);
-	assert_int_equal(vp_ledger_rotate(r->ledger, BOOT, NULL), 0);
-	assert_int_equal(standing(r, BOOT), id); /* one stands: it stays */
-	applied(r, "revert", id, 0x100);
-	assert_int_equal(vp_ledger_rotate(r->ledger, BOOT, NULL), 0);
-	assert_int_equal(stat(r->path, &st), 0);
-	assert_true(st.st_size < 1000);
-	assert_int_equal(standing(r, BOOT), 0);
-	assert_int_equal(vp_ledger_next_id(r->ledger), id + 1);
-	applied(r, "poke", 7, 0x200);
+	applied(r, "poke", 1, 0x100);
+	append_text(r, line);
+	append_text(r, "{\"seq\": 9, \"event\": \"continued\", \"id\": 6}\n");
 	reopen(r);
-	assert_int_equal(standing(r, BOOT), 7);
+	assert_true(vp_ledger_is_damaged(r->ledger));
+	assert_non_null(strstr(vp_ledger_trouble(r->ledger), "line 3"));
+	assert_non_null(strstr(vp_ledger_trouble(r->ledger), "--put-aside"));
+	assert_int_equal(standing(r, BOOT), 1);
+	assert_int_equal(vp_ledger_end(r->ledger, "failed", 0, NULL, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "line 3"));
+	assert_int_equal(vp_ledger_put_aside(r->ledger, &name, &err), 0);
+	assert_string_equal(name + strlen(r->path), ".damaged-1");
+	assert_null(vp_ledger_trouble(r->ledger));
+	assert_int_equal(vp_ledger_put_aside(r->ledger, NULL, &err), -EINVAL);
+	reopen(r);
+	assert_null(vp_ledger_trouble(r->ledger));
+	assert_int_equal(standing(r, BOOT), 1);
+	applied(r, "poke", 7, 0x200);
+	text = file_text(name); /* as it was */
+	assert_non_null(strstr(text, line));
+	free(text);
 	lines = vp_ledger_history(r->ledger, NULL);
-	assert_int_equal(json_array_size(lines), 4 * id + 3);
-	for (size_t i = 0; i < json_array_size(lines); i++)
-		assert_int_equal(
-			json_integer_value(json_object_get(json_array_get(lines, i), "seq")),
-			i + 1);
+	assert_int_equal(json_array_size(lines), 7);
+	assert_non_null(json_object_get(json_array_get(lines, 0), "damaged"));
 	json_decref(lines);
-	snprintf(path, sizeof(path), "%s.1", r->path);
-	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(name), 0);
+	free(name);
 }
 
-/* Lines that are JSON, and nonsense. */
+static void test_damaged(void **state)
+{
+	damage(*state, "no JSON\n");
+}
+
+/* JSON, and nonsense: a site that is none, an event of a later version, no number. */
 static void test_nonsense(void **state)
 {
-	struct rig *r = *state;
-	struct vp_ledger_batch *list;
-	struct vp_err err = { "" };
-	size_t n;
+	damage(*state, "{\"seq\": 3, \"event\": \"begin\", \"boot\": \"0x0\", \"sites\": "
+		       "[{\"addr\": \"0x1\", \"old\": \"zz\", \"new\": 4}]}\n");
+}
 
-	append_text(r, "{\"seq\": [], \"event\": 7}\n{}\n"
-		       "{\"seq\": 1, \"event\": \"begin\", \"boot\": \"0x0\", \"sites\": "
-		       "[{\"addr\": \"x\", \"old\": \"zz\", \"new\": 4}]}\n"
-		       "{\"seq\": 2, \"event\": \"applied\", \"of\": 1, \"id\": 1}\n");
-	reopen(r);
-	assert_int_equal(vp_ledger_applied(r->ledger, 0, &list, &n, &err), -EINVAL);
-	assert_null(list);
-	assert_non_null(strstr(err.text, "line 1 makes no sense"));
-	assert_int_equal(vp_ledger_applied(r->ledger, BOOT, &list, &n, &err), 0);
-	vp_ledger_batches_free(list, n);
+static void test_later_version(void **state)
+{
+	damage(*state, "{\"seq\": 3, \"event\": \"teleported\"}\n");
+}
+
+static void test_no_number(void **state)
+{
+	damage(*state, "{\"seq\": [], \"event\": \"failed\"}\n");
+}
+
+/* Who only looks needs no lock, and writes nothing. */
+static void test_to_look(void **state)
+{
+	struct ledger_rig *r = *state, second = *r;
+	struct vp_err err = { "" };
+
+	applied(r, "poke", 1, 0x100);
+	assert_int_equal(vp_ledger_open_to_look(r->path, &second.ledger, &err), 0);
+	assert_int_equal(standing(&second, BOOT), 1);
+	assert_int_equal(vp_ledger_end(second.ledger, "failed", 0, NULL, &err), -EROFS);
+	vp_ledger_close(second.ledger);
+	assert_int_equal(vp_ledger_open_to_look("/proc/nowhere/x", &second.ledger, &err), -ENOENT);
 }
 
 static void test_one_at_a_time(void **state)
 {
-	struct rig *r = *state;
+	struct ledger_rig *r = *state;
 	struct vp_ledger *second;
 	struct vp_err err = { "" };
 	struct stat st;
@@ -322,14 +283,18 @@ static void test_no_room(void **state)
 	assert_non_null(strstr(err.text, "/proc/nowhere"));
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, ledger_rig_setup, ledger_rig_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_comes_back), T(test_one_word),	   T(test_what_stands),
-		T(test_unfinished), T(test_damaged),	   T(test_put_away),
-		T(test_nonsense),   T(test_one_at_a_time), cmocka_unit_test(test_no_room),
+		T(test_one_word),      T(test_comes_back),
+		T(test_what_stands),   T(test_unfinished),
+		T(test_clones),	       T(test_former_life),
+		T(test_cut),	       T(test_damaged),
+		T(test_nonsense),      T(test_later_version),
+		T(test_no_number),     T(test_to_look),
+		T(test_one_at_a_time), cmocka_unit_test(test_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void test_find(void **state)
@@ -19,6 +20,9 @@ static void test_find(void **state)
 	snprintf(want, sizeof(want), "%d-%llu-", (int)getpid(), (unsigned long long)self.start);
 	assert_memory_equal(self.text, want, strlen(want));
 	assert_false(vp_process_gone(self.text));
+	assert_true(vp_process_since(self.text) <= time(NULL) + 2);
+	assert_true(vp_process_since(self.text) > time(NULL) - 600);
+	assert_int_equal(vp_process_since("nonsense"), 0);
 	assert_false(vp_process_find(0, &none));
 	assert_false(vp_process_find(-1, &none));
 	assert_string_equal(none.text, "");

@@ -374,7 +374,8 @@ static void test_two_at_once(void **state)
 
 /* --- killed in a window --------------------------------------------------------------- */
 
-static int repaired(void *arg, struct vp_target *t, const char *identity, struct vp_err *err)
+static int repaired(void *arg, struct vp_target *t, const char *identity, const char *process,
+		    struct vp_err *err)
 {
 	struct fixture *f = arg;
 	uint8_t now;
@@ -385,7 +386,8 @@ static int repaired(void *arg, struct vp_target *t, const char *identity, struct
 	return now == 0xcc ? t->ops->swap_head(t, SITE, 0xcc, 0x90, err) : 0;
 }
 
-static int not_repaired(void *arg, struct vp_target *t, const char *identity, struct vp_err *err)
+static int not_repaired(void *arg, struct vp_target *t, const char *identity, const char *process,
+		    struct vp_err *err)
 {
 	(void)arg, (void)t, (void)identity;
 	return vp_err_set(err, -ESTALE, "the ledger is lost");

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is applied, and what the ledger says, as JSON. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/internal.h"
+#include "target/hex.h"
+#include "target/qmp_wire.h"
+
+#define SITES_LISTED_MAX 4096 /* in one answer of query-pokes that names no batch */
+
+/* The newest batch of list[0..n) that lies over a site, or NULL. */
+static const struct vp_applied *cover_of(const struct vp_applied *list, size_t n,
+					 const struct vp_site *s)
+{
+	while (n--)
+		if (vp_applied_over(&list[n], s))
+			return &list[n];
+	return NULL;
+}
+
+/* What stands there now. */
+static const char *site_state(struct vp_control *c, const struct vp_site *s,
+			      const struct vp_module_was *was)
+{
+	enum vp_standing standing = VP_STANDS_UNMAPPED;
+
+	vp_control_standing(c, s, was, &standing, NULL);
+	return vp_standing_name(standing);
+}
+
+static json_t *site_json(struct vp_control *c, const struct vp_site *s,
+			 const struct vp_module_was *was, const struct vp_applied *cover)
+{
+	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
+	json_t *json = json_object();
+
+	vp_hex_format(s->old_bytes, s->len, old_text);
+	vp_hex_format(s->new_bytes, s->len, new_text);
+	vp_json_set_where(c, json, s->addr);
+	json_object_set_new(json, "old", json_string(old_text));
+	json_object_set_new(json, "new", json_string(new_text));
+	json_object_set_new(json, "resume", json_string(vp_resume_name(s->resume)));
+	if (s->resume == VP_RESUME_FIXUP)
+		json_object_set_new(json, "fixup", vp_json_addr(s->fixup.v));
+	json_object_set_new(json, "now", json_string(cover ? "covered" : site_state(c, s, was)));
+	if (*was->name)
+		json_object_set_new(json, "module", vp_qmp_text(was->name));
+	if (cover)
+		json_object_set_new(json, "by", json_integer((json_int_t)cover->id));
+	return json;
+}
+
+/* Who did it: what the ledger says beside the batch itself. */
+static void add_who(json_t *json, const json_t *line)
+{
+	static const char *const keys[] = { "command", "user", "uid", "pid", "kernel", "build-id" };
+
+	for (size_t i = 0; line && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (json_object_get(line, keys[i]))
+			json_object_set(json, keys[i], json_object_get(line, keys[i]));
+}
+
+/* @newer: how many of the list come after it. */
+static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, size_t newer,
+			  bool with_sites)
+{
+	json_t *json = json_pack("{s:I, s:s, s:I, s:I}", "id", (json_int_t)a->id, "strategy",
+				 vp_strategy_name(a->strategy), "when", (json_int_t)a->when,
+				 "nsites", (json_int_t)a->nsites);
+	json_t *sites;
+
+	add_who(json, a->line);
+	json_object_set_new(json, "recorded", json_boolean(a->fate == VP_FATE_APPLIED));
+	if (a->fate != VP_FATE_APPLIED)
+		json_object_set_new(json, "fate", json_string(vp_fate_name(a->fate)));
+	if (a->note && *a->note)
+		json_object_set_new(json, "note", vp_qmp_text(a->note));
+	if (a->nwords)
+		json_object_set_new(json, "words", vp_ledger_words(a->words, a->nwords));
+	if (!with_sites)
+		return json;
+	sites = json_array();
+	for (size_t i = 0; i < a->nsites; i++)
+		json_array_append_new(sites, site_json(c, &a->sites[i], &a->was[i],
+						       cover_of(a + 1, newer, &a->sites[i])));
+	json_object_set_new(json, "sites", sites);
+	return json;
+}
+
+json_t *vp_control_query_pokes(void *arg, const json_t *args, int *fd, int *code,
+			       struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	struct vp_applied *list = NULL;
+	json_t *number = NULL, *ret;
+	size_t n = 0, listed = 0;
+	uint64_t id = 0;
+
+	(void)fd;
+	vp_control_refresh(c);
+	*code = vp_args_unpack(args, err, "{s?o}", "id", &number);
+	if (!*code)
+		*code = vp_args_number(number, "id", 1, INT64_MAX, &id, err);
+	if (!*code)
+		*code = vp_control_applied(c, true, &list, &n, err);
+	if (*code)
+		return NULL;
+	ret = json_array();
+	for (size_t i = 0; i < n; i++) {
+		if (id && list[i].id != id)
+			continue;
+		listed += list[i].nsites;
+		json_array_append_new(ret, batch_json(c, &list[i], n - i - 1,
+						      id || listed <= SITES_LISTED_MAX));
+	}
+	vp_control_applied_free(list, n);
+	if (!id || json_array_size(ret))
+		return ret;
+	json_decref(ret);
+	*code = vp_err_set(err, -ENOENT, "no batch %llu is applied", (unsigned long long)id);
+	return NULL;
+}
+
+json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *code,
+				struct vp_err *err)
+{
+	struct vp_control *c = arg;
+	json_t *lines;
+
+	(void)fd;
+	if (!vp_args_none(args, code, err))
+		return NULL;
+	*code = vp_control_ledger(c, err);
+	if (!c->ledger) /* one that cannot be written is shown all the same */
+		return *code ? NULL : json_array();
+	lines = vp_ledger_history(c->ledger, err);
+	*code = lines ? 0 : -EIO;
+	return lines;
+}
