@@ -380,6 +380,7 @@ static int repaired(void *arg, struct vp_target *t, const char *identity, const 
 	struct fixture *f = arg;
 	uint8_t now;
 
+	assert_true(*process);
 	assert_false(f->q->running);
 	assert_string_equal(identity, "11111111-2222-3333-4444-555555555555");
 	assert_int_equal(t->ops->read(t, SITE, &now, 1, err), 0);
@@ -389,7 +390,7 @@ static int repaired(void *arg, struct vp_target *t, const char *identity, const 
 static int not_repaired(void *arg, struct vp_target *t, const char *identity, const char *process,
 		    struct vp_err *err)
 {
-	(void)arg, (void)t, (void)identity;
+	(void)arg, (void)t, (void)identity, (void)process;
 	return vp_err_set(err, -ESTALE, "the ledger is lost");
 }
 
