@@ -51,6 +51,8 @@ only() { # PATTERN FILES-THAT-MAY WHAT
 only '#include <Zydis' 'patcher/x86/decode.c' "Zydis"
 only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
 only '#include <bpf/' 'patcher/linux/module_layout.c' "libbpf"
+only '\bvp_(qmp|remote)_call\(' 'patcher/cli/client.[ch]|patcher/(target/(qmp|monitor)|control/remote).*' \
+	"what prints asks through vp_client_ask(), which makes texts printable: that"
 only '#include <jansson' 'patcher/target/(qmp|monitor|hmp).*|patcher/control/.*|patcher/cli/.*|vmm/control.*' "JSON"
 
 # A circle on stdin ("A B": A needs B) is told as such. tsort does not say which edges close it.
@@ -99,7 +101,7 @@ done <build/needs.txt
 no_circle "files need each other" < <(cut -d ' ' -f 1,2 build/needs.txt | sort -u)
 
 # The engine makes no system call of its own: what it links against, apart from memory and strings.
-allowed='calloc|strlen|free|reallocarray|qsort|memcmp|memcpy|memmove|memset|strncpy|vsnprintf|__.*|_GLOBAL_OFFSET_TABLE_|vp_.*'
+allowed='calloc|strlen|strnlen|free|reallocarray|qsort|memcmp|memcpy|memmove|memset|strncpy|vsnprintf|__.*|_GLOBAL_OFFSET_TABLE_|vp_.*'
 mapfile -t core < <(objects patcher/core patcher/base)
 calls=$(nm -u "${core[@]}" | awk '$1 == "U" {print $2}' | sort -u | grep -vxE "$allowed")
 [ -z "$calls" ] || complain "the engine calls: $calls"

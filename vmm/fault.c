@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a person needs to see of a vCPU that cannot go on. */
+#include "base/text.h"
 #include "vmm/internal.h"
 #include "x86/decode.h"
 #include "x86/walk.h"
@@ -119,6 +120,7 @@ void vp_fault_text(struct vp_vcpu *c, const char *why, char *text, size_t size)
 	struct kvm_regs regs;
 	uint8_t code[INSNS_SHOWN * VP_INSN_MAX];
 	const char *symbol;
+	char name[64];
 	uint64_t off = 0;
 
 	if (ioctl(c->fd, KVM_GET_REGS, &regs) || ioctl(c->fd, KVM_GET_SREGS, &sregs)) {
@@ -127,8 +129,10 @@ void vp_fault_text(struct vp_vcpu *c, const char *why, char *text, size_t size)
 	}
 	add(&t, "vCPU %u: %s at rip=%016" PRIx64, c->id, why, (uint64_t)regs.rip);
 	symbol = vp_symtab_nearest(c->vm->symbols, VP_GVA(regs.rip), &off);
-	if (symbol)
-		add(&t, " (%.64s+0x%" PRIx64 ")", symbol, off);
+	if (symbol) {
+		vp_text_copy(name, sizeof(name), symbol);
+		add(&t, " (%s+0x%" PRIx64 ")", name, off);
+	}
 	add(&t, "\n");
 	/* On AMD hosts KVM resets the vCPU at a triple fault: nothing is left to show. */
 	if (!(sregs.cr0 >> 31 & 1))

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <vmpoke/types.h>
 
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Texts quote guests, files and sockets: what could move a terminal's cursor does not pass. */
-static void keep_one_line(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			*s = '?';
-}
 
 int vp_err_set(struct vp_err *err, int code, const char *fmt, ...)
 {
@@ -24,7 +18,7 @@ int vp_err_set(struct vp_err *err, int code, const char *fmt, ...)
 	if (vsnprintf(tmp.text, sizeof(tmp.text), fmt, ap) < 0)
 		tmp.text[0] = '\0';
 	va_end(ap);
-	keep_one_line(tmp.text);
+	vp_text_clean(tmp.text); /* it quotes guests, files and sockets */
 	memcpy(err->text, tmp.text, strlen(tmp.text) + 1);
 	return code;
 }

@@ -103,14 +103,26 @@ bool vp_client_is_broken(const struct vp_client *c)
 	return c->qmp && vp_qmp_is_broken(c->qmp);
 }
 
+int vp_client_ask(struct vp_qmp *qmp, struct vp_remote *remote, const char *command, json_t *args,
+		  json_t **ret, struct vp_err *err)
+{
+	int rc = remote ? vp_remote_call(remote, command, args, ret, err)
+			: vp_qmp_call(qmp, command, args, ret, NULL, err);
+
+	if (!rc && ret && vp_qmp_clean(*ret)) {
+		json_decref(*ret);
+		*ret = NULL;
+		rc = vp_err_set(err, -ENOMEM, "out of memory");
+	}
+	return rc;
+}
+
 int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t **ret, int *rc,
 		  struct vp_err *err)
 {
-	if (c->remote) {
-		*rc = vp_remote_call(c->remote, command, args, ret, err);
+	*rc = vp_client_ask(c->qmp, c->remote, command, args, ret, err);
+	if (c->remote)
 		return vp_exit_code(*rc);
-	}
-	*rc = vp_qmp_call(c->qmp, command, args, ret, NULL, err);
 	if (*rc && vp_qmp_is_broken(c->qmp))
 		return vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err->text);
 	if (*rc == -ENOSYS) {

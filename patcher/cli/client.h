@@ -46,6 +46,13 @@ bool vp_client_is_broken(const struct vp_client *c);
 int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg);
 
 /*
+ * Ask one or the other, as vp_qmp_call(). All texts of the answer are printable: whoever is asked
+ * may be in the hands of his guest, and what is asked is most often printed.
+ */
+int vp_client_ask(struct vp_qmp *qmp, struct vp_remote *remote, const char *command, json_t *args,
+		  json_t **ret, struct vp_err *err);
+
+/*
  * Call; @args is stolen (json_object() for none). An exit code. vp_client_try() leaves the text to
  * the caller (@rc: -errno) unless the connection broke off; vp_client_call() always says it.
  */

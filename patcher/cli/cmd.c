@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/cmd.h"
 
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
@@ -19,10 +20,7 @@ int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	/* What came from a command line or a file stays on the one line. */
-	for (char *c = line; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	vp_text_clean(line);
 	fprintf(stderr, "vmpoke %s: %s\n", cmd, line);
 	return exit_code;
 }

@@ -41,13 +41,13 @@ static void add_own(json_t *list, const char *dir, const char *name)
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (vp_qmp_connect(path, LIST_TIMEOUT_MS, &q, NULL))
 		return; /* the socket of a VM that was killed, or no socket */
-	if (!vp_qmp_call(q, "query-vm", json_object(), &vm, NULL, NULL) &&
-	    !vp_qmp_call(q, "query-status", json_object(), &status, NULL, NULL) &&
-	    !vp_qmp_call(q, "query-pokes", json_object(), &pokes, NULL, NULL)) {
-		entry = json_pack("{s:s, s:s, s:s, s:I}", "target", name, "type", "vmpoke", "state",
-				  vp_client_text(status, "status"), "vcpus",
+	if (!vp_client_ask(q, NULL, "query-vm", json_object(), &vm, NULL) &&
+	    !vp_client_ask(q, NULL, "query-status", json_object(), &status, NULL) &&
+	    !vp_client_ask(q, NULL, "query-pokes", json_object(), &pokes, NULL)) {
+		entry = json_pack("{s:o, s:s, s:s, s:I}", "target", vp_qmp_text(name), "type",
+				  "vmpoke", "state", vp_client_text(status, "status"), "vcpus",
 				  (json_int_t)vp_client_int(vm, "vcpus"));
-		vp_qmp_call(q, "query-kernel", json_object(), &kernel, NULL, NULL);
+		vp_client_ask(q, NULL, "query-kernel", json_object(), &kernel, NULL);
 		add_kernel(entry, kernel, pokes);
 		json_array_append_new(list, entry);
 	}
@@ -86,12 +86,14 @@ struct domains {
 static int add_domain(void *arg, const struct vp_qemu_domain *d)
 {
 	struct domains *to = arg;
-	json_t *target = to->uri ? json_sprintf("libvirt+%s:%s", to->uri, d->name)
-				 : json_sprintf("libvirt:%s", d->name);
+	char target[512]; /* cut: then it is refused when it is used */
 
-	json_array_append_new(to->list, json_pack("{s:o, s:s, s:s, s:s, s:I}", "target", target,
-						  "type", "libvirt", "uuid", d->uuid, "state",
-						  d->state_text, "vcpus", (json_int_t)d->vcpus));
+	snprintf(target, sizeof(target), "libvirt%s%s:%s", to->uri ? "+" : "",
+		 to->uri ? to->uri : "", d->name);
+	json_array_append_new(to->list,
+			      json_pack("{s:o, s:s, s:s, s:o, s:I}", "target", vp_qmp_text(target),
+					"type", "libvirt", "uuid", d->uuid, "state",
+					vp_qmp_text(d->state_text), "vcpus", (json_int_t)d->vcpus));
 	if (d->state == VP_QEMU_RUNNING)
 		return 0;
 	add_kernel(json_array_get(to->list, json_array_size(to->list) - 1), NULL, NULL);
@@ -110,8 +112,8 @@ static void look_into(json_t *entry, const struct vp_remote_config *cfg)
 		json_object_set_new(entry, "error", vp_qmp_text(err.text));
 		return;
 	}
-	if (vp_remote_call(r, "query-kernel", json_object(), &kernel, NULL) == 0)
-		vp_remote_call(r, "query-pokes", json_object(), &pokes, NULL);
+	if (!vp_client_ask(NULL, r, "query-kernel", json_object(), &kernel, NULL))
+		vp_client_ask(NULL, r, "query-pokes", json_object(), &pokes, NULL);
 	add_kernel(entry, kernel, pokes);
 	if (vp_remote_attention(r))
 		json_object_set_new(entry, "attention", vp_qmp_text(vp_remote_attention(r)));

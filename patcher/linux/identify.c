@@ -2,6 +2,8 @@
 /* Which kernel it is, where it is, and what it set up at boot. */
 #include "linux/internal.h"
 
+#include "base/text.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -125,17 +127,15 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 
 /* --- texts ------------------------------------------------------------------- */
 
-/* Copy guest text up to a line end; what is not printable becomes '?'. */
+/* Copy guest text up to a line end, made printable. */
 static void take_line(char *to, size_t size, const char *from, size_t n)
 {
 	size_t len = 0;
 
-	for (; len < n && len < size - 1 && from[len] && from[len] != '\n'; len++) {
+	for (; len < n && len < size - 1 && from[len] && from[len] != '\n'; len++)
 		to[len] = from[len];
-		if (to[len] < ' ' || to[len] > '~')
-			to[len] = '?';
-	}
 	to[len] = '\0';
+	vp_text_clean(to);
 }
 
 static int read_banner(struct vp_linux *l, struct vp_err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the human monitor prints in a line or a few. */
 #include "target/hmp.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -14,10 +15,11 @@ void vp_hmp_line(const char *text, char *out, size_t size)
 
 	text += strspn(text, " \t\r\n");
 	for (; *text && *text != '\r' && *text != '\n' && n < size - 1; text++)
-		out[n++] = (char)(*text >= ' ' && *text <= '~' ? *text : '?');
+		out[n++] = *text;
 	while (n && out[n - 1] == ' ')
 		n--;
 	out[n] = 0;
+	vp_text_clean(out);
 }
 
 int vp_hmp_unknown(const char *command, const char *text, struct vp_err *err)

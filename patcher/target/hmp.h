@@ -10,7 +10,7 @@
 
 #include <vmpoke/types.h>
 
-/* The first line of @text that is not empty, blanks around it dropped; all but printable ASCII '?'.
+/* The first line of @text that is not empty, blanks around it dropped, made printable.
  */
 void vp_hmp_line(const char *text, char *out, size_t size);
 

@@ -6,7 +6,6 @@
  */
 #include "target/qmp_wire.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 
 #include <vmpoke/version.h>
 
+#include "base/text.h"
 #include "target/process.h"
 
 #define CHUNK ((size_t)64 << 10)
@@ -302,18 +302,47 @@ char *vp_qmp_dump(json_t *json)
 
 json_t *vp_qmp_text(const char *text)
 {
-	size_t i, len = strlen(text);
-	char *copy = malloc(len + 1);
+	char *copy = strdup(text);
 	json_t *json;
 
 	if (!copy)
 		return NULL;
-	for (i = 0; i < len; i++)
-		copy[i] = isascii(text[i]) && isprint(text[i]) ? text[i] : '?';
-	copy[len] = 0;
+	vp_text_clean(copy);
 	json = json_string(copy);
 	free(copy);
 	return json;
+}
+
+int vp_qmp_clean(json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	void *tmp;
+	int rc = 0;
+
+	if (json_is_string(json)) {
+		/* Its length stays, so what jansson keeps of it stays true. */
+		json_t *clean = vp_qmp_text(json_string_value(json));
+
+		rc = clean ? json_string_set(json, json_string_value(clean)) : -1;
+		json_decref(clean);
+	} else if (json_is_object(json)) {
+		json_object_foreach_safe(json, tmp, key, value)
+		{
+			if (!vp_text_is_clean(key))
+				json_object_del(json, key); /* no word of ours */
+			else if (vp_qmp_clean(value))
+				rc = -1;
+		}
+	} else {
+		json_array_foreach(json, i, value)
+		{
+			if (vp_qmp_clean(value))
+				rc = -1;
+		}
+	}
+	return rc ? -ENOMEM : 0;
 }
 
 json_t *vp_qmp_version(void)

@@ -70,8 +70,11 @@ void vp_qmp_out_free(struct vp_qmp_out *out);
 /* @json (stolen) as the text of one message, its line end included. malloc()ed; NULL: no memory. */
 char *vp_qmp_dump(json_t *json);
 
-/* A JSON string of @text with all that is not printable ASCII replaced by '?'. */
+/* A JSON string of @text, made printable (base/text.h). */
 json_t *vp_qmp_text(const char *text);
+
+/* Make every string in @json printable; members whose name is not are dropped. -ENOMEM. */
+int vp_qmp_clean(json_t *json);
 
 /* The version, in the shape that QMP clients want: the member is called "qemu" there. */
 json_t *vp_qmp_version(void);
