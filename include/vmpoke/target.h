@@ -149,6 +149,12 @@ struct vp_target_ops {
 	void (*resume)(struct vp_target *t);
 
 	/*
+	 * Locked, between stop() and resume(); may be NULL. -EAGAIN: somebody else has let the vCPUs
+	 * go on meanwhile; they are held again now.
+	 */
+	int (*held)(struct vp_target *t, struct vp_err *err);
+
+	/*
 	 * Locked, in the place of resume(): a write failed and could not be taken back, so half an
 	 * instruction may stand in the guest. Leave every vCPU held, as far as that is in the
 	 * target's power, and see to it that whoever comes next is told.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke: a table of subcommands. Each owns its options. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +63,8 @@ static bool open_standard_fds(void)
 
 int main(int argc, char **argv)
 {
+	signal(SIGPIPE,
+	       SIG_IGN); /* a reader that went away shows in finish(); guests are let go first */
 	if (!open_standard_fds())
 		return VP_EXIT_HOST;
 	if (argc < 2) {

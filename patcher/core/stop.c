@@ -126,6 +126,8 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	}
 	if (!rc)
 		rc = vp_words_swap(e, b, res, err);
+	if (!rc && e->target->ops->held)
+		rc = e->target->ops->held(e->target, err); /* what ran amid a batch ran half of it */
 	if (!rc || !undo_all(e, b, &why))
 		return rc;
 	return vp_err_set(err, -EUCLEAN,

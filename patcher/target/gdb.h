@@ -44,7 +44,13 @@ int vp_gdb_hmp(struct vp_gdb *g, const char *command, char **text, struct vp_err
 /* -EOPNOTSUPP unless the stub's target description is that of an x86-64 machine. */
 int vp_gdb_check_arch(struct vp_gdb *g, struct vp_err *err);
 
-/* Let the VM go on. */
+/*
+ * Has somebody let the VM go on since it was stopped last? The call that notices it fails with
+ * -EAGAIN; it is stopped again then, and the connection is good. Clears the answer.
+ */
+bool vp_gdb_ran(struct vp_gdb *g);
+
+/* Let the VM go on, with the stub's mode as it was found. */
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
 
 /* Stop it. -EBUSY: somebody else has stopped it meanwhile. */

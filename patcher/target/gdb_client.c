@@ -127,6 +127,74 @@ static bool is_stop(const char *payload)
 }
 
 /*
+ * Whoever lets a VM go on that we hold makes the next byte that we send a stop, and the packet that
+ * it begins is lost. So the VM stands again: find back into step, by a question whose answer cannot
+ * be taken for another, and say so.
+ */
+#define PROBE	     "qSupported:multiprocess+"
+#define PROBE_ANSWER "PacketSize="
+#define PROBE_MS     1000 /* QEMU answers within this, or the packet may be lost */
+
+static bool is_probe_answer(const char *payload)
+{
+	return !strncmp(payload, PROBE_ANSWER, strlen(PROBE_ANSWER));
+}
+
+static int resumed_elsewhere(struct vp_gdb *g, struct vp_err *err)
+{
+	g->ran = true;
+	return vp_err_set(err, -EAGAIN,
+			  "somebody let the VM go on while vmpoke held it: try again");
+}
+
+static int lost_hold(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	char *payload;
+	size_t len;
+	int rc = g->owed ? 0 : vp_gdb_ask(g, deadline, err, PROBE);
+
+	g->owed = 0;
+	for (unsigned int i = 0; !rc && i < 64; i++) {
+		rc = receive(g, &payload, &len, deadline, err);
+		if (!rc && is_probe_answer(payload))
+			return resumed_elsewhere(g, err);
+	}
+	return rc ? rc : vp_err_set(err, -EPROTO, "gdbstub: answers without an end");
+}
+
+/* From QEMU 8.1 on nothing tells of such a stop: a packet that is not answered may be lost. */
+static int receive_held(struct vp_gdb *g, char **payload, size_t *len, int64_t deadline,
+			struct vp_err *err)
+{
+	int64_t soon =
+		vp_gdb_now_ms() + (g->timeout_ms / 2 < PROBE_MS ? g->timeout_ms / 2 : PROBE_MS);
+	int rc = receive(g, payload, len, soon < deadline ? soon : deadline, err);
+
+	if (rc == -ETIMEDOUT && !g->owed) {
+		rc = vp_gdb_ask(g, deadline, err, PROBE);
+		if (!rc)
+			rc = receive(g, payload, len, deadline, err);
+		if (!rc && is_probe_answer(*payload))
+			return resumed_elsewhere(g, err);
+		g->owed += !rc; /* it was merely slow */
+		return rc;
+	}
+	while (!rc && g->owed && is_probe_answer(*payload)) {
+		g->owed--;
+		rc = receive(g, payload, len, deadline, err);
+	}
+	return rc;
+}
+
+bool vp_gdb_ran(struct vp_gdb *g)
+{
+	bool ran = g->ran;
+
+	g->ran = false;
+	return ran;
+}
+
+/*
  * The answer to a request. Stop replies may stand before it: somebody paused the VM, which was
  * stopped anyway or was just being stopped.
  */
@@ -134,10 +202,13 @@ int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *s
 		  int64_t deadline, struct vp_err *err)
 {
 	for (unsigned int i = 0; i < 16; i++) {
-		int rc = receive(g, payload, len, deadline, err);
+		int rc = stops ? receive(g, payload, len, deadline, err)
+			       : receive_held(g, payload, len, deadline, err);
 
 		if (rc)
 			return rc;
+		if (!stops && is_stop(*payload))
+			return lost_hold(g, deadline, err);
 		if ((*payload)[0] == 'W' || (*payload)[0] == 'X')
 			return vp_err_set(err, -ECONNRESET, "the VM has ended");
 		if (!is_stop(*payload))
@@ -162,8 +233,12 @@ int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err)
 /* The last reply of an exchange was @rc; afterwards the connection works or is broken. */
 int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err)
 {
-	if (!rc)
+	if (rc == -EAGAIN && g->ran) {
+		if (!acknowledge(g, deadline, err))
+			return rc;
+	} else if (!rc) {
 		rc = acknowledge(g, deadline, err);
+	}
 	if (rc)
 		g->broken = true;
 	return rc;
@@ -279,22 +354,31 @@ static int take_mode(struct vp_gdb *g, const char *mode, struct vp_err *err)
  */
 static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp_err *err)
 {
+	bool answered, refused;
 	unsigned int stops = 0;
 	char *payload;
 	size_t len;
-	int rc = vp_gdb_ask(g, deadline, err, "qSupported:multiprocess+");
+	int rc = vp_gdb_ask(g, deadline, err, PROBE);
 
 	if (!rc)
 		rc = vp_gdb_ask(g, deadline, err, "qqemu.PhyMemMode");
 	if (!rc)
 		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
+	answered = !rc;
 	if (!rc)
 		rc = take_features(g, payload, err);
-	if (!rc)
-		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
-	if (!rc)
+	refused = answered && rc;
+	if (answered && vp_gdb_answer(g, &payload, &len, &stops, deadline, rc ? NULL : err))
+		rc = rc ? rc : -ETIMEDOUT;
+	else if (answered && !rc) {
 		rc = take_mode(g, payload, err);
+		refused = rc;
+	}
 	*was_running = stops > 0;
+	/* It speaks, but not as we need it: to connect was to stop it all the same. */
+	if (refused && !vp_gdb_ask(g, deadline, NULL, "D;1") &&
+	    !vp_gdb_answer(g, &payload, &len, &stops, deadline, NULL))
+		*was_running = 0;
 	return vp_gdb_finish(g, rc, deadline, err);
 }
 
@@ -339,6 +423,11 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
 	int64_t deadline;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
+	/* Whoever is killed while the VM runs leaves the mode as he found it. */
+	if (!rc && g->physical)
+		rc = vp_gdb_finish(g, vp_gdb_physical(g, false, deadline, err), deadline, err);
+	if (rc == -EAGAIN && g->ran)
+		rc = vp_gdb_finish(g, vp_gdb_physical(g, false, deadline, err), deadline, err);
 	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
 	if (!rc)
 		rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
@@ -430,6 +519,8 @@ int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err)
 
 	/* The mode is QEMU's, not the connection's: the next debugger would find it. */
 	if (!rc && g->physical)
+		rc = vp_gdb_physical(g, false, deadline, err);
+	if (rc == -EAGAIN && g->ran)
 		rc = vp_gdb_physical(g, false, deadline, err);
 	if (!rc && go_on)
 		rc = vp_gdb_ask(g, deadline, err, "D;1");

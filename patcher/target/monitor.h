@@ -32,6 +32,13 @@ struct vp_monitor_ops {
 	 */
 	int (*save)(struct vp_monitor *m, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 
+	/*
+	 * Stop the VM, and let it go on, where more is to be done for that than QEMU does (libvirt:
+	 * leases on its disks). NULL: the gdbstub and QMP do it. -ETIMEDOUT: it may still happen.
+	 */
+	int (*pause)(struct vp_monitor *m, struct vp_err *err);
+	int (*resume)(struct vp_monitor *m, struct vp_err *err);
+
 	/* Add what only this way knows (pinning). May be NULL. */
 	void (*describe)(struct vp_monitor *m, struct vp_qemu_info *info);
 
@@ -42,6 +49,7 @@ struct vp_monitor_ops {
 struct vp_monitor {
 	const struct vp_monitor_ops *ops;
 	struct vp_process peer; /* QEMU itself, as the kernel names it; or unknown */
+	unsigned int resumes;	/* how often the VM was let go on, as far as this way tells */
 };
 
 /*

@@ -135,6 +135,41 @@ static int monitor_save(struct vp_monitor *m, vp_gpa gpa, void *buf, size_t len,
 	return 0;
 }
 
+/*
+ * libvirt's own suspend and resume: it gives the leases on the disks back when it sees its domain
+ * stop, by whomever, and takes them again only if it is libvirt who lets it go on.
+ */
+static int run_suspend(struct vp_libvirt_job *j)
+{
+	return virDomainSuspend(j->dom) < 0 ? vp_libvirt_refused(j, "cannot suspend the domain")
+					    : 0;
+}
+
+static int run_resume(struct vp_libvirt_job *j)
+{
+	return virDomainResume(j->dom) < 0 ? vp_libvirt_refused(j, "cannot resume the domain") : 0;
+}
+
+static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
+{
+	struct vp_libvirt_job *j = vp_libvirt_new(run_suspend, NULL);
+	int rc = work(of(m), j, err);
+
+	if (!rc)
+		vp_libvirt_free(j);
+	return rc;
+}
+
+static int monitor_resume(struct vp_monitor *m, struct vp_err *err)
+{
+	struct vp_libvirt_job *j = vp_libvirt_new(run_resume, NULL);
+	int rc = work(of(m), j, err);
+
+	if (!rc)
+		vp_libvirt_free(j);
+	return rc;
+}
+
 static void monitor_describe(struct vp_monitor *m, struct vp_qemu_info *info)
 {
 	struct vp_libvirt_job *j = vp_libvirt_new(vp_libvirt_pinning, NULL);
@@ -161,6 +196,8 @@ static const struct vp_monitor_ops libvirt_ops = {
 	.hmp = vp_monitor_hmp,
 	.execute = monitor_execute,
 	.save = monitor_save,
+	.pause = monitor_pause,
+	.resume = monitor_resume,
 	.describe = monitor_describe,
 	.close = monitor_close,
 };

@@ -89,6 +89,7 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 			 struct vp_qemu **out, struct vp_err *err)
 {
 	struct vp_qemu *q = NULL;
+	char line[64];
 	uint8_t byte;
 	int rc = vp_qemu_new(cfg, name, &q, err);
 
@@ -98,6 +99,8 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	}
 	q->mon = mon;
 	rc = vp_monitor_check_arch(mon, err);
+	if (!rc)
+		rc = vp_ask_version(mon, line, sizeof(line), &q->version, err);
 	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
@@ -146,19 +149,23 @@ int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct 
 static int let_go(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_err why = { "" };
+	struct vp_runstate state;
 	int rc = vp_qemu_take(q, err);
 
 	if (rc)
 		return rc;
 	rc = vp_qemu_window_enter(q, &why);
-	if (!rc && vp_gdb_detach(q->gdb, true, &why)) {
-		rc = vp_err_set(&q->stuck, -EIO,
-				"%.60s may have been left stopped (%.100s): "
-				"`vmpoke recover %.40s`",
-				q->name, why.text, q->name);
+	if (q->windows) {
+		rc = vp_qemu_ready(q, &state, &why);
+		if (rc == -EBUSY) /* somebody else's doing is why it stands */
+			vp_gdb_detach(q->gdb, false, NULL);
+		else if (rc || vp_gdb_detach(q->gdb, true, &why))
+			rc = vp_err_set(&q->stuck, -EIO,
+					"%.60s may have been left stopped (%.100s): "
+					"`vmpoke recover %.40s`",
+					q->name, why.text, q->name);
+		vp_qemu_window_end(q, !rc || rc == -EBUSY);
 	}
-	if (q->windows)
-		vp_qemu_window_end(q, !rc);
 	vp_qemu_drop(q);
 	return rc == -EBUSY ? 0 : rc; /* its owner has paused it: it stays so */
 }

@@ -7,8 +7,6 @@
 
 #include "target/qemu_internal.h"
 
-#define QEMU_SILENT_STOPS 801 /* from QEMU 8.1 on the gdbstub announces no stop by itself */
-
 /*
  * To connect is to stop the VM, so lock and mark come first, by what is known before: the socket's
  * file. From here to the end the window is made by hand.
@@ -48,40 +46,52 @@ static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 	return rc;
 }
 
-/* Now that the monitor can be asked: who it is, and whether somebody was interrupted by that name.
- */
+/* Now that the monitor can be asked: was it us who stopped it? */
+static int find_running(struct vp_qemu *q, struct vp_err *err)
+{
+	bool announced = q->found_running;
+	char line[64];
+	int rc;
+
+	/* Who does not tell was stopped by us, until it is known better (docs/qemu.md). */
+	q->found_running = announced || !q->interrupted;
+	rc = vp_ask_version(q->mon, line, sizeof(line), &q->version, err);
+	if (!rc && vp_qemu_announces(q->version))
+		q->found_running = announced;
+	return rc;
+}
+
+/* Who it is, and whether somebody was interrupted by that name. */
 static int identify(struct vp_qemu *q, int listener, struct vp_err *err)
 {
-	char line[64];
-	unsigned int version = 0;
+	bool announced = q->found_running;
 	int pid, rc;
 
 	/* Who answers is QEMU, if it is also who listens; else it may be a proxy's process. */
 	if (vp_gdb_peer(q->gdb) == listener)
 		vp_process_find(listener, &q->mon->peer);
 	vp_vmlock_of(q->locks[0], q->mon->peer.text, false);
-	rc = vp_qemu_mark(q, err);
+	rc = find_running(q, err);
+	if (!rc)
+		rc = vp_qemu_mark(q, err);
 	if (!rc)
 		rc = vp_gdb_check_arch(q->gdb, err);
-
 	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
-		rc = vp_ask_version(q->mon, line, sizeof(line), &version, err);
-	if (!rc && version >= QEMU_SILENT_STOPS && !q->interrupted)
-		q->found_running = true; /* it cannot be known: docs/qemu.md */
-	if (!rc)
 		rc = vp_qemu_add_identity(q, err);
-	if (!rc) {
-		rc = vp_vmlock_take(q->locks[1], q->cfg.timeout_ms, err);
-		if (rc)
-			return rc;
-		pid = vp_vmlock_interrupted(q->locks[1]);
-		if (pid && q->cfg.repair)
-			q->interrupted = pid;
-		vp_vmlock_drop(q->locks[1]);
-	}
-	return rc;
+	if (rc)
+		return rc;
+	rc = vp_vmlock_take(q->locks[1], q->cfg.timeout_ms, err);
+	if (rc)
+		return rc;
+	pid = vp_vmlock_interrupted(q->locks[1]);
+	if (pid && q->cfg.repair)
+		q->interrupted = pid;
+	if (pid) /* it stands by that one's hand, as far as is known */
+		q->found_running = announced;
+	vp_vmlock_drop(q->locks[1]);
+	return 0;
 }
 
 static int settle(struct vp_qemu *q, struct vp_err *err)
@@ -114,8 +124,13 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 static void back_out(struct vp_qemu *q, int rc)
 {
 	bool unsure = !q->gdb && (q->found_running || rc == -ETIMEDOUT || rc == -ECONNRESET);
+	bool go_on = q->found_running;
+	struct vp_runstate state;
 
-	if (q->gdb && vp_gdb_detach(q->gdb, q->found_running, NULL))
+	/* Somebody else's state is left alone: to stop it was no change. */
+	if (q->gdb && q->mon && go_on && vp_qemu_ready(q, &state, NULL) == -EBUSY)
+		go_on = false;
+	if (q->gdb && vp_gdb_detach(q->gdb, go_on, NULL))
 		unsure = q->found_running;
 	if (!unsure)
 		vp_qemu_unmark(q);

@@ -41,6 +41,11 @@ struct vp_qemu {
 	struct vp_gdb *gdb;
 	bool own_stub;	    /* opened by us: to be closed by us */
 	bool found_running; /* the VM ran before */
+	bool paused;	    /* by the monitor's pause() */
+	bool of_lock;	    /* this window is lock()'s, not stop()'s */
+	bool resumed;	    /* since lock(): the VM is to run a moment before it is stopped again */
+	unsigned int resumes; /* the monitor's count when it began */
+	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
 	sigset_t signals;   /* the thread's mask before */
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
@@ -81,6 +86,18 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs);
 /* Connect to a gdbstub, which stops the VM; and end that, letting the VM go on if it is to. */
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err);
+
+/* Up to 8.0 the gdbstub announces the stop that connecting to it has caused. */
+static inline bool vp_qemu_announces(unsigned int version)
+{
+	return version && version < 801;
+}
+
+/* In a window: vp_qemu_may_resume(), whoever let the VM go on meanwhile. */
+int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+
+/* In a window: 0, or -EAGAIN if somebody let the VM go on since it began; it is stopped again. */
+int vp_qemu_held(struct vp_qemu *q, struct vp_err *err);
 
 /*
  * How the VM is (qemu_state.c); with a gdbstub alone in a window only.

@@ -25,6 +25,8 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 		rc = vp_qemu_window_enter(q, err);
 		if (rc)
 			vp_qemu_drop(q);
+		else
+			q->of_lock = true;
 	}
 	if (rc)
 		pthread_mutex_unlock(&q->mutex);
@@ -38,8 +40,9 @@ static void op_unlock(struct vp_target *t)
 	struct vp_qemu *q = vp_qemu_of(t);
 
 	vp_qemu_forget_vcpus(q);
-	if (!q->peeks)
+	if (q->of_lock)
 		vp_qemu_window_leave(q);
+	q->of_lock = q->resumed = false;
 	vp_qemu_drop(q);
 	pthread_mutex_unlock(&q->mutex);
 }
@@ -225,13 +228,20 @@ static int no_vcpu(const struct vp_qemu *q, int vcpu, struct vp_err *err)
 static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
-	int rc = vp_qemu_look_at_vcpus(q, err);
-	const struct vp_hmp_vcpu *v = rc ? NULL : find_vcpu(q, vcpu);
+	bool own = q->gdb_only && !q->windows; /* the VM was let go on since lock() */
+	const struct vp_hmp_vcpu *v;
+	int rc = own ? vp_qemu_window_enter(q, err) : 0;
 
+	if (rc)
+		return rc;
+	rc = vp_qemu_look_at_vcpus(q, err);
+	v = rc ? NULL : find_vcpu(q, vcpu);
 	if (v)
 		*state = v->state;
 	else if (!rc)
 		rc = no_vcpu(q, vcpu, err);
+	if (own)
+		vp_qemu_window_leave(q);
 	return rc;
 }
 
@@ -273,7 +283,19 @@ static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 
 static void op_resume(struct vp_target *t)
 {
-	vp_qemu_window_leave(vp_qemu_of(t));
+	struct vp_qemu *q = vp_qemu_of(t);
+
+	vp_qemu_window_leave(q);
+	if (q->of_lock) /* lock()'s own window: the VM is to run now; what is read has one of its
+			   own */
+		vp_qemu_window_leave(q);
+	q->of_lock = false;
+	q->resumed = true;
+}
+
+static int op_held(struct vp_target *t, struct vp_err *err)
+{
+	return vp_qemu_held(vp_qemu_of(t), err);
 }
 
 /* The VM stays stopped, and marked; the connection that knows no more is not used again. */
@@ -308,5 +330,6 @@ const struct vp_target_ops vp_qemu_ops = {
 	.unpark = op_nothing,
 	.stop = op_stop,
 	.resume = op_resume,
+	.held = op_held,
 	.abandon = op_abandon,
 };

@@ -49,6 +49,12 @@ static int owners_stub(struct vp_qemu *q, const char *file, struct vp_err *err)
 		return vp_err_set(err, -EOPNOTSUPP,
 				  "the VM has a gdbstub that is no unix socket: close it with the "
 				  "monitor's `gdbserver none` first");
+	if (file[sizeof(free_unix) - 1] != '/') /* of QEMU's folder, or of another root */
+		return vp_err_set(
+			err, -EOPNOTSUPP,
+			"the VM's gdbstub has a relative path, which may be another VM's "
+			"here: close it with the monitor's `gdbserver none` first, or give "
+			"it an absolute path");
 	path = strdup(file + sizeof(free_unix) - 1);
 	if (!path)
 		return vp_err_set(err, -ENOMEM, "out of memory");
@@ -160,40 +166,163 @@ static int check_state(struct vp_qemu *q, struct vp_err *err)
 	return vp_qemu_check_migration(q, err);
 }
 
+/* --- is it the stub of this VM? ------------------------------------------------ */
+
+static int not_ours(struct vp_qemu *q, struct vp_err *err)
+{
+	return vp_err_set(err, -EOPNOTSUPP,
+			  "the gdbstub at %.80s is not that of %.60s (another process answers "
+			  "there): close it with the monitor's `gdbserver none`",
+			  q->gdb_path, q->name);
+}
+
+/* Another VM answered, and was stopped by that: as it was found. */
+static void leave_stranger(struct vp_qemu *q, bool announced)
+{
+	unsigned int version = 0;
+	struct vp_monitor *stub;
+	char line[64];
+
+	if (!vp_monitor_gdb_open(q->gdb, &stub, NULL)) {
+		vp_ask_version(stub, line, sizeof(line), &version, NULL);
+		stub->ops->close(stub);
+	}
+	vp_gdb_detach(q->gdb, announced || !vp_qemu_announces(version), NULL);
+	vp_gdb_close(q->gdb);
+	q->gdb = NULL;
+}
+
+/* We are connected: to the VM that was asked for, and it is us who stopped it? */
+static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
+{
+	struct vp_runstate state;
+	int rc;
+
+	if (!q->own_stub && (!q->mon->peer.pid || vp_gdb_peer(q->gdb) != q->mon->peer.pid)) {
+		leave_stranger(q, announced);
+		return not_ours(q, err);
+	}
+	rc = vp_ask_runstate(q->mon, &state, err);
+	if (rc)
+		return rc;
+	if (state.running && !q->own_stub) {
+		leave_stranger(q, announced);
+		return not_ours(q, err);
+	}
+	if (q->found_running && !q->paused && vp_qemu_announces(q->version) && !announced) {
+		q->found_running = false;
+		return vp_err_set(
+			err, -EBUSY,
+			"%.80s was paused just now by somebody else: let its owner resume "
+			"it first",
+			q->name);
+	}
+	if (!state.running && !state.paused)
+		return vp_err_set(err, -EBUSY, "%.80s is %s: try again when that is over", q->name,
+				  state.text);
+	return 0;
+}
+
+/* With a monitor that stops the VM itself: do that first. */
+static int pause_first(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = q->mon->ops->pause ? q->mon->ops->pause(q->mon, err) : 0;
+
+	q->paused = q->mon->ops->pause && !rc;
+	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
+		vp_err_set(&q->stuck, rc,
+			   "%.60s may be stopped yet, when libvirt gets to it (%.80s): "
+			   "`vmpoke recover %.40s`",
+			   q->name, err ? err->text : "", q->name);
+	return rc;
+}
+
+/* Connect, and see that it is well. *@sock < 0: that stopped nothing. */
+static int connect_to(struct vp_qemu *q, int *sock, bool *announced, struct vp_err *err)
+{
+	int was = 0, rc;
+
+	*sock = q->gdb_path ? vp_gdb_dial(q->gdb_path, err) : own_stub(q, err);
+	rc = *sock < 0 ? *sock : vp_gdb_open(*sock, q->cfg.timeout_ms, &q->gdb, &was, err);
+	*announced = was > 0;
+	return rc;
+}
+
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 {
-	struct vp_err why;
-	int sock, was, rc = check_state(q, err);
+	struct vp_err why = { "" };
+	bool announced = false;
+	int sock = -1, rc = check_state(q, err);
 
 	if (!rc)
 		rc = look_around(q, err);
+	q->own_stub = q->paused = false;
+	if (!rc)
+		rc = pause_first(q, err);
 	if (rc)
 		return rc;
-	q->own_stub = false;
-	sock = q->gdb_path ? vp_gdb_dial(q->gdb_path, err) : own_stub(q, err);
-	rc = sock < 0 ? sock : vp_gdb_open(sock, q->cfg.timeout_ms, &q->gdb, &was, err);
-	/* It may have been stopped half way. */
-	if (rc && vp_qemu_stub_close(q, q->found_running, &why))
+	rc = connect_to(q, &sock, &announced, err);
+	if (sock < 0 && !q->own_stub && !q->paused)
+		return rc;
+	/* In the queue of the owner's stub we may stop the VM later; and somebody else may have. */
+	if (rc && sock >= 0 && !q->own_stub && (announced || rc != -EPROTO))
+		return vp_err_set(&q->stuck, rc,
+				  "%.60s may have been left stopped, or may be stopped when its "
+				  "gdbstub answers (%.80s): `vmpoke recover %.40s`",
+				  q->name, err ? err->text : "", q->name);
+	if (!rc)
+		rc = check_stopped(q, announced, err);
+	q->resumes = q->mon->resumes;
+	if (rc && (q->gdb || q->own_stub || q->paused) &&
+	    vp_qemu_stub_close(q, q->found_running, &why))
 		q->stuck = why;
 	return rc;
+}
+
+/* Let it go on, by the stub; or leave that to what comes behind it (-ENOTCONN). */
+static int go_on_now(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state = { .paused = true };
+	int rc = vp_qemu_ready(q, &state, err);
+
+	/* A byte more to the stub would stop it again; one of our own is taken away instead. */
+	if (rc || (state.running && q->own_stub))
+		return rc;
+	return q->gdb && !q->paused ? vp_gdb_detach(q->gdb, true, err) : -ENOTCONN;
+}
+
+/* By the monitor, when the stub is closed. */
+static int go_on_by_monitor(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state;
+	int rc = vp_qemu_may_resume(q, &state, err);
+
+	if (rc || state.running)
+		return rc;
+	if (q->paused)
+		return q->mon->ops->resume(q->mon, err);
+	return q->mon->ops->execute(q->mon, "cont", json_object(), -1, NULL, err);
 }
 
 int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
 {
 	struct vp_err why = { "" };
-	int rc = 0, detached = -ENOTCONN;
+	int rc = 0, went = go_on ? go_on_now(q, &why) : 0;
 
-	if (q->gdb)
-		detached = vp_gdb_detach(q->gdb, go_on, &why);
+	if (q->gdb && (!go_on || went))
+		vp_gdb_detach(q->gdb, false, NULL);
 	vp_gdb_close(q->gdb);
 	q->gdb = NULL;
 	if (q->own_stub)
-		rc = close_own_stub(q, &why);
-	if (go_on && detached && q->mon->ops->execute)
-		detached = q->mon->ops->execute(q->mon, "cont", json_object(), -1, NULL, &why);
+		rc = close_own_stub(q, went ? NULL : &why);
 	q->own_stub = false;
-	if (go_on && detached)
-		return vp_err_set(err, detached,
+	if (went && went != -EBUSY)
+		went = go_on_by_monitor(q, &why);
+	q->paused = false;
+	if (went == -EBUSY)
+		return vp_err_set(err, went, "%s", why.text);
+	if (went)
+		return vp_err_set(err, went,
 				  "%.60s may have been left stopped (%.100s): see whether QEMU "
 				  "answers, then `vmpoke recover %.40s`",
 				  q->name, why.text, q->name);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "target/qemu_internal.h"
 
@@ -61,12 +62,13 @@ void vp_qemu_unmark(struct vp_qemu *q)
  */
 void vp_qemu_signals_block(struct vp_qemu *q)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGALRM };
+	/* These tell of a fault of our own, at the instruction that made it: they do not wait. */
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS };
 	sigset_t set;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaddset(&set, signals[i]);
+	sigfillset(&set);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&set, faults[i]);
 	pthread_sigmask(SIG_BLOCK, &set, &q->signals);
 }
 
@@ -79,6 +81,50 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
 }
 
+/* What ran amid a window is stopped again by our next byte; ask once more then. */
+int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	int rc = vp_qemu_may_resume(q, state, err);
+
+	return rc == -EAGAIN ? vp_qemu_may_resume(q, state, err) : rc;
+}
+
+int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state;
+	char *text = NULL;
+	int rc = vp_ask_runstate(q->mon, &state, err);
+
+	if (!rc && !q->gdb_only && state.running) { /* any question to the stub stops it */
+		rc = vp_gdb_hmp(q->gdb, "info status", &text, err);
+		free(text);
+		if (!rc)
+			rc = -EAGAIN;
+	} else if (!rc && q->mon->resumes != q->resumes) {
+		rc = -EAGAIN;
+	}
+	q->resumes = q->mon->resumes;
+	if ((vp_gdb_ran(q->gdb) && !rc) || rc == -EAGAIN)
+		rc = vp_err_set(err, -EAGAIN,
+				"somebody let %.60s go on while vmpoke held it: try again",
+				q->name);
+	return rc;
+}
+
+/* Let it run for a moment, so that what it was let go on for can happen. */
+#define RUN_US 2000
+
+static int enter_gdb(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc;
+
+	if (q->resumed)
+		usleep(RUN_US);
+	rc = vp_gdb_stop(q->gdb, err);
+	vp_gdb_ran(q->gdb);
+	return rc;
+}
+
 int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 {
 	int rc;
@@ -87,11 +133,10 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 		return vp_err_set(err, -ENOTCONN, "%s", q->stuck.text);
 	if (q->windows++)
 		return 0;
-	vp_qemu_forget_vcpus(q);
 	vp_qemu_signals_block(q);
 	rc = vp_qemu_mark(q, err);
 	if (!rc)
-		rc = q->gdb_only ? vp_gdb_stop(q->gdb, err) : vp_qemu_stub_open(q, err);
+		rc = q->gdb_only ? enter_gdb(q, err) : vp_qemu_stub_open(q, err);
 	if (!rc)
 		return 0;
 	/* The stub alone: what stopped answering may have stopped the VM before. */
@@ -101,6 +146,14 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 			   q->name);
 	vp_qemu_window_end(q, !q->stuck.text[0]);
 	return rc;
+}
+
+static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state;
+	int rc = vp_qemu_ready(q, &state, err);
+
+	return rc ? rc : vp_gdb_cont(q->gdb, err);
 }
 
 void vp_qemu_window_leave(struct vp_qemu *q)
@@ -113,12 +166,13 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 	if (!q->windows || --q->windows) /* none: it was abandoned */
 		return;
 	if (q->gdb_only)
-		rc = go_on ? vp_gdb_cont(q->gdb, &why) : 0;
+		rc = go_on ? leave_gdb(q, &why) : 0;
 	else
 		rc = vp_qemu_stub_close(q, go_on, &why);
 	if (rc)
 		q->stuck = why;
-	vp_qemu_window_end(q, !rc);
+	/* -EBUSY: somebody else's doing is why it stands; that needs no recovery. */
+	vp_qemu_window_end(q, !rc || rc == -EBUSY);
 }
 
 int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)

@@ -43,6 +43,9 @@ int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int
 /* Did a call break off, so that it is unknown whether the target carried it out? */
 bool vp_qmp_is_broken(const struct vp_qmp *q);
 
+/* How often QEMU has told so far that its VM was let go on (event RESUME). */
+unsigned int vp_qmp_resumes(const struct vp_qmp *q);
+
 /* The process that answered last; 0: it cannot be seen from here. */
 int vp_qmp_peer(const struct vp_qmp *q);
 

@@ -19,6 +19,7 @@ struct vp_qmp {
 	bool broken;
 	struct vp_qmp_in in;
 	struct vp_qmp_out out;
+	unsigned int resumes; /* events RESUME so far */
 };
 
 static int64_t now_ms(void)
@@ -99,6 +100,7 @@ static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value,
 {
 	int64_t deadline = now_ms() + q->timeout_ms;
 	json_t *reply = NULL, *value;
+	const char *event;
 	int ret;
 
 	q->broken = true; /* until the whole answer is here */
@@ -110,6 +112,8 @@ static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value,
 		ret = receive(q, &reply, fd, deadline, err);
 		if (ret)
 			return ret;
+		event = json_string_value(json_object_get(reply, "event"));
+		q->resumes += event && !strcmp(event, "RESUME");
 	} while (json_object_get(reply, "event"));
 
 	value = json_object_get(reply, "return");
@@ -171,6 +175,11 @@ int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int
 bool vp_qmp_is_broken(const struct vp_qmp *q)
 {
 	return q->broken;
+}
+
+unsigned int vp_qmp_resumes(const struct vp_qmp *q)
+{
+	return q->resumes;
 }
 
 int vp_qmp_peer(const struct vp_qmp *q)

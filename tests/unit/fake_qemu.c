@@ -57,6 +57,10 @@ void fake_qemu_pause(struct fake_qemu *q)
 
 void fake_qemu_cont(struct fake_qemu *q)
 {
+	static const char event[] = "{\"event\": \"RESUME\"}\r\n";
+
+	if (!q->running && q->qmp >= 0 && !q->mute_qmp)
+		(void)!send(q->qmp, event, sizeof(event) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	q->resumes += !q->running;
 	q->running = true;
 }
@@ -301,10 +305,11 @@ static json_t *execute(struct fake_qemu *q, const char *command, const json_t *a
 	}
 	if (!strcmp(command, "getfd") && *fd >= 0)
 		keep(&q->passed, fd);
-	else if (!strcmp(command, "cont"))
+	else if (!strcmp(command, "cont")) {
+		q->conts++;
 		fake_qemu_cont(q);
-	else if (strcmp(command, "qmp_capabilities") && strcmp(command, "chardev-add") &&
-		 strcmp(command, "chardev-remove") && strcmp(command, "closefd"))
+	} else if (strcmp(command, "qmp_capabilities") && strcmp(command, "chardev-add") &&
+		   strcmp(command, "chardev-remove") && strcmp(command, "closefd"))
 		return NULL;
 	return json_object();
 }

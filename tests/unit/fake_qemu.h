@@ -43,7 +43,7 @@ struct fake_qemu {
 	bool running;
 	bool physical;
 	uint8_t ram[FAKE_RAM];
-	unsigned int messages, stops, resumes;
+	unsigned int messages, stops, resumes, conts; /* conts: QMP's command */
 
 	char dir[32], qmp_path[48], gdb_path[48];
 	pthread_t thread;
@@ -51,6 +51,7 @@ struct fake_qemu {
 	int qmp, stub; /* connections, or -1 */
 	bool mute_qmp, mute_stub;
 	bool own_stub;	    /* the stub is a character device made through QMP */
+	bool may_tell;	    /* from 8.1 on it tells of a stop only when it was asked to run */
 	bool attached;	    /* the stub's debugger has not detached */
 	bool unanswered;    /* the stub's last packet waits for its acknowledgement */
 	int passed, shared; /* by getfd, by add-fd */

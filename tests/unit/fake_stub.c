@@ -28,8 +28,11 @@ static void put(struct fake_qemu *q, const char *payload)
 
 void fake_stub_stopped(struct fake_qemu *q)
 {
-	if (q->stub >= 0 && q->attached)
+	bool silent = q->major > 8 || (q->major == 8 && q->minor >= 1);
+
+	if (q->stub >= 0 && q->attached && (!silent || q->may_tell))
 		put(q, "T02thread:p01.01;");
+	q->may_tell = false;
 }
 
 void fake_stub_open(struct fake_qemu *q, int fd, bool own)
@@ -37,6 +40,7 @@ void fake_stub_open(struct fake_qemu *q, int fd, bool own)
 	q->stub = fd;
 	q->own_stub = own;
 	q->attached = true;
+	q->may_tell = false;
 	q->unanswered = q->mute_stub = false;
 	q->packet_state = 0;
 	fake_qemu_pause(q);
@@ -142,9 +146,10 @@ static void packet(struct fake_qemu *q)
 		snprintf(text, sizeof(text), "l<target><architecture>%s</architecture></target>",
 			 strcmp(q->arch, "x86_64") ? q->arch : "i386:x86-64");
 		put(q, text);
-	} else if (!strcmp(p, "vCont;c"))
+	} else if (!strcmp(p, "vCont;c")) {
+		q->may_tell = true;
 		fake_qemu_cont(q);
-	else if (!strcmp(p, "D;1")) {
+	} else if (!strcmp(p, "D;1")) {
 		q->attached = false;
 		fake_qemu_cont(q);
 		put(q, "OK");

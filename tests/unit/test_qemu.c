@@ -242,6 +242,117 @@ static void test_long_reads(void **state)
 	assert_true(runs(f));
 }
 
+static void set_version(struct fixture *f, int major, int minor)
+{
+	pthread_mutex_lock(&f->q->lock);
+	f->q->major = major;
+	f->q->minor = minor;
+	pthread_mutex_unlock(&f->q->lock);
+}
+
+/* From QEMU 8.1 on the stub tells nothing of the stop; all works the same. */
+static void test_silent_stub(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q;
+
+	set_version(f, 11, 1);
+	for (int i = 0; i < 2; i++) {
+		q = open_well(f, i ? &f->gdb : &f->qmp);
+		assert_true(runs(f));
+		use(f, q);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
+/* Killed while the VM runs, by whatever signal: the owner's stub is as it was. */
+static void test_mode_set_back(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->gdb);
+	struct vp_target *t = vp_qemu_target(q);
+	uint8_t byte;
+
+	assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), 0);
+	assert_true(runs(f));
+	assert_false(f->q->physical);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+}
+
+/* Between resume() and the next stop() the VM runs, whatever lock() has needed to read. */
+static void test_resume_resumes(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		struct vp_qemu *q;
+		struct vp_target *t;
+		struct vp_vcpu_state s;
+		uint8_t byte;
+
+		f->q->no_pmemsave = true;
+		q = open_well(f, i ? &f->gdb : &f->qmp);
+		t = vp_qemu_target(q);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		for (int try = 0; try < 3; try++) {
+			assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+			assert_false(f->q->running);
+			assert_int_equal(t->ops->held(t, &f->err), 0);
+			t->ops->resume(t);
+			assert_true(runs(f));
+		}
+		assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), 0);
+		assert_int_equal(t->ops->hold(t, 0, &s, &f->err), 0);
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
+/* Its owner lets it go on while we hold it: that is noticed, nothing hangs, it runs at last. */
+static void test_cont_in_window(void **state)
+{
+	struct fixture *f = *state;
+	static const int versions[][2] = { { 7, 2 }, { 11, 1 } };
+
+	for (int i = 0; i < 8; i++) {
+		struct vp_qemu_config cfg = i & 1 ? f->gdb : f->qmp;
+		struct vp_qemu *q;
+		struct vp_target *t;
+		uint8_t old;
+		int rc = 0;
+
+		set_version(f, versions[i / 2 % 2][0], versions[i / 2 % 2][1]);
+		cfg.timeout_ms = 2000;
+		q = open_well(f, &cfg);
+		t = vp_qemu_target(q);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+		old = f->q->ram[SITE.v];
+		pthread_mutex_lock(&f->q->lock);
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+		if (i >= 4) /* amid the writes, or behind the last */
+			rc = t->ops->swap_head(t, SITE, old, (uint8_t)~old, &f->err);
+		if (!rc)
+			rc = t->ops->held(t, &f->err);
+		assert_int_equal(rc, -EAGAIN);
+		assert_non_null(strstr(f->err.text, "go on"));
+		assert_false(f->q->running);
+		/* The old bytes can be put back. */
+		assert_int_equal(t->ops->write(t, SITE, &old, 1, &f->err), 0);
+		assert_int_equal(f->q->ram[SITE.v], old);
+		rc = t->ops->held(t, &f->err); /* QMP may tell it once more */
+		assert_true(!rc || (i >= 4 && rc == -EAGAIN));
+		assert_int_equal(t->ops->held(t, &f->err), 0);
+		t->ops->resume(t);
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
 static void test_signals_wait(void **state)
 {
 	struct fixture *f = *state;
@@ -254,6 +365,9 @@ static void test_signals_wait(void **state)
 	pthread_sigmask(SIG_BLOCK, NULL, &set);
 	assert_true(sigismember(&set, SIGINT) && sigismember(&set, SIGTERM) &&
 		    sigismember(&set, SIGTSTP));
+	assert_true(sigismember(&set, SIGPIPE) && sigismember(&set, SIGXCPU) &&
+		    sigismember(&set, SIGUSR1) && sigismember(&set, SIGRTMIN));
+	assert_false(sigismember(&set, SIGSEGV)); /* blocked it would end us all the same */
 	t->ops->resume(t);
 	pthread_sigmask(SIG_BLOCK, NULL, &set);
 	assert_false(sigismember(&set, SIGINT) || sigismember(&set, SIGTERM));
@@ -290,6 +404,7 @@ static void test_refusals(void **state)
 {
 	struct fixture *f = *state;
 	struct vp_qemu_config none = { .state_dir = f->state_dir };
+	const char *features;
 	struct vp_qemu *q;
 	struct vp_target *t;
 
@@ -298,7 +413,16 @@ static void test_refusals(void **state)
 	refused(f, &f->qmp, -EOPNOTSUPP, "aarch64");
 	refused(f, &f->gdb, -EOPNOTSUPP, "x86-64");
 	assert_true(runs(f));
+	set_version(f, 11, 1);
+	refused(f, &f->gdb, -EOPNOTSUPP, "x86-64");
+	assert_true(runs(f));
+	set_version(f, 7, 2);
 	f->q->arch = "x86_64";
+	features = f->q->features;
+	f->q->features = "qXfer:features:read+";
+	refused(f, &f->gdb, -EPROTO, "multiprocess");
+	assert_true(runs(f));
+	f->q->features = features;
 
 	q = open_well(f, &f->qmp);
 	t = vp_qemu_target(q);
@@ -346,12 +470,90 @@ static void test_owners_stub(void **state)
 	assert_int_equal(vp_qemu_close(q, &f->err), 0);
 	strcpy(f->q->chardev, "gdb unix:/some/where,server=on");
 	not_stopped(f, -EBUSY, "debugger is attached");
+	strcpy(f->q->chardev, "gdb disconnected:unix:gdb.sock,server=on");
+	not_stopped(f, -EOPNOTSUPP, "relative path");
 	strcpy(f->q->chardev, "gdb disconnected:tcp:0.0.0.0:1234,server=on");
 	not_stopped(f, -EOPNOTSUPP, "no unix socket");
 	strcpy(f->q->chardev, "vmpoke-gdb unix:");
 	not_stopped(f, -EBUSY, "another vmpoke");
 	strcpy(f->q->chardev, "");
 	assert_int_equal(f->q->stops, 1);
+}
+
+/* A fake in a process of its own, until the pipe is closed. */
+static pid_t other_vm(char *qmp, char *gdb, size_t size, int *end)
+{
+	int there[2], back[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(there) | pipe(back), 0);
+	pid = fork();
+	if (!pid) {
+		struct fake_qemu *q = fake_qemu_new();
+		char c;
+
+		close(there[1]);
+		(void)!write(back[1], q->qmp_path, sizeof(q->qmp_path));
+		(void)!write(back[1], q->gdb_path, sizeof(q->gdb_path));
+		(void)!read(there[0], &c, 1);
+		fake_qemu_free(q);
+		_exit(0);
+	}
+	close(there[0]);
+	close(back[1]);
+	assert_int_equal(size, sizeof(((struct fake_qemu *)0)->qmp_path));
+	assert_int_equal(read(back[0], qmp, size), size);
+	assert_int_equal(read(back[0], gdb, size), size);
+	close(back[0]);
+	*end = there[1];
+	return pid;
+}
+
+static void end_other_vm(pid_t pid, int end)
+{
+	close(end);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* The path that QEMU tells leads to another VM: nothing is written, neither is left stopped. */
+static void test_strangers_stub(void **state)
+{
+	struct fixture *f = *state;
+	char qmp[48], gdb[48];
+	int end;
+	pid_t pid = other_vm(qmp, gdb, sizeof(qmp), &end);
+	struct vp_qemu_config other = f->qmp;
+	struct vp_qemu_info info;
+	struct vp_qemu *q;
+
+	snprintf(f->q->chardev, sizeof(f->q->chardev), "gdb disconnected:unix:%s,server=on", gdb);
+	not_stopped(f, -EOPNOTSUPP, "another process");
+	assert_true(runs(f));
+	assert_int_equal(f->q->resumes, 0);
+	other.qmp_path = qmp;
+	q = open_well(f, &other);
+	assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+	assert_int_equal(info.state, VP_QEMU_RUNNING);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	end_other_vm(pid, end);
+}
+
+/* The owner's stub cannot be reached, and somebody else has stopped the VM meanwhile: his affair.
+ */
+static void test_not_our_stop(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_target *t = vp_qemu_target(q);
+
+	snprintf(f->q->chardev, sizeof(f->q->chardev), "gdb disconnected:unix:%s/none,server=on",
+		 f->q->dir);
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), -ENOENT);
+	t->ops->unlock(t);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_int_equal(f->q->stops, 0);
+	assert_int_equal(f->q->conts, 0);
 }
 
 static void test_two_at_once(void **state)
@@ -388,14 +590,14 @@ static int repaired(void *arg, struct vp_target *t, const char *identity, const 
 }
 
 static int not_repaired(void *arg, struct vp_target *t, const char *identity, const char *process,
-		    struct vp_err *err)
+			struct vp_err *err)
 {
 	(void)arg, (void)t, (void)identity, (void)process;
 	return vp_err_set(err, -ESTALE, "the ledger is lost");
 }
 
 /* A process that stops the VM, writes, and is killed. */
-static void be_killed(struct fixture *f, const struct vp_qemu_config *cfg)
+static void be_killed(const struct vp_qemu_config *cfg)
 {
 	pid_t pid = fork();
 	int status;
@@ -403,11 +605,13 @@ static void be_killed(struct fixture *f, const struct vp_qemu_config *cfg)
 	if (!pid) {
 		struct vp_qemu *q;
 		struct vp_target *t;
+		uint8_t old;
 
 		if (!vp_qemu_open(cfg, &q, NULL)) {
 			t = vp_qemu_target(q);
 			if (!t->ops->lock(t, NULL) && !t->ops->stop(t, HANG_MS, NULL) &&
-			    !t->ops->swap_head(t, SITE, f->q->ram[SITE.v], 0xcc, NULL))
+			    !t->ops->read(t, SITE, &old, 1, NULL) &&
+			    !t->ops->swap_head(t, SITE, old, 0xcc, NULL))
 				kill(getpid(), SIGKILL);
 		}
 		_exit(1);
@@ -427,7 +631,7 @@ static void test_killed(void **state)
 		struct vp_qemu *q;
 
 		f->q->ram[SITE.v] = 0x90;
-		be_killed(f, way);
+		be_killed(way);
 		assert_false(f->q->running);
 		assert_int_equal(f->q->ram[SITE.v], 0xcc);
 		refused(f, way, -EBUSY, "vmpoke recover");
@@ -457,6 +661,36 @@ static void test_killed(void **state)
 	}
 }
 
+/*
+ * Killed in a window, and the VM is no more: a new one at the same sockets, which stands still
+ * since its owner started it so, is no affair of `recover`.
+ */
+static void test_killed_and_replaced(void **state)
+{
+	struct fixture *f = *state;
+	char qmp[48], gdb[48];
+	int end;
+	pid_t pid = other_vm(qmp, gdb, sizeof(qmp), &end);
+	struct vp_qemu_config other = f->qmp, repair = f->qmp;
+	struct vp_qemu *q;
+
+	other.qmp_path = qmp;
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(&other);
+	kill(pid, SIGKILL);
+	end_other_vm(pid, end);
+	unlink(qmp);
+	unlink(gdb);
+	*strrchr(gdb, '/') = 0;
+	rmdir(gdb);
+	fake_qemu_pause(f->q);
+	repair.repair = not_repaired;
+	q = open_well(f, &repair);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_false(f->q->running);
+	assert_int_equal(f->q->resumes, 0);
+}
+
 /* Its owner let it go on: half a batch may stand there all the same. */
 static void test_killed_and_resumed(void **state)
 {
@@ -464,7 +698,7 @@ static void test_killed_and_resumed(void **state)
 	struct vp_qemu_config repair = f->qmp;
 
 	f->q->ram[SITE.v] = 0x90;
-	be_killed(f, &f->qmp);
+	be_killed(&f->qmp);
 	pthread_mutex_lock(&f->q->lock);
 	fake_qemu_cont(f->q);
 	pthread_mutex_unlock(&f->q->lock);
@@ -567,11 +801,27 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),	TEST(test_many_vcpus), TEST(test_no_uuid),
-		TEST(test_no_pmemsave), TEST(test_long_reads), TEST(test_signals_wait),
-		TEST(test_refusals),	TEST(test_paused),     TEST(test_owners_stub),
-		TEST(test_two_at_once), TEST(test_killed),     TEST(test_killed_and_resumed),
-		TEST(test_faults_qmp),	TEST(test_faults_gdb),
+		TEST(test_both_ways),
+		TEST(test_many_vcpus),
+		TEST(test_no_uuid),
+		TEST(test_no_pmemsave),
+		TEST(test_long_reads),
+		TEST(test_signals_wait),
+		TEST(test_refusals),
+		TEST(test_paused),
+		TEST(test_owners_stub),
+		TEST(test_two_at_once),
+		TEST(test_killed),
+		TEST(test_silent_stub),
+		TEST(test_mode_set_back),
+		TEST(test_resume_resumes),
+		TEST(test_cont_in_window),
+		TEST(test_strangers_stub),
+		TEST(test_not_our_stop),
+		TEST(test_killed_and_replaced),
+		TEST(test_killed_and_resumed),
+		TEST(test_faults_qmp),
+		TEST(test_faults_gdb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
