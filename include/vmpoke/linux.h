@@ -93,6 +93,31 @@ int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct
  */
 int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err);
 
+/* --- who else changes the text --------------------------------------------------- */
+
+/* What a poke into the kernel's text needs besides its sites. */
+struct vp_linux_care {
+	struct vp_word *words; /* vp_poke_opts.words; they change and hold for the revert, too */
+	size_t nwords;
+	bool stop;	      /* they are right with VP_STRATEGY_STOP only */
+	struct vp_err forced; /* what was passed over by force; "": nothing */
+};
+
+/*
+ * Before a poke: does the guest itself change these bytes? Asked are its static keys, static
+ * calls, kprobes and ftrace, modules' included; docs/linux.md, "Owners". Over the nop of a
+ * function's entry, which is ftrace's, the words take the function from it, and the revert gives it
+ * back. Sites in user space are nobody's. With @force what has an owner, or may have one, is no
+ * error. Nothing is written.
+ *  -EBUSY       somebody else changes them: @err says who, and what to do instead
+ *  -EOPNOTSUPP  that cannot be told of this kernel
+ *  -EAGAIN      the guest is at work there just now, or ftrace is in use
+ *  -EBADMSG     what should be the kernel's tables makes no sense
+ */
+int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
+		       struct vp_linux_care *out, struct vp_err *err);
+void vp_linux_care_free(struct vp_linux_care *care);
+
 /* --- static keys (S7) ---------------------------------------------------------- */
 
 struct vp_linux_key {

@@ -22,6 +22,7 @@ static const char help[] =
 	"\n"
 	"  --was VALUE      refuse unless this constant stands there now\n" VP_KERNEL_HELP
 	"  --strategy WHICH int3 (default where it works) or stop\n"
+	"  --force          also where the guest changes the bytes itself, or may do so\n"
 	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
 	"  --dry-run        make every check, write nothing\n"
 	"  --json           print one JSON object\n"
@@ -32,7 +33,7 @@ struct imm_args {
 	const char *target, *where, *kernel, *strategy, *was_text;
 	int64_t value, was;
 	uint64_t timeout_ms;
-	bool dry_run, json;
+	bool force, dry_run, json;
 };
 
 /* What stands there, and what is to. */
@@ -63,6 +64,7 @@ static int parse(int argc, char **argv, struct imm_args *a)
 		VP_TEXT("kernel", &a->kernel),
 		VP_CHOICE("strategy", &a->strategy, vp_strategy_choices),
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
+		VP_FLAG("force", &a->force),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
 		VP_OPTIONS_END,
@@ -133,9 +135,10 @@ static json_t *request(const struct imm_args *a, const struct change *ch)
 
 	vp_hex_format(ch->old_bytes, ch->len, old_hex);
 	vp_hex_format(ch->new_bytes, ch->len, new_hex);
-	args = json_pack("{s:[{s:o, s:s, s:s}], s:b, s:s*}", "sites", "addr",
+	args = json_pack("{s:[{s:o, s:s, s:s}], s:b, s:b, s:s*}", "sites", "addr",
 			 json_sprintf("0x%llx", (unsigned long long)ch->addr.v), "old", old_hex,
-			 "new", new_hex, "dry-run", (int)a->dry_run, "strategy", a->strategy);
+			 "new", new_hex, "force", (int)a->force, "dry-run", (int)a->dry_run,
+			 "strategy", a->strategy);
 	if (a->timeout_ms)
 		json_object_set_new(args, "timeout", json_integer((json_int_t)a->timeout_ms));
 	return args;

@@ -34,6 +34,8 @@ static const char help[] =
 	"  --elf FILE       take symbols from FILE, not from the image the guest was started "
 	"with\n" VP_KERNEL_HELP
 	"  --strategy WHICH int3 (default where it works: the guest keeps running) or stop\n"
+	"  --force          also where the guest changes the bytes itself, or may do so (see\n"
+	"                   OWNERS in vmpoke(1)); the ledger keeps it\n"
 	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
 	"  --dry-run        make every check, write nothing\n"
 	"  --json           print one JSON object\n"
@@ -45,7 +47,7 @@ struct poke_args {
 	const char *target, *elf, *kernel, *strategy, *batch;
 	struct vp_poke_text site;
 	uint64_t timeout_ms;
-	bool dry_run, json;
+	bool force, dry_run, json;
 };
 
 static int parse(int argc, char **argv, struct poke_args *a)
@@ -62,6 +64,7 @@ static int parse(int argc, char **argv, struct poke_args *a)
 		VP_CHOICE("strategy", &a->strategy, vp_strategy_choices),
 		VP_TEXT("batch", &a->batch),
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
+		VP_FLAG("force", &a->force),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
 		VP_OPTIONS_END,
@@ -121,6 +124,8 @@ static void print_result(const json_t *ret)
 	else
 		printf("poke %lld: %lld site(s) applied, %lld syncs\n", vp_client_int(ret, "id"),
 		       sites, vp_client_int(ret, "syncs"));
+	if (*vp_client_text(ret, "forced"))
+		printf("forced: %s\n", vp_client_text(ret, "forced"));
 }
 
 static int poke(struct vp_poke_names *names, const struct poke_args *a)
@@ -136,8 +141,8 @@ static int poke(struct vp_poke_names *names, const struct poke_args *a)
 			json_array_append_new(sites, site);
 	}
 	if (!code) {
-		args = json_pack("{s:O, s:b, s:s*}", "sites", sites, "dry-run", (int)a->dry_run,
-				 "strategy", a->strategy);
+		args = json_pack("{s:O, s:b, s:b, s:s*}", "sites", sites, "force", (int)a->force,
+				 "dry-run", (int)a->dry_run, "strategy", a->strategy);
 		if (a->timeout_ms)
 			json_object_set_new(args, "timeout",
 					    json_integer((json_int_t)a->timeout_ms));

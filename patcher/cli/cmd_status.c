@@ -88,6 +88,8 @@ static void print_poke(const json_t *poke)
 		       !strcmp(vp_client_text(poke, "fate"), "elsewhere")
 			       ? "applied in another VM"
 			       : vp_client_text(poke, "fate"));
+	if (*vp_client_text(poke, "forced"))
+		printf("     forced: %s\n", vp_client_text(poke, "forced"));
 	json_array_foreach(sites, i, site)
 		printf("     %s %s  %s -> %s  %s%s%s  %s\n", vp_client_text(site, "addr"),
 		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),

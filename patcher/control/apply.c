@@ -21,6 +21,9 @@ struct job {
 	const struct vp_site *sites;
 	size_t nsites;
 	const struct vp_poke_opts *opts;
+	bool stop;  /* no other strategy is right */
+	bool force; /* who owns the bytes was asked, and does not matter */
+	const char *forced;
 	bool permitted;	  /* all checks have passed, and writing may have begun */
 	bool begun;	  /* the ledger holds its begin */
 	const char *text; /* to be said with its end; NULL: nothing */
@@ -58,6 +61,8 @@ static int write_begin(void *arg, struct vp_err *err)
 		.strategy = j->opts->strategy,
 		.sites = j->sites,
 		.nsites = j->nsites,
+		.force = j->force,
+		.forced = j->forced,
 		.words = j->opts->words,
 		.nwords = j->opts->nwords,
 		.place = place_of,
@@ -162,8 +167,13 @@ static int parse_opts(struct job *j, const struct vp_write_args *w, struct vp_po
 	int ret;
 
 	*opts = (struct vp_poke_opts)VP_POKE_OPTS_INIT;
-	opts->strategy = j->control->cfg.strategy;
+	opts->strategy = j->stop ? VP_STRATEGY_STOP : j->control->cfg.strategy;
 	ret = parse_strategy(w->strategy, &opts->strategy, err);
+	if (!ret && j->stop && opts->strategy != VP_STRATEGY_STOP)
+		ret = vp_err_set(
+			err, -EINVAL,
+			"this changes data that the guest changes, too, which is right only "
+			"while nobody runs: use --strategy stop");
 	if (!ret)
 		ret = vp_args_number(w->timeout, "timeout", 1, VP_CONTROL_TIMEOUT_MAX_MS,
 				     &timeout_ms, err);
@@ -222,13 +232,40 @@ bool vp_control_again(struct vp_patience *p, const struct vp_write_args *w, int 
 	return true;
 }
 
+/* The engine knows the address of a word that did not hold; a person wants its name. */
+static int name_word(const struct job *j, int rc, const struct vp_poke_result *result,
+		     struct vp_err *err)
+{
+	const struct vp_poke_opts *o = j->opts;
+	const char *name;
+
+	if (rc != -EAGAIN || result->bad_word < 0 || (size_t)result->bad_word >= o->nwords)
+		return rc;
+	name = vp_control_name(j->control, o->words[result->bad_word].addr, NULL);
+	if (!name)
+		return rc;
+	return vp_err_set(err, rc,
+			  "the guest is at work there: %.60s is not as it must be (a lock of those "
+			  "who patch, or ftrace in use: a tracer, a livepatch, BPF); nothing is "
+			  "changed, try again",
+			  name);
+}
+
 /* --- applying ---------------------------------------------------------------- */
 
 json_t *vp_control_apply(struct vp_control *c, const char *command, const struct vp_write_args *w,
 			 const struct vp_control_batch *b, int *code, struct vp_err *err)
 {
-	struct job j = { .control = c, .command = command, .sites = b->sites, .nsites = b->nsites };
-	struct vp_poke_result result = { 0 };
+	struct job j = {
+		.control = c,
+		.command = command,
+		.sites = b->sites,
+		.nsites = b->nsites,
+		.stop = b->stop,
+		.force = b->force,
+		.forced = b->forced,
+	};
+	struct vp_poke_result result = { .bad_word = -1 };
 	struct vp_poke_opts opts;
 
 	*code = parse_opts(&j, w, &opts, err);
@@ -239,6 +276,7 @@ json_t *vp_control_apply(struct vp_control *c, const char *command, const struct
 	*code = choose_space(&j, &opts, err);
 	if (!*code)
 		*code = vp_poke(c->cfg.engine, b->sites, b->nsites, &opts, &result, err);
+	*code = name_word(&j, *code, &result, err);
 	if (j.number && result.id)
 		result.id = j.number;
 	*code = write_end(&j, *code, result.id, err);
@@ -316,8 +354,13 @@ static uint64_t batches_applied(const struct vp_control *c)
 json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
 			     const struct vp_applied *a, int *code, struct vp_err *err)
 {
-	struct job j = { .control = c, .command = "revert", .id = a->id };
-	struct vp_poke_result result = { 0 };
+	struct job j = {
+		.control = c,
+		.command = "revert",
+		.id = a->id,
+		.stop = a->nwords && a->strategy == VP_STRATEGY_STOP,
+	};
+	struct vp_poke_result result = { .bad_word = -1 };
 	struct vp_left left = { 0 };
 	struct vp_poke_opts opts;
 	uint64_t was;
@@ -341,6 +384,7 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 		}
 		was = batches_applied(c);
 		*code = take_back(&j, a, &left, &opts, &result, err);
+		*code = name_word(&j, *code, &result, err);
 		result.id = a->id;
 		/* What failed in the very last step has taken the batch back all the same. */
 		*code = write_end(&j, *code, !*code || batches_applied(c) != was ? a->id : 0, err);

@@ -89,6 +89,20 @@ int vp_control_space(struct vp_control *c, vp_gva addr, const struct vp_paging *
 	return rc;
 }
 
+int vp_control_care(struct vp_control *c, const struct vp_site *sites, size_t n, bool force,
+		    struct vp_linux_care *out, struct vp_err *err)
+{
+	struct vp_linux *l = NULL;
+	bool any = false;
+	int rc;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		any |= (int64_t)sites[i].addr.v < 0;
+	rc = any ? linux_or_none(c, &l, err) : 0;
+	return rc || !l ? rc : vp_linux_poke_plan(l, sites, n, force, out, err);
+}
+
 int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err)
 {
 	struct vp_linux *l = NULL;

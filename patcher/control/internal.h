@@ -69,6 +69,13 @@ int vp_control_space(struct vp_control *c, vp_gva addr, const struct vp_paging *
 /* Which boot of the guest this is; 0 if it runs no Linux. Errors as vp_control_space(). */
 int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err);
 
+/*
+ * Who else changes the bytes of these sites: vp_linux_poke_plan(), where a Linux kernel is there
+ * and a site in its half; else nobody. Errors as that, and as vp_control_space().
+ */
+int vp_control_care(struct vp_control *c, const struct vp_site *sites, size_t n, bool force,
+		    struct vp_linux_care *out, struct vp_err *err);
+
 /* Read guest memory by address. */
 int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err);
 
@@ -203,6 +210,9 @@ struct vp_control_batch {
 	size_t nsites;
 	const struct vp_word *words;
 	size_t nwords;
+	bool stop;	    /* right with strategy stop only */
+	bool force;	    /* the user wants it, whoever owns the bytes */
+	const char *forced; /* what was passed over for that; "", NULL: nothing */
 };
 
 /*

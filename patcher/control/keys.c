@@ -114,8 +114,12 @@ static bool takes_back(struct vp_control *c, const struct vp_linux_flip *flip,
 static json_t *flip_key(struct vp_control *c, const struct vp_write_args *w,
 			struct vp_linux_flip *flip, int *code, struct vp_err *err)
 {
-	const struct vp_control_batch batch = { flip->sites, flip->nsites, flip->words,
-						flip->nwords };
+	const struct vp_control_batch batch = {
+		.sites = flip->sites,
+		.nsites = flip->nsites,
+		.words = flip->words,
+		.nwords = flip->nwords,
+	};
 	struct vp_applied *list = NULL;
 	json_t *ret;
 	size_t n = 0;

@@ -90,6 +90,10 @@ int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct
 		json_object_set_new(line, "batch", json_integer((json_int_t)b->number));
 	if (b->process && *b->process)
 		json_object_set_new(line, "vm", vp_qmp_text(b->process));
+	if (b->force)
+		json_object_set_new(line, "force", json_true());
+	if (b->forced && *b->forced)
+		json_object_set_new(line, "forced", vp_qmp_text(b->forced));
 	if (b->nwords)
 		json_object_set_new(line, "words", vp_ledger_words(b->words, b->nwords));
 	l->begun = next_seq(l);

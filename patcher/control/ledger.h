@@ -43,6 +43,8 @@ struct vp_ledger_begin {
 	enum vp_strategy strategy;
 	const struct vp_site *sites;
 	size_t nsites;
+	bool force;		     /* who owns the bytes was not to matter */
+	const char *forced;	     /* what was passed over for that; "", NULL: nothing */
 	const struct vp_word *words; /* conditions included */
 	size_t nwords;
 	/* Fill @place, which is all zero. */

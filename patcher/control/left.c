@@ -5,8 +5,8 @@
 
 #include "control/internal.h"
 
-static int sites_left(struct vp_control *c, const struct vp_applied *a, struct vp_left *out,
-		      struct vp_err *err)
+static int sites_left(struct vp_control *c, const struct vp_applied *a, bool *gone,
+		      struct vp_left *out, struct vp_err *err)
 {
 	int rc = 0;
 
@@ -14,7 +14,8 @@ static int sites_left(struct vp_control *c, const struct vp_applied *a, struct v
 		enum vp_standing s = VP_STANDS_OTHER;
 
 		rc = vp_control_standing(c, &a->sites[i], &a->was[i], &s, err);
-		if (s == VP_STANDS_GONE)
+		gone[i] = s == VP_STANDS_GONE;
+		if (gone[i])
 			out->gone++;
 		else if (s == VP_STANDS_OLD)
 			out->old++;
@@ -24,14 +25,37 @@ static int sites_left(struct vp_control *c, const struct vp_applied *a, struct v
 	return rc;
 }
 
-static int words_left(struct vp_control *c, const struct vp_applied *a, struct vp_left *out,
-		      struct vp_err *err)
+/*
+ * Does the record of a site that is gone begin at word @i? It is two conditions that together hold
+ * the site's address, and then what the batch changed of it (vp_linux_poke_plan()). With the site
+ * it was freed, and the memory is another's by now.
+ */
+static bool record_is_gone(const struct vp_applied *a, size_t i, const bool *gone)
+{
+	const struct vp_word *w = &a->words[i];
+
+	if (i + 2 >= a->nwords || !vp_word_is_condition(&w[0]) || !vp_word_is_condition(&w[1]) ||
+	    vp_word_is_condition(&w[2]) || w[1].addr.v != w[0].addr.v + 4)
+		return false;
+	for (size_t k = 0; k < a->nsites; k++)
+		if (gone[k] &&
+		    a->sites[k].addr.v == (w[0].old_value | (uint64_t)w[1].old_value << 32))
+			return true;
+	return false;
+}
+
+static int words_left(struct vp_control *c, const struct vp_applied *a, const bool *gone,
+		      struct vp_left *out, struct vp_err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < a->nwords && !rc; i++) {
 		enum vp_standing s = VP_STANDS_NEW;
 
+		if (record_is_gone(a, i, gone)) {
+			i += 2;
+			continue;
+		}
 		if (!vp_word_is_condition(&a->words[i]))
 			rc = vp_control_word_standing(c, &a->words[i], &s, err);
 		if (s != VP_STANDS_OLD && s != VP_STANDS_GONE)
@@ -43,17 +67,19 @@ static int words_left(struct vp_control *c, const struct vp_applied *a, struct v
 int vp_control_left(struct vp_control *c, const struct vp_applied *a, struct vp_left *out,
 		    struct vp_err *err)
 {
+	bool *gone = calloc(a->nsites + 1, sizeof(*gone));
 	int rc;
 
 	*out = (struct vp_left){
 		.sites = calloc(a->nsites + 1, sizeof(*out->sites)),
 		.words = calloc(a->nwords + 1, sizeof(*out->words)),
 	};
-	rc = out->sites && out->words ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+	rc = gone && out->sites && out->words ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 	if (!rc)
-		rc = sites_left(c, a, out, err);
+		rc = sites_left(c, a, gone, out, err);
 	if (!rc)
-		rc = words_left(c, a, out, err);
+		rc = words_left(c, a, gone, out, err);
+	free(gone);
 	if (rc)
 		vp_left_clear(out);
 	return rc;

@@ -6,6 +6,7 @@
 
 #include "control/internal.h"
 #include "target/hex.h"
+#include "target/qmp_wire.h"
 #include "x86/decode.h"
 
 static int parse_resume(const char *name, bool has_fixup, enum vp_resume *out, struct vp_err *err)
@@ -115,29 +116,51 @@ static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site 
 	return 0;
 }
 
+/* See whose bytes they are, and apply it. */
+static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
+		    const struct vp_site *sites, size_t n, bool force, int *code,
+		    struct vp_err *err)
+{
+	struct vp_control_batch batch = { .sites = sites, .nsites = n, .force = force };
+	struct vp_linux_care care;
+	json_t *ret = NULL;
+
+	*code = vp_control_care(c, sites, n, force, &care, err);
+	if (*code)
+		return NULL;
+	batch.words = care.words;
+	batch.nwords = care.nwords;
+	batch.stop = care.stop;
+	batch.forced = care.forced.text;
+	ret = vp_control_apply(c, "poke", w, &batch, code, err);
+	if (ret && care.forced.text[0])
+		json_object_set_new(ret, "forced", vp_qmp_text(care.forced.text));
+	vp_linux_care_free(&care);
+	return ret;
+}
+
 json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_control *c = arg;
-	struct vp_write_args w = { 0 };
 	struct vp_patience patience = { 0 };
+	struct vp_write_args w = { 0 };
 	struct vp_site *sites = NULL;
 	json_t *list, *ret = NULL;
+	int force = 0;
 	size_t n = 0;
 
 	(void)fd;
 	vp_control_refresh(c);
-	*code = vp_args_unpack(args, err, "{s:o, " VP_WRITE_ARGS_FMT "}", "sites", &list,
-			       VP_WRITE_ARGS(&w));
+	*code = vp_args_unpack(args, err, "{s:o, s?b, " VP_WRITE_ARGS_FMT "}", "sites", &list,
+			       "force", &force, VP_WRITE_ARGS(&w));
 	if (!*code)
 		*code = vp_control_may_write(c, err);
 	if (!*code)
 		*code = parse_sites(c, list, &sites, &n, err);
-	do {
-		const struct vp_control_batch batch = { .sites = sites, .nsites = n };
-
-		if (!*code || *code == -EAGAIN)
-			ret = vp_control_apply(c, "poke", &w, &batch, code, err);
-	} while (vp_control_again(&patience, &w, *code));
+	if (!*code)
+		do
+			ret = poke(c, &w, sites, n, force, code, err);
+		while (vp_control_again(&patience, &w, *code));
 	free(sites);
 	return ret;
 }

@@ -55,7 +55,8 @@ static json_t *site_json(struct vp_control *c, const struct vp_site *s,
 /* Who did it: what the ledger says beside the batch itself. */
 static void add_who(json_t *json, const json_t *line)
 {
-	static const char *const keys[] = { "command", "user", "uid", "pid", "kernel", "build-id" };
+	static const char *const keys[] = { "command", "user",	   "uid",   "pid",
+					    "kernel",  "build-id", "force", "forced" };
 
 	for (size_t i = 0; line && i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (json_object_get(line, keys[i]))

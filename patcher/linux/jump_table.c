@@ -132,6 +132,19 @@ int vp_jump_modules_get(struct vp_linux *l, const struct vp_jump_table **out, st
 	return 0;
 }
 
+int vp_jump_modules_keep(struct vp_linux *l, struct vp_jump_table **out, struct vp_err *err)
+{
+	const struct vp_jump_table *t;
+	int rc = vp_jump_modules_get(l, &t, err);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	*out = l->module_jumps;
+	(*out)->kept++;
+	return 0;
+}
+
 int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err)
 {
 	struct vp_jump_table *t = NULL;
@@ -166,7 +179,7 @@ int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, stru
 
 void vp_jump_table_free(struct vp_jump_table *table)
 {
-	if (!table)
+	if (!table || table->kept--)
 		return;
 	free(table->entries);
 	free(table);

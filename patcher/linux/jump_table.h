@@ -20,7 +20,8 @@ struct vp_jump_entry {
 struct vp_jump_table {
 	struct vp_jump_entry *entries;
 	size_t n;
-	bool whole; /* of modules: none was left out */
+	bool whole;	   /* of modules: none was left out */
+	unsigned int kept; /* by whom vp_jump_table_free() is still to be called, too */
 };
 
 /* struct static_key. */
@@ -59,6 +60,9 @@ int vp_jump_table_get(struct vp_linux *l, const struct vp_jump_table **out, stru
  * than there can be. -ENOMEM.
  */
 int vp_jump_modules_get(struct vp_linux *l, const struct vp_jump_table **out, struct vp_err *err);
+
+/* The same, to be freed by vp_jump_table_free(): a refresh meanwhile does not take it away. */
+int vp_jump_modules_keep(struct vp_linux *l, struct vp_jump_table **out, struct vp_err *err);
 
 /* The entries of a table for one key: *@n from the result on. */
 const struct vp_jump_entry *vp_jump_table_find(const struct vp_jump_table *t, uint64_t key,

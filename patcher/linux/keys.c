@@ -237,7 +237,8 @@ int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux
 		  void *arg, struct vp_err *err)
 {
 	struct telling to = { .fn = fn, .arg = arg, .keys.ahead = KEYS_AHEAD, .err = err };
-	const struct vp_jump_table *t, *modules;
+	struct vp_jump_table *modules = NULL;
+	const struct vp_jump_table *t;
 	int rc = vp_jump_table_get(l, &t, err);
 
 	if (!rc && vp_kernel_mem_keep(&l->mem))
@@ -248,9 +249,10 @@ int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux
 	read_text(l, t, &to.text);
 	rc = tell_keys(l, t, NULL, &to);
 	if (!rc)
-		rc = vp_jump_modules_get(l, &modules, err);
+		rc = vp_jump_modules_keep(l, &modules, err);
 	if (!rc)
 		rc = tell_keys(l, modules, t, &to);
+	vp_jump_table_free(modules);
 	vp_view_free(&to.keys);
 	vp_view_free(&to.text);
 	vp_kernel_mem_drop(&l->mem);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "linux_build.h"
 #include "linux_modules.h"
+#include "linux_owners.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -197,6 +198,9 @@ static const struct {
 } named[] = {
 	{ "T_text", 0, true },
 	{ "T__entry_text_start", LG_ENTRY_TEXT, true },
+	{ "T__SCT__one", LG_TRAMPOLINE, false },
+	{ "T__static_call_text_start", LG_TRAMPOLINE + 0x20, false },
+	{ "T__static_call_text_end", LG_TRAMPOLINE + 0x30, false },
 	{ "Rlinux_banner", LG_BANNER, false },
 	{ "R__start_notes", LG_NOTES, false },
 	{ "R__stop_notes", LG_NOTES + 0x100, false },
@@ -212,11 +216,20 @@ static const struct {
 	{ "Dtext_mutex", LG_TEXT_MUTEX, false },
 	{ "djump_label_mutex", LG_JUMP_MUTEX, false },
 	{ "Dmodules", LG_MODULE_LIST, false },
+	{ "dkprobe_mutex", LG_KPROBE_MUTEX, false },
+	{ "Dftrace_lock", LG_FTRACE_LOCK, false },
+	{ "Dftrace_ops_list", LG_FTRACE_OPS, false },
+	{ "Dftrace_list_end", LG_FTRACE_END, false },
+	{ "bftrace_pages_start", LG_FTRACE_PAGES, false },
+	{ "bkprobe_table", LG_KPROBES, false },
 	{ "D__start___jump_table", LG_JUMPS, false },
 	{ "D__stop___jump_table", LG_JUMPS + LG_ENTRIES * 16u, false },
 	{ "Dkey_off", LG_KEY_OFF, false },
 	{ "Dkey_on", LG_KEY_ON, false },
 	{ "Dkey_mod", LG_KEY_MOD, false },
+	{ "D__start_static_call_sites", LG_CALLS, false },
+	{ "D__stop_static_call_sites", LG_CALLS + 16, false },
+	{ "D__SCK__one", LG_CALL_KEY, false },
 };
 
 #define NAMED (sizeof(named) / sizeof(named[0]))
@@ -483,6 +496,7 @@ struct linux_guest *lg_new(const struct lg_opts *opts)
 	write_identity(g);
 	write_keys(g);
 	lg_write_modules(g);
+	lg_write_owners(g);
 	return g;
 }
 

@@ -38,6 +38,12 @@
 #define LG_TEXT_MUTEX	   (LG_VARS + 0x40u)
 #define LG_JUMP_MUTEX	   (LG_VARS + 0x60u)
 #define LG_MODULE_LIST	   (LG_VARS + 0x80u)
+#define LG_KPROBE_MUTEX	   (LG_VARS + 0xa0u)
+#define LG_FTRACE_LOCK	   (LG_VARS + 0xc0u)
+#define LG_FTRACE_OPS	   (LG_VARS + 0xe0u)
+#define LG_FTRACE_END	   (LG_VARS + 0xe8u)
+#define LG_FTRACE_PAGES	   (LG_VARS + 0xf0u)
+#define LG_KPROBES	   (LG_VARS + 0x200u) /* 64 lists */
 #define LG_VMCOREINFO_TEXT (LG_VARS + 0x800u)
 
 /* Three keys; their sites are in the text from LG_SITES on, 16 bytes apart. */
@@ -53,6 +59,37 @@
 #define LG_MOD_NODES (LG_MODULES + 0x2000u)
 #define LG_MOD_JUMPS (LG_MODULES + 0x1000u)
 #define LG_ENTRIES   8u
+
+/*
+ * Who else writes into the text. Functions of 16 bytes from LG_FUNC(0) on begin with ftrace's nop,
+ * those with an odd number behind an endbr64; the last one has no record. Records are in two pages:
+ * four in the first. Two probes are in one list: at LG_PROBED and LG_PROBED + 0x40. A static call
+ * at LG_CALL, a tail call by jcc at LG_CALL_JCC, a trampoline; the module has a call at
+ * LG_MOD_CALL.
+ */
+#define LG_FUNC(i)	  (0x100u + 16u * (i))
+#define LG_ENTRY(i)	  (LG_FUNC(i) + ((i) % 2 ? 4u : 0u))
+#define LG_FUNCS	  9u
+#define LG_PROBED	  0x400u
+#define LG_CALL		  0x500u
+#define LG_CALL_JCC	  0x510u
+#define LG_TRAMPOLINE	  (LG_ENTRY_TEXT + 0x1000u)
+#define LG_MOD_CALL	  (LG_MODULES + 0x120u)
+#define LG_MOD_CALLS	  (LG_MODULES + 0x7000u)
+#define LG_PAGE_STRUCTS	  (LG_DATA + 0x30000u) /* 32 bytes each */
+#define LG_RECORDS	  (LG_DATA + 0x31000u) /* 16 bytes each; those of page 1 from 0x100 on */
+#define LG_RECORD(i)	  (LG_RECORDS + ((i) < 4u ? 16u * (i) : 0x100u + 16u * ((i)-4u)))
+#define LG_PROBE_STRUCT	  (LG_DATA + 0x32000u) /* 0x40 bytes each */
+#define LG_CALLS	  (LG_DATA + 0x33000u)
+#define LG_CALL_KEY	  (LG_DATA + 0x34000u)
+#define LG_FTRACE_ENABLED 0x80000000u
+#define LG_FTRACE_BITS                                                                          \
+	{ "FTRACE_FL_DISABLED", 25 }, { "FTRACE_FL_IPMODIFY", 26 }, { "FTRACE_FL_DIRECT", 27 }, \
+		{ "FTRACE_FL_TOUCHED", 20 },                                                    \
+	{                                                                                       \
+		"FTRACE_FL_MODIFIED", 19                                                        \
+	}
+#define LG_DISABLED 0x2000000u
 
 /*
  * With opts.modules: alpha, whose memory is the pages above; beta, with LG_BETA; gamma, which is
@@ -75,6 +112,8 @@
 #define LG_M_JUMPS    0x90u
 #define LG_M_NJUMPS   0x98u
 #define LG_M_PIECES   0xa0u
+#define LG_M_CALLS    0xd0u
+#define LG_M_NCALLS   0xd8u
 #define LG_M_SIZE     0xe0u
 #define LG_K_SYMTAB   0x00u
 #define LG_K_COUNT    0x08u

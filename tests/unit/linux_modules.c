@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "linux_modules.h"
 
+#include "linux_owners.h"
+
 #include <assert.h>
 #include <bpf/btf.h>
 #include <elf.h>
@@ -52,10 +54,13 @@ void lg_write_btf(struct linux_guest *g)
 					 { "jump_entries", pointer, LG_M_JUMPS },
 					 { "num_jump_entries", u32, LG_M_NJUMPS },
 					 { old ? "core_layout" : "mem", pieces, LG_M_PIECES },
+					 { "static_call_sites", pointer, LG_M_CALLS },
+					 { "num_static_call_sites", u32, LG_M_NCALLS },
 					 { 0 } };
 	const void *raw;
 
 	add_struct(btf, "module", LG_M_SIZE, module);
+	lg_add_owner_types(btf, list_id, pointer, u32);
 	raw = btf__raw_data(btf, &g->btf_len);
 	assert(raw && g->btf_len < 0x1000);
 	memcpy(lg_image(g, LG_BTF), raw, g->btf_len);
