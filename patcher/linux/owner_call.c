@@ -4,7 +4,7 @@
  * rewrites when it changes (kernel/static_call_inline.c). Where they are inline, the kernel and
  * each module have a table of them; else, and for whatever has no table, there are trampolines.
  */
-#include "linux/owners.h"
+#include "linux/owner_call.h"
 
 #include "x86/decode.h"
 

@@ -9,7 +9,7 @@
  * while something is attached to the function, which ftrace has counted or not by that very flag:
  * so only while nothing at all is attached, and its locks are free, with every vCPU held.
  */
-#include "linux/owners.h"
+#include "linux/owner_ftrace.h"
 
 #include "x86/decode.h"
 

@@ -5,7 +5,7 @@
  * Which it is may change at any time, so five bytes are taken as its own. Poking whole instructions
  * no more is needed: one that begins behind those five is not run from the probe's copy.
  */
-#include "linux/owners.h"
+#include "linux/owner_probe.h"
 
 #include <errno.h>
 

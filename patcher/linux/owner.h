@@ -6,8 +6,8 @@
  * Of those that answer for a site: 0: not mine. -EBUSY: mine, and @err says whose, without the
  * site. -EAGAIN: that cannot be told at the moment. -EOPNOTSUPP: nor at any other.
  */
-#ifndef VP_LINUX_OWNERS_H
-#define VP_LINUX_OWNERS_H
+#ifndef VP_LINUX_OWNER_H
+#define VP_LINUX_OWNER_H
 
 #include "linux/conditions.h"
 #include "linux/internal.h"
@@ -47,19 +47,4 @@ const struct vp_span *vp_spans_find(const struct vp_spans *list, const struct vp
 /* The name of an address as text, or the address itself. */
 const char *vp_owner_name(const struct vp_linux *l, uint64_t addr, char *text, size_t size);
 
-/* owner_call.c: inline static calls, and their trampolines. */
-int vp_calls_read(struct vp_owners *o, struct vp_err *err);
-int vp_calls_ask(const struct vp_owners *o, const struct vp_site *s, struct vp_err *err);
-
-/* owner_probe.c: kprobes, optimised or not. */
-int vp_probes_read(struct vp_owners *o, struct vp_err *err);
-int vp_probes_ask(const struct vp_owners *o, const struct vp_site *s, struct vp_err *err);
-
-/*
- * owner_ftrace.c: ask adds to o->words what makes ftrace leave the site alone, if the site is one
- * that may be taken from it.
- */
-int vp_ftrace_read(struct vp_owners *o, struct vp_err *err);
-int vp_ftrace_ask(struct vp_owners *o, const struct vp_site *s, struct vp_err *err);
-
-#endif /* VP_LINUX_OWNERS_H */
+#endif /* VP_LINUX_OWNER_H */
