@@ -8,10 +8,10 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 uri=qemu:///session
-daemon=
+daemon= lockd=
 trap 'cleanup' EXIT
 
-for tool in libvirtd virsh setpriv; do
+for tool in libvirtd virtlockd virsh setpriv; do
 	command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 0; }
 done
 
@@ -32,6 +32,7 @@ cleanup() {
 		kill "$daemon"
 		wait "$daemon" 2>/dev/null
 	fi
+	[ -z "$lockd" ] || { kill "$lockd"; wait "$lockd" 2>/dev/null; }
 	guest_cleanup
 	rm -rf "$tmp"
 }
@@ -55,6 +56,17 @@ END
 chmod 755 "$tmp" "$tmp/qemu" "$tmp/vmpoke"
 [ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp"
 chmod 700 "$tmp/xdg" "$tmp/state"
+
+# With a lock manager: who runs a domain holds a lease on its disk.
+mkdir -p "$tmp/config/libvirt"
+echo 'lock_manager = "lockd"' >"$tmp/config/libvirt/qemu.conf"
+truncate -s 1M "$tmp/disk"
+[ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp/config" "$tmp/disk"
+"${user[@]}" virtlockd >"$tmp/virtlockd.log" 2>&1 </dev/null &
+lockd=$!
+until_true 60 test -S "$tmp/xdg/libvirt/virtlockd-sock"
+# Does virtlockd hold the lease, which is a lock of its on the image?
+leased() { grep -q "POSIX .*WRITE $lockd .*:$(stat -c %i "$tmp/disk") " /proc/locks; }
 
 "${user[@]}" libvirtd >"$tmp/libvirtd.log" 2>&1 </dev/null &
 daemon=$! # setpriv becomes libvirtd: no shell stands between
@@ -84,7 +96,9 @@ END
 
 define web x86_64 "$tmp/qemu" \
 	"<kernel>$tmp/vmlinuz</kernel><initrd>$tmp/initrd</initrd><cmdline>console=ttyS0 quiet</cmdline>" \
-	"<serial type='file'><source path='$tmp/console'/></serial>
+	"<disk type='file'><driver name='qemu' type='raw'/><source file='$tmp/disk'/>
+	   <target dev='vda' bus='virtio'/></disk>
+	 <serial type='file'><source path='$tmp/console'/></serial>
 	 <channel type='unix'><source mode='bind' path='$tmp/web/shell'/>
 	   <target type='virtio' name='shell'/></channel>"
 define old i686 "$(command -v qemu-system-i386)" "" ""
@@ -99,6 +113,7 @@ same "list shows it" "$(listed web)" "shut off"
 refused "no such domain" "no domain" info libvirt+$uri:nobody
 
 check "it starts" virsh start web
+check "virtlockd holds the lease on its disk" leased
 check "it boots" until_true "$GUEST_LIMIT" grep -q '^GUEST READY' "$tmp/console"
 [ $failed -eq 0 ] || exit 1
 check "the other one starts" virsh start old
@@ -132,6 +147,7 @@ check "the witness is at work" until_true 60 guest_saw web 99
 check "poke" vp poke $to "$site" --old b863000000 --new b82a000000
 check "poke: a program in the guest sees it" until_true 60 guest_saw web "99 42"
 same "poke: libvirt calls it running" "$(domain web)" running
+check "poke: the lease is held" leased
 same "list counts it" "$(vp list --connect $uri --json |
 	jq -r '.[] | select(.target | endswith(":web")) | .pokes')" 1
 check "revert" vp revert $to
@@ -140,6 +156,7 @@ check "key set on" vp key set $to sched_schedstats on
 same "the guest has it on" "$(guest_schedstats web)" 1
 check "key set off" vp key set $to sched_schedstats off
 same "the guest has it off" "$(guest_schedstats web)" 0
+check "key set: the lease is held" leased
 virsh qemu-monitor-command web --hmp 'info chardev' >"$tmp/chardevs"
 ok "no gdbstub is left open" "$(grep -q 'serial0' "$tmp/chardevs" && ! grep -q vmpoke "$tmp/chardevs"; echo $?)"
 
@@ -149,6 +166,7 @@ virsh suspend web >/dev/null
 same "list shows it paused" "$(listed web)" paused
 refused "a domain that is paused: poke" "resume it" poke $to "$site" --old b863000000 --new b82a000000
 same "it stays paused" "$(domain web)" paused
+ok "its lease is given back" "$(! leased; echo $?)"
 virsh resume web >/dev/null
 same "nothing was written" "$(vp read $to $func --len 64 --json | jq -r .hex)" "$hex"
 
@@ -179,6 +197,7 @@ ok "killed while it holds the domain" $?
 refused "the next one speaks of recover" "vmpoke recover" info $to
 check "recover" vp recover $to
 same "it runs" "$(domain web)" running
+check "recover: the lease is held" leased
 now=$(guest_schedstats web)
 ok "the whole batch or nothing of it" "$([ "$now" = 0 ] || [ "$now" = 1 ]; echo $?)"
 check "all works again" vp key set $to sched_schedstats on
