@@ -116,6 +116,22 @@ static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site 
 	return 0;
 }
 
+/*
+ * Who wants int3 and forces it gets it, where the words of ftrace's records need every vCPU held:
+ * they are left as they are.
+ */
+static void leave_ftrace(const struct vp_write_args *w, struct vp_linux_care *care)
+{
+	if (!care->stop || !w->strategy || strcmp(w->strategy, vp_strategy_name(VP_STRATEGY_INT3)))
+		return;
+	care->stop = false;
+	care->nwords = 0;
+	vp_err_set(
+		&care->forced, 0,
+		"ftrace is not told, which strategy int3 cannot do: tracing ends for good in the "
+		"guest if it starts before the revert");
+}
+
 /* See whose bytes they are, and apply it. */
 static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 		    const struct vp_site *sites, size_t n, bool force, int *code,
@@ -128,6 +144,8 @@ static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 	*code = vp_control_care(c, sites, n, force, &care, err);
 	if (*code)
 		return NULL;
+	if (force)
+		leave_ftrace(w, &care);
 	batch.words = care.words;
 	batch.nwords = care.nwords;
 	batch.stop = care.stop;

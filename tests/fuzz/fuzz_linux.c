@@ -25,6 +25,12 @@ static const struct {
 	{ LG_IMAGE_GPA + LG_JUMPS, LG_ENTRIES * 16 },
 	{ LG_IMAGE_GPA + LG_KEYS, 0x40 },
 	{ LG_IMAGE_GPA + LG_SITES, 0x90 },
+	{ LG_IMAGE_GPA + LG_FUNC(0), 16 * LG_FUNCS },
+	{ LG_IMAGE_GPA + LG_PAGE_STRUCTS, 64 },
+	{ LG_IMAGE_GPA + LG_RECORDS, 0x180 },
+	{ LG_IMAGE_GPA + LG_PROBE_STRUCT, 0x80 },
+	{ LG_IMAGE_GPA + LG_CALLS, 16 },
+	{ LG_IMAGE_GPA + LG_BTF, 0x600 },
 	{ LG_IMAGE_GPA + LG_IMAGE_SIZE, 0x4000 }, /* the module */
 };
 
@@ -129,6 +135,53 @@ static int each_key(void *arg, const struct vp_linux_key *key)
 	return 0;
 }
 
+/*
+ * Of words no two are at one place, each is aligned, and one that changes sets one flag of what is
+ * zero but for two others: whatever the guest says, no more of it is written.
+ */
+static void check_care(const struct vp_linux_care *c, bool force)
+{
+	size_t changes = 0;
+
+	for (size_t i = 0; i < c->nwords; i++) {
+		const struct vp_word *w = &c->words[i];
+		uint32_t bit = w->old_value ^ w->new_value;
+
+		FUZZ_CHECK(w->addr.v >> 63);
+		for (size_t j = 0; j < i; j++)
+			FUZZ_CHECK(c->words[j].addr.v != w->addr.v);
+		if (vp_word_is_condition(w))
+			continue;
+		FUZZ_CHECK(!(bit & (bit - 1)) && w->new_value & bit);
+		changes++;
+	}
+	FUZZ_CHECK(c->stop || !changes);
+	FUZZ_CHECK(force || !c->forced.text[0]);
+	check_text(c->forced.text);
+}
+
+static void ask_owners(struct linux_guest *g, struct vp_linux *l, bool force)
+{
+	static const uint32_t sites[] = { LG_ENTRY(0), LG_ENTRY(3), LG_ENTRY(6), LG_SITE(0),
+					  LG_PROBED,   LG_CALL,	    0x800 };
+	struct vp_linux_care care;
+	struct vp_err err = { "" };
+	struct vp_site s = { .len = 5 };
+	int rc;
+
+	for (size_t i = 0; i < sizeof(sites) / sizeof(sites[0]); i++) {
+		s.addr = VP_GVA(g->text + sites[i]);
+		memcpy(s.old_bytes, lg_image(g, sites[i]), 5);
+		err.text[0] = '\0';
+		rc = vp_linux_poke_plan(l, &s, 1, force, &care, &err);
+		FUZZ_CHECK(!rc == !err.text[0]);
+		FUZZ_CHECK(!rc || !care.words);
+		check_text(err.text);
+		check_care(&care, force);
+		vp_linux_care_free(&care);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct edit edits[EDITS];
@@ -146,6 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_info(g, l);
 		rc = vp_linux_keys(l, each_key, &l, &err);
 		FUZZ_CHECK(!rc == !err.text[0]);
+		ask_owners(g, l, size % 2);
 	}
 	vp_linux_free(l);
 	while (n--)

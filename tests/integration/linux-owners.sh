@@ -29,14 +29,15 @@ traced() { guest_run g "grep -c '^$1 ' $tracing/enabled_functions"; }
 
 ftrace_works() { # TEXT
 	same "$1: ftrace is enabled" "$(guest_run g 'cat /proc/sys/kernel/ftrace_enabled')" 1
-	guest_warnings g >"$tmp/warnings.now"
-	check "$1: no warning in the guest's log" diff "$tmp/warnings" "$tmp/warnings.now"
+	# All functions traced by an emulated CPU take so long that the guest may speak of stalls.
+	guest_run g dmesg | grep -E 'WARNING|BUG|Oops|ftrace' | grep -vE 'soft lockup|stall' >"$tmp/log"
+	check "$1: no warning in the guest's log" diff "$tmp/log.before" "$tmp/log"
 }
 
 check_ftrace() { # TARGET TEXT
 	local i began
 	guest_run g "mount -t tracefs tracefs $tracing; echo '__x64_sys_sched_*' >$tracing/set_ftrace_filter"
-	guest_warnings g >"$tmp/warnings"
+	guest_run g dmesg | grep -E 'WARNING|BUG|Oops|ftrace' >"$tmp/log.before"
 	find_entry "$1" $func
 	check "$2: poke of an entry nop to a jmp" poke_entry "$1"
 	for i in 1 2 3; do
@@ -47,28 +48,27 @@ check_ftrace() { # TARGET TEXT
 	done
 	guest_run g "echo >$tracing/set_ftrace_filter"
 	check "$2: it starts on all functions" tracer function
-	ftrace_works "$2: a poke stands, all are traced"
+	check "$2: and stops" tracer nop
+	ftrace_works "$2: a poke stands, all were traced"
 
+	guest_run g "echo '__x64_sys_sched_*' >$tracing/set_ftrace_filter"
+	check "$2: it starts once more" tracer function
 	refused "$2: no revert while it traces" ftrace_ops_list revert "$1" --timeout 500
 	same "$2: the poke stands" "$(vp status "$1" --json |
 		jq -r '[.. | objects | select(has("now")) | .now] | join(" ")')" new
-	find_entry "$1" __x64_sys_sched_yield
-	refused "$2: no poke of another that it traces" "traces now" \
-		poke "$1" "$where" --old "$nop" --new jmp:$func --timeout 500 --dry-run
+	find_entry "$1" do_sys_openat2
+	refused "$2: nor a poke of any other entry" "ftrace is in use" \
+		poke "$1" "$where" --old "$nop" --new jmp:$func --timeout 500
 	(sleep 3 && tracer nop >"$tmp/stops" 2>&1) &
 	began=$SECONDS
-	check "$2: a revert waits until it stops" vp revert "$1" --timeout 40000
+	check "$2: a revert waits until it stops" vp revert "$1" --timeout 50000
 	wait $!
 	echo "#  $((SECONDS - began)) s"
-	guest_run g "echo '__x64_sys_sched_*' >$tracing/set_ftrace_filter"
 	check "$2: the tracer starts after the revert" tracer function
 	same "$2: it traces the function again" "$(traced $func)" 1
 	find_entry "$1" $func
 	refused "$2: an entry that is traced is refused" "traces" \
 		poke "$1" "$where" --old "$nop" --new jmp:${func%max}min --timeout 500
-	find_entry "$1" do_sys_openat2
-	refused "$2: nor any other, while it traces some" "ftrace is in use" \
-		poke "$1" "$where" --old "$nop" --new jmp:$func --timeout 500
 	check "$2: it stops" tracer nop
 	ftrace_works "$2: after the revert"
 }

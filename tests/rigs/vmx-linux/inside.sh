@@ -18,11 +18,13 @@ guest 'load start'
 ok "a load runs" guest 'load check'
 seconds load
 
-# getppid goes on in getpid.
+# getppid goes on in getpid. The entry nops are ftrace's: by int3 only with --force.
+ok "int3 at an entry nop is refused without --force" eval '! show poke "$vmpoke" poke "$sock" \
+	__x64_sys_getppid --old 0f1f440000 --new jmp:__x64_sys_getpid --strategy int3'
 ok "before: a shell has a parent" parent
 for i in 1 2; do
 	show poke "$vmpoke" poke "$sock" __x64_sys_getppid --old 0f1f440000 --new jmp:__x64_sys_getpid \
-		--strategy int3 --resume emulate
+		--strategy int3 --force --resume emulate
 	ok "poke $i by int3" grep -q applied "$dir/poke"
 	ok "the guest runs the new code" eval '! parent'
 	show revert "$vmpoke" revert "$sock" --strategy int3
@@ -33,8 +35,9 @@ seconds pokes
 
 # Traps: a function that the load calls all the time.
 for ((i = 0; i < 8; i++)); do
-	show hot "$vmpoke" poke "$sock" vfs_read --old 0f1f440000 --new 0f1f440008 --resume park &&
-		show hot "$vmpoke" revert "$sock" || break
+	show hot "$vmpoke" poke "$sock" vfs_read --old 0f1f440000 --new 0f1f440008 --strategy int3 \
+		--force --resume park &&
+		show hot "$vmpoke" revert "$sock" --strategy int3 || break
 done
 ok "8 times another nop, and back, where the load runs" test $i = 8
 show info "$vmpoke" info "$sock" --json
