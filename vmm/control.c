@@ -197,19 +197,20 @@ static json_t *vcpu_remove(void *arg, const json_t *args, int *fd, int *code, st
 	return *code ? NULL : json_object();
 }
 
+/* Those aside wait for the guest, or for the target's lock; what they touch has its own locks. */
 static const struct vp_qmp_command vm_commands[] = {
-	{ "query-version", query_version },
-	{ "query-status", query_status },
-	{ "query-name", query_name },
-	{ "query-cpus-fast", query_cpus_fast },
-	{ "query-vm", query_vm },
-	{ "query-memory-map", query_memory_map },
-	{ "vcpu-add", vcpu_add },
-	{ "vcpu-remove", vcpu_remove },
-	{ "stop", stop },
-	{ "cont", cont },
-	{ "quit", quit },
-	{ NULL, NULL },
+	{ "query-version", query_version, VP_QMP_AT_ONCE },
+	{ "query-status", query_status, VP_QMP_ASIDE },
+	{ "query-name", query_name, VP_QMP_AT_ONCE },
+	{ "query-cpus-fast", query_cpus_fast, VP_QMP_AT_ONCE },
+	{ "query-vm", query_vm, VP_QMP_IN_TURN },
+	{ "query-memory-map", query_memory_map, VP_QMP_AT_ONCE },
+	{ "vcpu-add", vcpu_add, VP_QMP_ASIDE },
+	{ "vcpu-remove", vcpu_remove, VP_QMP_ASIDE },
+	{ "stop", stop, VP_QMP_IN_TURN },
+	{ "cont", cont, VP_QMP_IN_TURN },
+	{ "quit", quit, VP_QMP_ASIDE },
+	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
 static void *serve(void *arg)

@@ -11,6 +11,7 @@
 
 #include "cli/cmd.h"
 #include "cli/options.h"
+#include "control/ledger.h"
 #include "cli/terminal.h"
 #include "vmm/control.h"
 #include "vmm/vm.h"
@@ -215,16 +216,15 @@ struct sockets {
 static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp_err *err)
 {
 	char state[256];
-	const char *name;
 	int rc = vp_cmd_socket_path(a->name ? a->name : a->socket, a->name != NULL, s->path,
 				    sizeof(s->path), err);
 
 	if (!rc)
 		rc = vp_cmd_state_dir(state, sizeof(state), err);
+	if (!rc)
+		rc = vp_ledger_path_for(state, s->path, s->ledger, sizeof(s->ledger), err);
 	if (rc)
 		return rc;
-	name = strrchr(s->path, '/') + 1; /* a path without one is a name in a folder */
-	snprintf(s->ledger, sizeof(s->ledger), "%s/ledger/vm-%s.jsonl", state, name);
 	s->config = (struct vp_vm_control_config){ .path = s->path, .ledger = s->ledger };
 	return 0;
 }

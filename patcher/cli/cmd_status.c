@@ -7,6 +7,7 @@
 
 #include "cli/client.h"
 #include "cli/options.h"
+#include "control/ledger.h"
 
 static const char help[] =
 	"usage: vmpoke status TARGET [--history] [--json]\n"
@@ -15,7 +16,8 @@ static const char help[] =
 	"when, what, and whether the memory still says so; and what was counted since it started.\n"
 	"Sites are listed as far as there are not too many (docs/control-protocol.md).\n"
 	"\n"
-	"  --history  the ledger instead: every change that was ever begun, and how it ended\n"
+	"  --history  the ledger instead: every change that was ever begun, and how it ended;\n"
+	"             of a VM of `vmpoke run` also when it is no more\n"
 	"  --json     print one JSON object; with --history an array\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 4 no such target, or it does not answer.\n";
@@ -136,18 +138,56 @@ static void print_text(const struct status *s)
 }
 
 /* The lines of the ledger, which are JSON already. */
+static void print_history(const json_t *lines, bool json)
+{
+	const json_t *line;
+	size_t i;
+
+	if (json)
+		vp_client_print(lines);
+	else
+		json_array_foreach(lines, i, line) vp_client_print(line);
+}
+
 static int show_history(struct vp_client *c, bool json)
 {
-	json_t *lines = NULL, *line;
-	size_t i;
+	json_t *lines = NULL;
 	int code = vp_client_call(c, "query-ledger", json_object(), &lines);
 
-	if (!code && json)
-		vp_client_print(lines);
-	else if (!code)
-		json_array_foreach(lines, i, line) vp_client_print(line);
+	if (!code)
+		print_history(lines, json);
 	json_decref(lines);
 	return code;
+}
+
+/* The ledger of a VM of `vmpoke run` that is no more; NULL: it answers, or there is none. */
+static json_t *history_of_the_dead(const char *target)
+{
+	char socket[256], state[256], path[512];
+	struct vp_qmp *q = NULL;
+	struct vp_ledger *l;
+	json_t *lines = NULL;
+
+	if (vp_remote_is(target) || vp_cmd_socket_path(target, false, socket, sizeof(socket), NULL))
+		return NULL;
+	if (!vp_qmp_connect(socket, VP_CLIENT_TIMEOUT_MS, &q, NULL)) {
+		vp_qmp_close(q);
+		return NULL;
+	}
+	if (!vp_cmd_state_dir(state, sizeof(state), NULL) &&
+	    !vp_ledger_path_for(state, socket, path, sizeof(path), NULL) &&
+	    !vp_ledger_open_to_look(path, &l, NULL)) {
+		lines = vp_ledger_history(l, NULL);
+		vp_ledger_close(l);
+	}
+	return lines;
+}
+
+static int print_dead(json_t *lines, bool json)
+{
+	print_history(lines, json);
+	json_decref(lines);
+	return VP_EXIT_OK;
 }
 
 int vp_cmd_status(int argc, char **argv)
@@ -155,6 +195,7 @@ int vp_cmd_status(int argc, char **argv)
 	struct status s = { 0 };
 	struct vp_client c;
 	bool json = false, history = false;
+	json_t *dead;
 	const struct vp_option options[] = {
 		VP_FLAG("history", &history),
 		VP_FLAG("json", &json),
@@ -164,6 +205,9 @@ int vp_cmd_status(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	dead = history ? history_of_the_dead(argv[optind]) : NULL;
+	if (dead)
+		return print_dead(dead, json);
 	code = vp_client_open(&c, "status", argv[optind], VP_CLIENT_TIMEOUT_MS);
 	if (!code && history)
 		return vp_client_close(&c, show_history(&c, json));

@@ -4,18 +4,18 @@
 #include "target/qmp_wire.h"
 
 const struct vp_qmp_command vp_control_commands[] = {
-	{ "resolve-symbol", vp_control_resolve_symbol },
-	{ "read-memory", vp_control_read_memory },
-	{ "query-registers", vp_control_query_registers },
-	{ "query-symbols", vp_control_query_symbols },
-	{ "query-kernel", vp_control_query_kernel },
-	{ "query-pokes", vp_control_query_pokes },
-	{ "query-ledger", vp_control_query_ledger },
-	{ "query-keys", vp_control_query_keys },
-	{ "poke", vp_control_poke },
-	{ "revert", vp_control_revert },
-	{ "key-set", vp_control_key_set },
-	{ NULL, NULL },
+	{ "resolve-symbol", vp_control_resolve_symbol, VP_QMP_IN_TURN },
+	{ "read-memory", vp_control_read_memory, VP_QMP_IN_TURN },
+	{ "query-registers", vp_control_query_registers, VP_QMP_IN_TURN },
+	{ "query-symbols", vp_control_query_symbols, VP_QMP_IN_TURN },
+	{ "query-kernel", vp_control_query_kernel, VP_QMP_IN_TURN },
+	{ "query-pokes", vp_control_query_pokes, VP_QMP_IN_TURN },
+	{ "query-ledger", vp_control_query_ledger, VP_QMP_IN_TURN },
+	{ "query-keys", vp_control_query_keys, VP_QMP_IN_TURN },
+	{ "poke", vp_control_poke, VP_QMP_IN_TURN },
+	{ "revert", vp_control_revert, VP_QMP_IN_TURN },
+	{ "key-set", vp_control_key_set, VP_QMP_IN_TURN },
+	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
 static json_t *stats_json(struct vp_engine *engine)

@@ -146,6 +146,14 @@ uint64_t vp_ledger_next_id(const struct vp_ledger *l);
 /* --- files -------------------------------------------------------------------- */
 
 /*
+ * The ledger of the VM of `vmpoke run` that listens at @socket:
+ * STATE_DIR/ledger/vm-NAME-DIGEST.jsonl, of the socket's name and its whole path. Its folder must
+ * be there. -ENOENT, -EINVAL, -ENAMETOOLONG.
+ */
+int vp_ledger_path_for(const char *state_dir, const char *socket, char *out, size_t size,
+		       struct vp_err *err);
+
+/*
  * If it has grown long, put it away as PATH.1, PATH.2, ... and go on with a new one, so that every
  * command reads little: it takes over what vp_ledger_batches() and vp_ledger_unfinished() can
  * still be asked for. @boot: of a VM that cannot come back to an earlier one; 0: it can. The

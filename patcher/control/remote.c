@@ -257,10 +257,10 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 }
 
 static const struct vp_qmp_command host_commands[] = {
-	{ "query-status", query_status },
-	{ "query-cpus-fast", query_cpus },
-	{ "query-vm", query_vm },
-	{ NULL, NULL },
+	{ "query-status", query_status, VP_QMP_IN_TURN },
+	{ "query-cpus-fast", query_cpus, VP_QMP_IN_TURN },
+	{ "query-vm", query_vm, VP_QMP_IN_TURN },
+	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
 static const struct vp_qmp_command *find(const struct vp_qmp_command *list, const char *name)

@@ -61,9 +61,17 @@ struct vp_qmp_server;
 typedef json_t *(*vp_qmp_handler)(void *arg, const json_t *args, int *fd, int *code,
 				  struct vp_err *err);
 
+/* Where a handler runs. Never two of one client. */
+enum vp_qmp_how {
+	VP_QMP_IN_TURN, /* on a thread of its own, but one of these at a time */
+	VP_QMP_ASIDE,	/* on a thread of its own, beside all others: it has locks of its own */
+	VP_QMP_AT_ONCE, /* on the server's thread: it takes no time, and waits for nobody */
+};
+
 struct vp_qmp_command {
 	const char *name;
 	vp_qmp_handler fn;
+	enum vp_qmp_how how;
 };
 
 /*
@@ -76,7 +84,7 @@ struct vp_qmp_command {
 int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, void *arg,
 		      struct vp_qmp_server **out, struct vp_err *err);
 
-/* Serve until vp_qmp_server_stop(). Runs handlers on this thread. */
+/* Serve until vp_qmp_server_stop(), and until what was begun is done and answered. */
 int vp_qmp_server_run(struct vp_qmp_server *s);
 void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */
 void vp_qmp_server_free(struct vp_qmp_server *s); /* removes the socket */

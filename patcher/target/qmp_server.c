@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The QMP server: one thread, one poll loop, sockets that never block.
+ * The QMP server: one thread, one poll loop, sockets that never block. Commands run on threads of
+ * their own (qmp_jobs.c); nothing here is touched by those but the queue of events.
  *
  * A client's next request is taken only when its last reply has been sent, so a client
  * that does not read costs one reply and, until it is dropped, VP_QMP_OUTPUT_MAX of events.
  */
 #include "target/qmp_wire.h"
 #include "target/qmp.h"
+#include "target/qmp_jobs.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,6 +29,8 @@ struct client {
 	int fd;	    /* -1: this slot is free */
 	bool ready; /* the capabilities were negotiated */
 	bool more;  /* received bytes may hold another request */
+	bool busy;  /* its command runs: no other one is taken */
+	bool gone;  /* while its command runs: its place is free when that is done */
 	struct vp_qmp_in in;
 	struct vp_qmp_out out;
 };
@@ -39,7 +43,7 @@ struct event {
 struct vp_qmp_server {
 	const struct vp_qmp_command *commands;
 	void *arg;
-	const struct client *asking; /* whose command runs */
+	struct vp_qmp_jobs *jobs;
 	int listen_fd, wake_fd;
 	struct sockaddr_un addr;
 	dev_t dev; /* with ino: the socket file we made */
@@ -86,6 +90,9 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 		s->clients[i].fd = -1;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = s->wake_fd < 0 ? vp_err_set(err, -errno, "eventfd: %s", strerror(errno)) : 0;
+	s->jobs = vp_qmp_jobs_new(s->wake_fd);
+	if (!s->jobs)
+		ret = vp_err_set(err, -ENOMEM, "out of memory");
 	if (!ret)
 		ret = vp_qmp_address(path, &s->addr, err);
 	if (!ret)
@@ -106,6 +113,25 @@ static void client_drop(struct client *c)
 	vp_qmp_in_free(&c->in);
 	vp_qmp_out_free(&c->out);
 	*c = (struct client){ .fd = -1 };
+}
+
+/* It has hung up, or does not read. */
+static void client_lose(struct client *c)
+{
+	if (c->busy)
+		c->gone = true;
+	else
+		client_drop(c);
+}
+
+static void peer_of(int fd, uid_t *uid, pid_t *pid)
+{
+	struct ucred cred = { .pid = getpid(), .uid = geteuid() };
+	socklen_t len = sizeof(cred);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	*uid = cred.uid;
+	*pid = cred.pid;
 }
 
 /* Queue one message (stolen; NULL: no memory) for a client that must not hold more than @limit. */
@@ -133,13 +159,32 @@ static void turn_away(int fd, int code, const char *why)
 	client_drop(&c);
 }
 
+/* All places are taken, but some by clients that have hung up and whose command still runs. */
+static bool room_is_near(struct vp_qmp_server *s)
+{
+	bool gone = false;
+
+	for (struct client *c = s->clients; c < s->clients + CLIENTS_MAX; c++) {
+		struct pollfd p = { .fd = c->fd };
+
+		if (c->fd < 0)
+			return false;
+		if (c->busy && poll(&p, 1, 0) > 0 && p.revents)
+			c->gone = true;
+		gone |= c->gone;
+	}
+	return gone;
+}
+
 static void accept_one(struct vp_qmp_server *s)
 {
 	struct client *c = s->clients;
 	struct vp_err err;
-	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	int ret;
+	int fd, ret;
 
+	if (room_is_near(s))
+		return; /* whoever comes waits for it, and is not turned away */
+	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
 	ret = vp_qmp_check_peer(fd, &err);
@@ -221,13 +266,44 @@ static json_t *command_list(const struct vp_qmp_server *s)
 	return list;
 }
 
-/* Run one request. NULL: @code and @err say why. -ENOSYS: there is no such command, now. */
-static json_t *execute(struct vp_qmp_server *s, struct client *c, const struct request *r, int *fd,
-		       int *code, struct vp_err *err)
-{
-	const struct vp_qmp_command *cmd;
-	json_t *none, *ret;
+static void send_events(struct vp_qmp_server *s);
 
+/* Answer @id (NULL: none) by @ret (stolen), or by an error. Not 0: the client is lost. */
+static int reply(struct vp_qmp_server *s, struct client *c, json_t *id, json_t *ret, int fd,
+		 int code, const struct vp_err *err)
+{
+	json_t *message = json_object();
+
+	if (ret)
+		json_object_set_new(message, "return", ret);
+	else
+		json_object_set_new(message, "error",
+				    vp_qmp_error(code == -ENOSYS ? "CommandNotFound"
+								 : "GenericError",
+						 code, err->text));
+	if (id)
+		json_object_set(message, "id", id);
+	send_events(s); /* what the command made happen is told before its reply */
+	if (c->fd < 0) {
+		json_decref(message);
+		return 0;
+	}
+	return client_send(c, message, SIZE_MAX / 2, fd);
+}
+
+static const struct vp_qmp_command *find(const struct vp_qmp_server *s, const char *name)
+{
+	const struct vp_qmp_command *cmd = s->commands;
+
+	while (cmd->name && strcmp(cmd->name, name))
+		cmd++;
+	return cmd->name ? cmd : NULL;
+}
+
+/* What the server answers itself, and what it cannot answer. NULL and @code 0: it is a command. */
+static json_t *answer_here(struct vp_qmp_server *s, struct client *c, const struct request *r,
+			   int *code, struct vp_err *err)
+{
 	/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): request_check() saw it */
 	if (!strcmp(r->command, "qmp_capabilities") && !c->ready)
 		return negotiate(c, r, code, err);
@@ -240,54 +316,71 @@ static json_t *execute(struct vp_qmp_server *s, struct client *c, const struct r
 	}
 	if (!strcmp(r->command, "query-commands"))
 		return command_list(s);
-	for (cmd = s->commands; cmd->name; cmd++)
-		if (!strcmp(cmd->name, r->command))
-			break;
-	if (!cmd->name) {
+	if (!find(s, r->command))
 		*code = vp_err_set(err, -ENOSYS, "The command %.64s has not been found",
 				   r->command);
-		return NULL;
-	}
-	none = r->args ? NULL : json_object();
-	s->asking = c;
-	ret = cmd->fn(s->arg, r->args ? r->args : none, fd, code, err);
-	s->asking = NULL;
-	json_decref(none);
-	return ret;
+	return NULL;
 }
 
-static void send_events(struct vp_qmp_server *s);
+/* A command is done. */
+static void deliver(struct vp_qmp_server *s, struct vp_qmp_job *job)
+{
+	struct client *c = &s->clients[job->client];
 
-/* Answer one request, or one error in its place. Not 0: the client is lost. */
+	c->busy = false;
+	if (c->gone) { /* what was done is done */
+		send_events(s);
+		client_drop(c);
+	} else {
+		if (reply(s, c, job->id, job->ret, job->fd, job->code, &job->err) && c->fd >= 0)
+			client_drop(c);
+		job->ret = NULL;
+	}
+	vp_qmp_job_free(job);
+}
+
+static int start(struct vp_qmp_server *s, struct client *c, const struct request *r)
+{
+	struct vp_qmp_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct vp_qmp_job){
+		.command = find(s, r->command),
+		.arg = s->arg,
+		.args = r->args ? json_incref(r->args) : json_object(),
+		.id = json_incref(r->id),
+		.client = (size_t)(c - s->clients),
+		.fd = -1,
+		.code = -EIO,
+	};
+	vp_err_set(&job->err, 0, "%.64s failed", r->command);
+	peer_of(c->fd, &job->uid, &job->pid);
+	c->busy = true;
+	if (job->command->how == VP_QMP_AT_ONCE) {
+		vp_qmp_job_run(job);
+		deliver(s, job);
+	} else {
+		vp_qmp_jobs_start(s->jobs, job);
+	}
+	return 0;
+}
+
+/* Answer one request, or one error in its place, or begin to. Not 0: the client is lost. */
 static int answer(struct vp_qmp_server *s, struct client *c, json_t *message, int code,
 		  struct vp_err *err)
 {
 	struct request r = { 0 };
-	json_t *ret = NULL, *reply = json_object();
-	int fd = -1;
+	json_t *ret = NULL;
 
 	if (message)
 		code = request_check(message, &r, err);
 	if (!code) {
-		code = -EIO;
-		vp_err_set(err, code, "%.64s failed", r.command);
-		ret = execute(s, c, &r, &fd, &code, err);
+		ret = answer_here(s, c, &r, &code, err);
+		if (!ret && !code)
+			return start(s, c, &r);
 	}
-	if (ret)
-		json_object_set_new(reply, "return", ret);
-	else
-		json_object_set_new(reply, "error",
-				    vp_qmp_error(code == -ENOSYS ? "CommandNotFound"
-								 : "GenericError",
-						 code, err->text));
-	if (r.id)
-		json_object_set(reply, "id", r.id);
-	send_events(s); /* what the command made happen is told before its reply */
-	if (c->fd < 0) {
-		json_decref(reply);
-		return 0;
-	}
-	return client_send(c, reply, SIZE_MAX / 2, fd);
+	return reply(s, c, r.id, ret, -1, code, err);
 }
 
 /* Take at most one request of a client: fair to the others. */
@@ -299,10 +392,10 @@ static void client_serve(struct vp_qmp_server *s, struct client *c)
 	int ret;
 
 	if (vp_qmp_out_flush(&c->out, c->fd)) {
-		client_drop(c);
+		client_lose(c);
 		return;
 	}
-	if (!vp_qmp_out_empty(&c->out))
+	if (c->busy || !vp_qmp_out_empty(&c->out))
 		return;
 	if (!c->more) {
 		n = vp_qmp_in_recv(&c->in, c->fd, NULL);
@@ -386,12 +479,12 @@ static void send_events(struct vp_qmp_server *s)
 		for (i = 0; i < CLIENTS_MAX; i++) {
 			struct client *c = &s->clients[i];
 
-			if (c->fd < 0 || !c->ready)
+			if (c->fd < 0 || !c->ready || c->gone)
 				continue;
 			if (vp_qmp_out_add(&c->out, e->text, strlen(e->text), VP_QMP_OUTPUT_MAX,
 					   -1) ||
 			    vp_qmp_out_flush(&c->out, c->fd))
-				client_drop(c);
+				client_lose(c);
 		}
 		free_event(e);
 	}
@@ -402,6 +495,7 @@ static void send_events(struct vp_qmp_server *s)
 /* Fill @p with the listener, the wake-up and the clients. The time to wait, in ms. */
 static int prepare_poll(const struct vp_qmp_server *s, struct pollfd *p)
 {
+	bool room = false, gone = false;
 	int wait = -1;
 	size_t i;
 
@@ -411,47 +505,65 @@ static int prepare_poll(const struct vp_qmp_server *s, struct pollfd *p)
 		const struct client *c = &s->clients[i];
 		bool idle = c->fd < 0 || vp_qmp_out_empty(&c->out);
 
-		p[2 + i] = (struct pollfd){ .fd = c->fd, .events = idle ? POLLIN : POLLOUT };
-		if (c->fd >= 0 && idle && c->more)
+		/* While its command runs nothing is wanted of it; but whether it hangs up. */
+		p[2 + i] = (struct pollfd){
+			.fd = c->gone ? -1 : c->fd,
+			.events = !idle	    ? POLLOUT
+				  : c->busy ? 0
+					    : POLLIN,
+		};
+		if (c->fd >= 0 && idle && c->more && !c->busy)
 			wait = 0;
+		room |= c->fd < 0;
+		gone |= c->gone;
 	}
+	if (gone && !room)
+		p[0].fd = -1; /* room_is_near() */
 	return wait;
 }
 
 int vp_qmp_server_run(struct vp_qmp_server *s)
 {
 	struct pollfd p[2 + CLIENTS_MAX];
+	struct vp_qmp_job *job;
 	uint64_t drain;
 	size_t i;
+	int ret = 0;
 
 	while (!atomic_load(&s->stop)) {
 		if (poll(p, 2 + CLIENTS_MAX, prepare_poll(s, p)) < 0) {
 			if (errno == EINTR)
 				continue;
-			return -errno;
+			ret = -errno;
+			break;
 		}
 		if (p[1].revents)
 			(void)!read(s->wake_fd, &drain, sizeof(drain));
 		send_events(s);
+		while ((job = vp_qmp_jobs_take(s->jobs)))
+			deliver(s, job);
 		for (i = 0; i < CLIENTS_MAX; i++)
-			if (s->clients[i].fd >= 0 && (p[2 + i].revents || s->clients[i].more))
+			if (s->clients[i].fd >= 0 && s->clients[i].busy &&
+			    (p[2 + i].revents & (POLLHUP | POLLERR)))
+				client_lose(&s->clients[i]);
+			else if (s->clients[i].fd >= 0 && (p[2 + i].revents || s->clients[i].more))
 				client_serve(s, &s->clients[i]);
 		if (p[0].revents)
 			accept_one(s);
 	}
+	while ((job = vp_qmp_jobs_wait(s->jobs)))
+		deliver(s, job);
 	send_events(s);
-	return 0;
+	return ret;
 }
 
 void vp_qmp_server_peer(const struct vp_qmp_server *s, uid_t *uid, pid_t *pid)
 {
-	struct ucred cred = { .pid = getpid(), .uid = geteuid() };
-	socklen_t len = sizeof(cred);
+	const struct vp_qmp_job *job = vp_qmp_job_current();
 
-	if (s->asking)
-		getsockopt(s->asking->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-	*uid = cred.uid;
-	*pid = cred.pid;
+	(void)s;
+	*uid = job ? job->uid : geteuid();
+	*pid = job ? job->pid : getpid();
 }
 
 void vp_qmp_server_stop(struct vp_qmp_server *s)
@@ -482,6 +594,7 @@ void vp_qmp_server_free(struct vp_qmp_server *s)
 		close(s->listen_fd);
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);
+	vp_qmp_jobs_free(s->jobs);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -133,10 +133,10 @@ static json_t *cmd_give(void *arg, const json_t *args, int *fd, int *code, struc
 }
 
 static const struct vp_qmp_command commands[] = {
-	{ "echo", cmd_echo },
-	{ "fail", cmd_fail },
-	{ "give", cmd_give },
-	{ NULL, NULL },
+	{ "echo", cmd_echo, VP_QMP_IN_TURN },
+	{ "fail", cmd_fail, VP_QMP_IN_TURN },
+	{ "give", cmd_give, VP_QMP_IN_TURN },
+	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
 static void *serve(void *arg)

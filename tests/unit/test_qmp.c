@@ -66,8 +66,9 @@ static json_t *cmd_burst(void *arg, const json_t *args, int *fd, int *code, stru
 }
 
 static const struct vp_qmp_command commands[] = {
-	{ "echo", cmd_echo },	{ "fail", cmd_fail }, { "give", cmd_give },
-	{ "burst", cmd_burst }, { NULL, NULL },
+	{ "echo", cmd_echo, VP_QMP_IN_TURN }, { "fail", cmd_fail, VP_QMP_IN_TURN },
+	{ "give", cmd_give, VP_QMP_IN_TURN }, { "burst", cmd_burst, VP_QMP_AT_ONCE },
+	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
 static void *serve(void *arg)

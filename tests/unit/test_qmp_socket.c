@@ -22,7 +22,7 @@ struct fixture {
 	pthread_t thread;
 };
 
-static const struct vp_qmp_command commands[] = { { NULL, NULL } };
+static const struct vp_qmp_command commands[] = { { NULL, NULL, VP_QMP_IN_TURN } };
 
 static void *serve(void *arg)
 {

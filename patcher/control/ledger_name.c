@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the ledger of a VM of ours is: told by its socket, of which there is one of that path. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/ledger.h"
+
+/* The socket's folder as it really is, and its name in that. */
+static int real_path(const char *socket, char *out, size_t size, struct vp_err *err)
+{
+	const char *slash = strrchr(socket, '/'), *name = slash ? slash + 1 : socket;
+	char *folder = slash ? strndup(socket, (size_t)(slash - socket) + 1) : strdup(".");
+	char *real = folder ? realpath(folder, NULL) : NULL;
+	int rc = 0;
+
+	if (!real)
+		rc = vp_err_set(err, folder ? -errno : -ENOMEM,
+				"the folder of the socket %.160s: %s", socket,
+				strerror(folder ? errno : ENOMEM));
+	else if (!*name || (size_t)snprintf(out, size, "%s/%s", real, name) >= size)
+		rc = vp_err_set(err, -EINVAL, "%.180s is no path of a socket", socket);
+	free(folder);
+	free(real);
+	return rc;
+}
+
+int vp_ledger_path_for(const char *state_dir, const char *socket, char *out, size_t size,
+		       struct vp_err *err)
+{
+	char real[PATH_MAX];
+	uint64_t digest = 0xcbf29ce484222325ull; /* FNV-1a */
+	int rc = real_path(socket, real, sizeof(real), err);
+
+	if (rc)
+		return rc;
+	for (const char *c = real; *c; c++)
+		digest = (digest ^ (uint8_t)*c) * 0x100000001b3ull;
+	if ((size_t)snprintf(out, size, "%s/ledger/vm-%s-%016llx.jsonl", state_dir,
+			     strrchr(real, '/') + 1, (unsigned long long)digest) >= size)
+		return vp_err_set(err, -ENAMETOOLONG, "the state folder's name is too long");
+	return 0;
+}
