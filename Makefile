@@ -4,7 +4,8 @@
 #   make             build/vmpoke, build/libvmpoke.a
 #   make demo        boot the test guest and rewrite its hot code while it runs
 #   make test        unit tests only (no KVM)
-#   make check       everything: unit, sanitizers, integration, style, layers
+#   make check       everything: unit, sanitizers, integration, style, layers; TIER=list names its
+#                    tiers, TIER=style runs one
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|kernel|gdb, without end
 #   make lint        clang-tidy and cppcheck
@@ -83,9 +84,10 @@ test: deps
 	@$(MAKE) --no-print-directory test-bins
 	@tests/run.sh unit
 
+TIER ?= all
 check:
-	@.ci/deps.sh --tests
-	@tests/run.sh all
+	@$(if $(filter list,$(TIER)),,.ci/deps.sh --tests)
+	@tests/run.sh $(TIER)
 
 TIME ?= 600
 soak:

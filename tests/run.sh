@@ -92,17 +92,23 @@ fuzz_tier() { # a fixed number of inputs; `make fuzz` goes on
 	finish fuzz
 }
 
-integration_tier() { # guests on this machine's KVM, and Linux under QEMU
-	local t name
+integration_tier() { # guests on this machine's KVM, and Linux under its QEMU
+	local t name elsewhere=" $on_both_cores linux-matrix "
 	begin
 	if build integration tests-all && build integration-tsan SAN=thread all; then
 		for t in tests/integration/*.sh; do
 			name=${t##*/}
-			[[ " $on_both_cores " == *" ${name%.sh} "* ]] ||
+			[[ $elsewhere == *" ${name%.sh} "* ]] ||
 				run_test integration "${name%.sh}" 1200 bash "$t"
 		done
 	fi
 	finish integration
+}
+
+matrix_tier() { # Linux of other ages, under QEMUs of other ages
+	begin
+	build matrix all && run_test matrix linux 2400 bash tests/integration/linux-matrix.sh
+	finish matrix
 }
 
 # What shows itself only if two cores really run at the same time.
@@ -110,9 +116,11 @@ on_both_cores="demo cores"
 cores_tier() {
 	local name
 	begin
-	for name in $on_both_cores; do
-		run_test cores "$name" 1200 bash "tests/integration/$name.sh"
-	done
+	if build cores tests-all; then
+		for name in $on_both_cores; do
+			run_test cores "$name" 1200 bash "tests/integration/$name.sh"
+		done
+	fi
 	finish cores
 }
 
@@ -152,7 +160,7 @@ collect() {
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
-build_tier() { # the whole tree with the other compiler
+clang_tier() { # the whole tree with the other compiler
 	begin
 	if build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all; then
 		passed=$((passed + 1)) tier_ok=1
@@ -166,28 +174,59 @@ conclude() {
 	exit
 }
 
-case ${1-all} in
-unit)
-	unit_tier unit build
-	;;
-all)
-	explore_tier
+# The tiers by name, in the order of `all`, and what each holds.
+tiers="
+explore	every interleaving within bounds, and the seeded faults that must be found
+unit	unit tests, no KVM
+unit-asan	the same with sanitizers
+clang	the whole tree with the other compiler
+style	format, layers, sizes
+lint	clang-tidy and cppcheck
+fuzz	a fixed number of inputs for each fuzzer
+integration	guests on this machine's KVM, and Linux under its QEMU
+matrix	Linux 5.10 to the newest, under QEMU 7.2 to the newest
+rigs	real KVM semantics, on hosts that are emulated
+cores	what shows itself only if two cores really run at the same time
+"
+
+list() {
+	printf '%s' "${tiers#?}"
+}
+
+run_tier() { # NAME
+	case $1 in
+	unit) unit_tier unit build ;;
+	unit-asan) unit_tier unit-asan build/san-address-undefined SAN=address,undefined ;;
+	rigs) begin; build rigs tests-all build/rigs/vmpoke && rigs_tier ;;
+	*) "$1_tier" ;;
+	esac
+}
+
+run_all() {
+	local tier
+	run_tier explore
 	[ $failed -eq 0 ] || conclude # a broken protocol is named within a minute; no guest is to see it
 	begin
 	build rigs tests-all build/rigs/vmpoke && aside rigs_tier
-	unit_tier unit build
-	unit_tier unit-asan build/san-address-undefined SAN=address,undefined
-	build_tier
-	style_tier
-	lint_tier
-	fuzz_tier
-	integration_tier
+	for tier in unit unit-asan clang style lint fuzz integration matrix; do
+		run_tier $tier
+	done
 	[ -z "$aside_pid" ] || collect
-	cores_tier
-	;;
+	run_tier cores
+}
+
+case ${1-all} in
+all) run_all ;;
+list) list; exit 0 ;;
 *)
-	echo "usage: tests/run.sh unit|all" >&2
-	exit 2
+	for tier; do
+		list | grep -q "^$tier"$'\t' && continue
+		echo "no tier \"$tier\"; there are: all $(list | cut -f1 | tr '\n' ' ')" >&2
+		exit 2
+	done
+	for tier; do
+		run_tier "$tier"
+	done
 	;;
 esac
 
