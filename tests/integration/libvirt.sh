@@ -139,12 +139,12 @@ check "the default URI" env LIBVIRT_DEFAULT_URI=$uri VMPOKE="$tmp/vmpoke" "${use
 
 func=__x64_sys_sched_get_priority_max
 hex=$(vp read $to $func --len 64 --json | jq -r .hex)
-before=${hex%%b863000000*}
-site=$func+$((${#before} / 2))
+read -r site old <<<"$(find_mov "$hex")"
+site=$func+$site
 
 guest_run web 'load start'
 check "the witness is at work" until_true 60 guest_saw web 99
-check "poke" vp poke $to "$site" --old b863000000 --new b82a000000
+check "poke" vp poke $to "$site" --old "$old" --new "${old:0:2}2a000000"
 check "poke: a program in the guest sees it" until_true 60 guest_saw web "99 42"
 same "poke: libvirt calls it running" "$(domain web)" running
 check "poke: the lease is held" leased
@@ -164,7 +164,7 @@ ok "no gdbstub is left open" "$(grep -q 'serial0' "$tmp/chardevs" && ! grep -q v
 
 virsh suspend web >/dev/null
 same "list shows it paused" "$(listed web)" paused
-refused "a domain that is paused: poke" "resume it" poke $to "$site" --old b863000000 --new b82a000000
+refused "a domain that is paused: poke" "resume it" poke $to "$site" --old "$old" --new "${old:0:2}2a000000"
 same "it stays paused" "$(domain web)" paused
 ok "its lease is given back" "$(! leased; echo $?)"
 virsh resume web >/dev/null

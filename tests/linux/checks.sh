@@ -110,9 +110,38 @@ guest_witness() { # NAME
 		sed 's/^ //'
 }
 
-# Have both CPUs seen exactly that so far?
+# Have all CPUs seen exactly that so far?
 guest_saw() { # NAME VALUES
-	[ "$(guest_witness "$1")" = "$2"$'\n'"$2" ]
+	local i wanted=$2
+	for ((i = 1; i < GUEST_VCPUS; i++)); do
+		wanted+=$'\n'$2
+	done
+	[ "$(guest_witness "$1")" = "$wanted" ]
 }
 
 guest_schedstats() { guest_run "$1" 'cat /proc/sys/kernel/sched_schedstats'; } # NAME
+
+# --- its code ----------------------------------------------------------------
+
+# Compilers and kernels differ in how they say it. find_* take a function's bytes in hex and print
+# "OFFSET BYTES".
+
+# find_bytes CODE PATTERN...: the first of the patterns that is there, where it is first
+find_bytes() {
+	local code=$1 pattern before
+	shift
+	for pattern; do
+		before=${code%%$pattern*} # a pattern may hold [...]
+		[ "$before" != "$code" ] || continue
+		[ $((${#before} % 2)) -eq 0 ] || continue
+		echo "$((${#before} / 2)) ${code:${#before}:10}"
+		return
+	done
+	return 1
+}
+
+# The witness's answer: mov $99, one of eax, ecx, edx, esi, edi.
+find_mov() { find_bytes "$1" 'b[8-9aef]63000000'; } # CODE
+
+# What `call __fentry__` has become, at the entry or behind an endbr64.
+find_nop() { find_bytes "${1:0:18}" 0f1f440000 6666666690; } # CODE

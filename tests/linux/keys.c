@@ -71,7 +71,8 @@ static int holds(const struct image *image, uint64_t code, uint64_t target)
 	const unsigned char *insn = image_at(image, code, 5);
 
 	if (!target)
-		return !memcmp(insn, "\x66\x90", 2) || !memcmp(insn, "\x0f\x1f\x44\x00\x00", 5);
+		return !memcmp(insn, "\x66\x90", 2) || !memcmp(insn, "\x0f\x1f\x44\x00\x00", 5) ||
+		       !memcmp(insn, "\x66\x66\x66\x66\x90", 5); /* 5.10 on QEMU's CPU */
 	if (insn[0] == 0xeb)
 		return code + 2 + (uint64_t)(int64_t)(int8_t)insn[1] == target;
 	return insn[0] == 0xe9 && code + 5 + (uint64_t)(int64_t)s32_at(image, code + 1) == target;

@@ -4,9 +4,9 @@
 #
 #	tests/linux/qemu.sh SUITE	trixie, sid, ...
 #
-# Prints the program's path (in build/qemu/SUITE); it starts like any other, without chroot and
-# mounts: its own loader and libraries are written into its ELF header, and it looks for its firmware
-# relative to itself. It is fetched once; two runs at once do not hurt.
+# Prints the path of what starts it (in build/qemu/SUITE), like any other program, without chroot and
+# mounts: its own loader and libraries are written into its ELF header, its firmware is told by options.
+# It is fetched once; two runs at once do not hurt.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/linux/suite.sh
@@ -24,7 +24,7 @@ program=usr/bin/qemu-system-x86_64
 
 # complete: all of it is here, and for this place.
 complete() {
-	[ "$(cat "$root/made-for" 2>/dev/null)" = "$root" ]
+	[ "$(cat "$root/made-for" 2>/dev/null)" = "$root" ] && [ -x "$root/qemu-system-x86_64" ]
 }
 
 # With all that it depends on, down to the C library.
@@ -49,6 +49,12 @@ settle() {
 	libs=$(echo "$libs" | sed "s|^\.|$root|" | paste -sd:)
 	patchelf --set-interpreter "$root/${loader#./}" --force-rpath --set-rpath "$libs" \
 		"$new/$program" || give_up "cannot tell qemu-system-x86_64 where its libraries are"
+	cat >"$new/qemu-system-x86_64" <<-END
+		#!/bin/sh
+		export QEMU_MODULE_DIR="$root/usr/lib/x86_64-linux-gnu/qemu"
+		exec "$root/$program" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "\$@"
+	END
+	chmod +x "$new/qemu-system-x86_64"
 }
 
 if ! complete; then
@@ -64,9 +70,9 @@ if ! complete; then
 	settle
 	echo "$root" >"$new/made-for"
 	rm -rf "$root" && mv -T "$new" "$root" || give_up "cannot move $new to $root"
-	version=$("$root/$program" --version 2>&1) || {
+	version=$("$root/qemu-system-x86_64" --version 2>&1) || {
 		rm "$root/made-for"
 		give_up "qemu-system-x86_64 of $1 does not start: $version"
 	}
 fi
-echo "$root/$program"
+echo "$root/qemu-system-x86_64"

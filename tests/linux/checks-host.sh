@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# To be sourced, behind checks.sh: what vmpoke does to the QEMU of the guest g, and while that does
+# something else.
+#
+#	check_leaks TEXT	nothing of it is left in QEMU, or in the folders of vmpoke
+#	check_migration TEXT	while it migrates and afterwards nothing is written, and it never runs
+#				twice. Its end: the guest stands still, as its copy would be running
+
+# --- what is left behind -----------------------------------------------------
+
+# All that a client of QEMU can leave in it; and in vmpoke's folder of marks.
+residue() {
+	echo "descriptors: $(find "/proc/$(guest_pid g)/fd" -mindepth 1 | wc -l)"
+	for what in query-chardev query-fdsets; do
+		echo "$what: $(guest_qmp g "{\"execute\":\"$what\"}" | jq -c '.return | length')"
+	done
+	echo "marks: $(find "$VMPOKE_RUNTIME_DIR" -type f -size +0 2>/dev/null | wc -l)"
+	echo "files: $(find "$VMPOKE_RUNTIME_DIR" -type f 2>/dev/null | wc -l)"
+}
+
+# QEMU drops what a client had a moment after he is gone.
+residue_is() { # FILE
+	residue >"$tmp/residue.now"
+	diff "$1" "$tmp/residue.now"
+}
+
+check_leaks() { # TEXT
+	local to proto i link_in link_out link_pid
+	for proto in gdb qmp; do
+		to=$(target g $proto)
+		vp info "$to" >"$tmp/out" 2>&1
+		residue >"$tmp/residue"
+		for ((i = 0; i < 20; i++)); do
+			vp info "$to" >"$tmp/out" 2>&1 || break
+		done
+		same "$1, $proto: info, 20 times" $i 20
+		check "$1, $proto: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
+	done
+
+	# QEMU keeps some things as long as any monitor is connected.
+	guest_connect g watch
+	for ((i = 0; i < 5; i++)); do
+		vp info "$to" >"$tmp/out" 2>&1 && vp key set "$to" sched_schedstats on >"$tmp/out" 2>&1 &&
+			vp key set "$to" sched_schedstats off >"$tmp/out" 2>&1 || break
+	done
+	find "/proc/$(guest_pid g)/fd" -mindepth 1 | wc -l >"$tmp/descriptors"
+	guest_disconnect
+	same "$1: info and key set, 5 times, while another monitor is connected" $i 5
+	check "$1: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
+	ok "$1: nothing was there while the other monitor was, but that monitor" \
+		"$([ $(($(cat "$tmp/descriptors") - $(sed -n 's/descriptors: //p' "$tmp/residue"))) -le 1 ]; echo $?)"
+}
+
+# --- migration ---------------------------------------------------------------
+
+migration() { guest_qmp g '{"execute":"query-migrate"}' | jq -r '.return.status // "none"'; }
+
+migration_is() { [ "$(migration)" = "$1" ]; } # STATUS
+
+migrate_bandwidth() { # BYTES-PER-SECOND
+	guest_qmp g "$(printf '{"execute":"migrate-set-parameters","arguments":{%s:%d,%s:20000}}' \
+		'"max-bandwidth"' "$1" '"downtime-limit"')" >"$tmp/out"
+}
+
+check_migration() { # TEXT
+	local proto to
+	guest_text g "$tmp/before"
+	migrate_bandwidth 100000 &&
+		guest_qmp g '{"execute":"migrate","arguments":{"uri":"exec:cat >/dev/null"}}' >"$tmp/out"
+	check "$1: a migration begins" until_true 60 migration_is active
+	for proto in qmp gdb; do
+		to=$(target g $proto)
+		refused "$1, $proto: while it migrates: key set" "migrat" key set "$to" sched_schedstats on
+		refused "$1, $proto: while it migrates: poke" "migrat" \
+			poke "$to" __x64_sys_sched_get_priority_max --old 90 --new 90
+		same "$1, $proto: it migrates, and runs" "$(migration) $(guest_status g)" "active running"
+	done
+	guest_text g "$tmp/after"
+	check "$1: nothing was written" cmp "$tmp/before" "$tmp/after"
+	same "$1: the guest sees nothing" "$(guest_schedstats g)" 0
+
+	guest_run g 'load stop'
+	migrate_bandwidth 10000000000
+	check "$1: the migration ends" until_true "$GUEST_LIMIT" migration_is completed
+	guest_text g "$tmp/before"
+	for proto in qmp gdb; do
+		to=$(target g $proto)
+		refused "$1, $proto: after it: key set" "" key set "$to" sched_schedstats on
+		same "$1, $proto: the source does not run" "$(guest_status g)" postmigrate
+		vp info "$to" >"$tmp/out" 2>&1
+		same "$1, $proto: nor after info" "$(guest_status g)" postmigrate
+	done
+	guest_text g "$tmp/after"
+	check "$1: nothing was written" cmp "$tmp/before" "$tmp/after"
+}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# To be sourced, behind checks.sh: vmpoke is killed at random moments while it switches a static key of
+# the guest g: the VM runs on, or it does after `vmpoke recover`; the batch is there as a whole or not
+# at all, and no int3 of ours is left.
+#
+#	check_kills gdb|qmp TEXT N SIGNALS	N times kill -9, SIGNALS times SIGTERM and SIGINT
+#
+# RANDOM=N before repeats the moments of a run, as far as moments repeat. `paused` counts the kills that
+# left the VM stopped.
+
+aimed=0 paused=0 now=off
+
+# key_set ON|OFF: the whole switch
+key_set() { vp key set "$to" sched_schedstats "$1" >"$tmp/out" 2>&1; }
+
+now_us() { echo $(("${EPOCHREALTIME/./}")); }
+
+# How long a switch takes, in microseconds: the longest of three.
+measure() {
+	local begin took=0 what
+	for what in on off on off; do
+		begin=$(now_us)
+		key_set "$what" || return
+		begin=$(($(now_us) - begin))
+		[ $begin -gt $took ] && took=$begin
+	done
+	echo $took
+}
+
+sleep_us() { sleep "$(printf '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)))"; }
+
+# Wait until the vmpoke $1 has written down in its ledger what it is about to do, or ends.
+until_begun() {
+	local ledger
+	while kill -0 "$1" 2>/dev/null; do
+		for ledger in "$VMPOKE_STATE_DIR"/ledger/*; do
+			[ "$ledger" -nt "$tmp/started" ] && return
+		done
+	done
+}
+
+# interrupt SIGNAL: start a switch and send the signal at some moment of it; every other time at one
+# of the moments that matter most: the VM is stopped, and half of the batch is written.
+interrupt() {
+	local us=$(((RANDOM * 32768 + RANDOM) % (took * 11 / 10))) pid what=off
+	[ $now = off ] && what=on
+	: >"$tmp/started"
+	# SIGINT is ignored in what a script puts into the background.
+	env --default-signal=INT "$vmpoke" key set "$to" sched_schedstats $what >"$tmp/out" 2>&1 \
+		</dev/null &
+	pid=$!
+	aimed=$((1 - aimed))
+	if [ $aimed -eq 1 ]; then
+		until_begun $pid
+		us=$((us / 4))
+	fi
+	sleep_us $us
+	kill -"$1" $pid 2>/dev/null
+	wait $pid 2>/dev/null
+}
+
+# Is the VM as it should be, whatever was interrupted? Prints what is wrong. Sets `now` to what the key
+# is, or most of it.
+whole() {
+	[ "$(guest_status g)" = running ] || { echo "it is paused"; return 1; }
+	guest_keys_right g || return
+	guest_text g "$tmp/text" "$tmp/g.image"
+	for now in on off; do
+		cmp -s "$tmp/text" "$tmp/$now" && return
+	done
+	echo "the code is neither as before nor as after; it differs here (from _text, in octal):"
+	for now in on off; do
+		cmp -l "$tmp/text" "$tmp/$now" >"$tmp/differs.$now"
+	done
+	[ "$(wc -l <"$tmp/differs.on")" -lt "$(wc -l <"$tmp/differs.off")" ] && now=on || now=off
+	echo "$now: $(head -n 10 "$tmp/differs.$now" | tr -s ' \n' ' ;')"
+	return 1
+}
+
+# kill -9; then the next vmpoke says if there is something to recover, and recover does it.
+kill_once() {
+	local status
+	interrupt KILL
+	status=$(guest_status g)
+	[ "$status" = running ] || paused=$((paused + 1))
+	if ! vp info "$to" >"$tmp/out" 2>"$tmp/err"; then
+		grep -q "vmpoke recover" "$tmp/err" || { cat "$tmp/err"; return 1; }
+		vp recover "$to" >"$tmp/out" 2>&1 || { cat "$tmp/out"; return 1; }
+	elif [ "$status" != running ]; then
+		echo "it is paused, and the next vmpoke does not say so" && cat "$tmp/out"
+		return 1
+	fi
+	whole
+}
+
+signal_once() { # SIGNAL
+	interrupt "$1"
+	whole
+}
+
+# rounds N TEXT COMMAND...
+rounds() {
+	local n=$1 text=$2 i
+	shift 2
+	for ((i = 0; i < n; i++)); do
+		"$@" >"$tmp/check" 2>&1 && continue
+		ok "$text: round $i: $(tail -n 1 "$tmp/check")" 1
+		sed 's/^/#  /' "$tmp/check"
+		vp recover "$to" 2>&1 | sed 's/^/#  /'
+		return
+	done
+	ok "$text" 0
+}
+
+check_kills() { # gdb|qmp TEXT N SIGNALS
+	to=$(target g "$1")
+	guest_text g "$tmp/off"
+	key_set on && guest_text g "$tmp/on" && key_set off && took=$(measure)
+	ok "$2: switches, in up to $((took / 1000)) ms" $? || return
+	rounds "$3" "$2: kill -9, $3 times" kill_once
+	rounds "$4" "$2: SIGTERM, $4 times" signal_once TERM
+	rounds "$4" "$2: SIGINT, $4 times" signal_once INT
+	[ $now = off ] || key_set off
+	guest_text g "$tmp/text"
+	check "$2: at last the code is the original" cmp "$tmp/off" "$tmp/text"
+}
