@@ -245,7 +245,7 @@ void vp_vm_destroy(struct vp_vm *vm)
 	vp_vm_quit(vm);
 	vcpus_free(vm);
 	vp_serial_free(vm->serial);
-	vp_engine_free(vm->engine);
+	vp_engine_free(vm->engine); /* no vCPU is left, so nothing is unfinished */
 	vp_local_free(vm->local);
 	vp_image_free(&vm->image);
 	free(vm->kernel);

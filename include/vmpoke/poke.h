@@ -163,8 +163,23 @@ struct vp_record {
  */
 int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_err *err);
 
-/* Free the engine. The patches stay in the guest. NULL is fine. */
-void vp_engine_free(struct vp_engine *engine);
+/*
+ * Free the engine. The patches stay in the guest. What an unfinished batch left is taken back
+ * first, parked vCPUs go on. NULL is fine. -EBUSY  a vCPU does not answer, or pages are being
+ * logged: an int3 of ours still stands, so the engine is not freed, and goes on guarding it; try
+ * again
+ */
+int vp_engine_free(struct vp_engine *engine);
+
+/*
+ * Before the guest's memory is saved (vmpoke/local.h, "Saving the guest"): when this returns 0, no
+ * int3 of ours stands in it, no vCPU is parked, and every poke and revert is refused (-EBUSY) until
+ * vp_engine_thaw(). Waits for a batch in flight. Counted: each freeze needs its thaw. Any thread.
+ * @timeout_ms as in vp_poke_opts.
+ *  -EBUSY  an earlier batch still waits for a vCPU: nothing is frozen; try again
+ */
+int vp_engine_freeze(struct vp_engine *engine, unsigned int timeout_ms, struct vp_err *err);
+void vp_engine_thaw(struct vp_engine *engine);
 
 /*
  * Apply a batch. @sites is copied. @result may be NULL.
@@ -209,7 +224,8 @@ int vp_revert(struct vp_engine *engine, uint64_t id, const struct vp_poke_opts *
 
 /*
  * A batch that a vCPU did not answer keeps its sites guarded until that vCPU does. Every call above
- * finishes it first; a VMM also calls this now and then. 0: nothing is left. -EBUSY: still waiting.
+ * finishes it first; a VMM also calls this now and then. 0: nothing is left. -EBUSY: still waiting,
+ * or bytes would have to be put back while pages are being logged.
  */
 int vp_engine_settle(struct vp_engine *engine, unsigned int timeout_ms, struct vp_err *err);
 

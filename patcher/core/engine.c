@@ -70,28 +70,66 @@ int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_er
 	return 0;
 }
 
-void vp_engine_free(struct vp_engine *e)
+/* Nothing of ours is left in the guest, and nobody asks us any more. The lock is held. */
+static int leave_target(struct vp_engine *e)
+{
+	struct vp_target *t = e->target;
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
+	int rc = vp_batch_settle(e, VP_TIMEOUT_MS, &res, NULL);
+
+	if (rc)
+		return rc;
+	/* A handler that was called before quiesce() still finds its engine. */
+	__atomic_store_n(&t->sink.handle, NULL, __ATOMIC_RELEASE);
+	t->ops->unpark(t);
+	rc = t->ops->quiesce(t, VP_TIMEOUT_MS, NULL);
+	if (rc)
+		sink_set(t, e);
+	return rc;
+}
+
+int vp_engine_free(struct vp_engine *e)
 {
 	struct vp_target *t;
+	int rc;
 
 	if (!e)
-		return;
+		return 0;
 	t = e->target;
-	if (!t->ops->lock(t, NULL)) {
-		/* A handler that was called before quiesce() still finds its engine. */
-		__atomic_store_n(&t->sink.handle, NULL, __ATOMIC_RELEASE);
-		t->ops->quiesce(t, VP_TIMEOUT_MS, NULL);
+	rc = t->ops->lock(t, NULL);
+	if (!rc) {
+		rc = leave_target(e);
 		t->ops->unlock(t);
+	} else if (!atomic_load(&e->unfinished)) {
+		rc = 0; /* a target that is gone has nobody who would ask */
 	}
-	for (size_t i = 0; i < e->napplied; i++) {
-		if (e->applied[i] == e->unfinished)
-			e->unfinished = NULL;
+	if (rc)
+		return -EBUSY;
+	for (size_t i = 0; i < e->napplied; i++)
 		vp_batch_free(e->applied[i]);
-	}
-	vp_batch_free(e->unfinished);
 	vp_retired_free(e);
 	free(e->applied);
 	free(e);
+	return 0;
+}
+
+int vp_engine_freeze(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
+	int rc = e->target->ops->lock(e->target, err);
+
+	if (rc)
+		return rc;
+	rc = vp_batch_settle(e, timeout_ms ? timeout_ms : VP_TIMEOUT_MS, &res, err);
+	if (!rc)
+		atomic_fetch_add(&e->frozen, 1);
+	e->target->ops->unlock(e->target);
+	return rc;
+}
+
+void vp_engine_thaw(struct vp_engine *e)
+{
+	atomic_fetch_sub(&e->frozen, 1);
 }
 
 /* --- records (under the target's lock) --------------------------------------- */
@@ -184,6 +222,10 @@ static int may_write(struct vp_engine *e, const struct vp_poke_opts *opts,
 {
 	int rc = vp_batch_settle(e, opts->timeout_ms, res, err);
 
+	if (!rc && atomic_load(&e->frozen))
+		rc = vp_err_set(err, -EBUSY,
+				"the guest is being saved (a snapshot or a migration): try again "
+				"when that is over");
 	if (!rc)
 		rc = e->target->ops->writable(e->target, err);
 	return rc ? rc : records_reserve(e, err);

@@ -14,13 +14,16 @@
 struct vp_slot {
 	struct vp_site site;
 	struct vp_insn new_insn;
-	size_t index;  /* of the site in the caller's array, for messages */
-	vp_gpa head;   /* where the first byte is */
-	vp_gpa next;   /* where the first byte on the second page is, if split < len */
-	uint8_t split; /* how many bytes lie on the first page */
-	bool capped;   /* our int3 stands on the head */
-	bool tailed;   /* the new tail was written */
-	bool lost;     /* somebody else changed the bytes while we did: hands off */
+	size_t index;		   /* of the site in the caller's array, for messages */
+	vp_gpa head;		   /* where the first byte is */
+	vp_gpa next;		   /* where the first byte on the second page is, if split < len */
+	uint8_t split;		   /* how many bytes lie on the first page */
+	bool capped;		   /* our int3 stands on the head */
+	bool tailed;		   /* the new tail was written */
+	bool torn;		   /* ... or some bytes of it: the write failed */
+	bool lost;		   /* somebody else changed the bytes while we did: hands off */
+	bool doubt;		   /* capped, but is it ours? See vp_slot_cap() */
+	uint8_t seen[VP_INSN_MAX]; /* what stood there then */
 };
 
 /* A run of guest-physical bytes of one slot; a slot on two pages has two. */
@@ -32,8 +35,8 @@ struct vp_run {
 };
 
 /*
- * A batch in flight; once published it is the trap table. `undoing` and `open` are
- * the only members that change while handlers may look; handlers change nothing.
+ * A batch in flight; once published it is the trap table. `undoing`, `open` and `awake`
+ * are the only members that change while handlers may look; handlers change nothing.
  */
 struct vp_batch {
 	struct vp_batch *next_retired;
@@ -41,6 +44,7 @@ struct vp_batch {
 	size_t nruns;
 	_Atomic bool undoing;	 /* being rolled back: the new code must not be seen any more */
 	_Atomic bool open;	 /* every head is final: nobody needs to park any more */
+	_Atomic bool awake;	 /* nobody parks for now: see settle_doubts() */
 	struct vp_record rec;	 /* rec.sites, .words and .note are owned by the batch */
 	vp_gpa *word_at;	 /* where rec.words are */
 	struct vp_paging paging; /* what translated the addresses */
@@ -62,6 +66,7 @@ struct vp_engine {
 	/* The rest is protected by the target's lock. */
 	struct vp_batch *retired; /* a list: unpublished, freed after the next quiescence */
 	_Atomic(struct vp_batch *) unfinished; /* a vCPU did not answer; see vp_batch_settle() */
+	_Atomic unsigned int frozen;	       /* > 0: no batch begins; raised under the lock */
 	struct vp_batch **applied;	       /* oldest first */
 	size_t napplied, applied_room;
 	uint64_t next_id;
@@ -119,6 +124,16 @@ int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8
 int vp_slot_check_write(struct vp_target *t, const struct vp_slot *s, struct vp_err *err);
 bool vp_slot_is_half_done(const struct vp_slot *s, const uint8_t *now);
 bool vp_slot_has_tail(const struct vp_slot *s); /* do old and new differ after the head? */
+
+/*
+ * swap.c: cap, tail and head of a slot. -EAGAIN: other bytes stand there (after a cap it may be
+ * capped all the same, in doubt, which vp_slot_decide() ends).
+ */
+int vp_slot_cap(struct vp_target *t, struct vp_slot *s);
+int vp_slot_decide(struct vp_target *t, struct vp_slot *s);
+int vp_slot_swap_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *from,
+		      const uint8_t *to, struct vp_err *err);
+int vp_slot_uncap(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes);
 
 /* The slot that @addr is a byte of, or NULL. By address alone. */
 const struct vp_slot *vp_batch_find(const struct vp_batch *b, vp_gva addr);

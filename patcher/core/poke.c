@@ -90,35 +90,13 @@ static bool tail_is(const uint8_t *now, const struct vp_slot *s, const uint8_t *
 	return !memcmp(now + 1, bytes + 1, (size_t)(s->site.len - 1));
 }
 
-/*
- * Cap one head. The guest may have put another instruction with the same first byte there
- * since the plan: then its tail differs already, and the cap is taken off at once. A guest that
- * is in its own text_poke cannot be mistaken for that: its int3 comes before its tail.
- */
-static int cap_head(struct vp_engine *e, struct vp_slot *s, struct vp_poke_result *res,
-		    struct vp_err *err)
-{
-	const struct vp_target_ops *ops = e->target->ops;
-	uint8_t now[VP_INSN_MAX], head = s->site.old_bytes[0];
-
-	if (ops->swap_head(e->target, s->head, head, VP_INT3, NULL))
-		return changed_meanwhile(s, res, err);
-	s->capped = true;
-	if (!vp_slot_read(e->target, s, now, NULL) && tail_is(now, s, s->site.old_bytes))
-		return 0;
-	s->capped = false;
-	ops->swap_head(e->target, s->head, VP_INT3, head, NULL);
-	return changed_meanwhile(s, res, err);
-}
-
 static int cap_heads(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
 {
-	int rc = 0;
-
-	for (size_t i = 0; i < b->n && !rc; i++)
-		rc = cap_head(e, &b->slots[i], res, err);
-	return rc;
+	for (size_t i = 0; i < b->n; i++)
+		if (vp_slot_cap(e->target, &b->slots[i]))
+			return changed_meanwhile(&b->slots[i], res, err);
+	return 0;
 }
 
 /*
@@ -130,10 +108,14 @@ static bool still_ours(struct vp_engine *e, struct vp_slot *s, bool old_tail, bo
 {
 	uint8_t now[VP_INSN_MAX];
 
-	if (!vp_slot_read(e->target, s, now, NULL) && now[0] == VP_INT3 &&
-	    ((old_tail && tail_is(now, s, s->site.old_bytes)) ||
-	     (new_tail && tail_is(now, s, s->site.new_bytes))))
-		return true;
+	if (!vp_slot_read(e->target, s, now, NULL) && now[0] == VP_INT3) {
+		if ((old_tail && tail_is(now, s, s->site.old_bytes)) ||
+		    (new_tail && tail_is(now, s, s->site.new_bytes)))
+			return true;
+		now[0] = s->site.old_bytes[0];
+		if (new_tail && s->torn && vp_slot_is_half_done(s, now))
+			return true;
+	}
 	s->lost = true;
 	return false;
 }
@@ -150,7 +132,8 @@ static int recheck(struct vp_engine *e, struct vp_batch *b, bool now_new,
 	return rc;
 }
 
-static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any, struct vp_err *err)
+static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any,
+		       struct vp_poke_result *res, struct vp_err *err)
 {
 	*any = false;
 	for (size_t i = 0; i < b->n; i++) {
@@ -160,15 +143,22 @@ static int write_tails(struct vp_engine *e, struct vp_batch *b, bool *any, struc
 		if (!vp_slot_has_tail(s))
 			continue;
 		*any = true;
-		s->tailed = true; /* also after a failure: some of it may stand there */
-		rc = vp_slot_write_tail(e->target, s, s->site.new_bytes, err);
+		rc = vp_slot_swap_tail(e->target, s, s->site.old_bytes, s->site.new_bytes, err);
+		s->lost = rc == -EAGAIN;
+		if (s->lost)
+			return changed_meanwhile(s, res, err);
+		s->tailed = true;
+		s->torn = rc; /* some of it may stand there */
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-/* Put the final head on every site that is still ours. */
+/*
+ * Put the final head on every site that is still ours. One that cannot be written now, though it
+ * is, stays capped: that is for the next try to take it back.
+ */
 static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
 		       struct vp_poke_result *res, struct vp_err *err)
 {
@@ -176,12 +166,15 @@ static int uncap_heads(struct vp_engine *e, struct vp_batch *b, bool to_new,
 
 	for (size_t i = 0; i < b->n; i++) {
 		struct vp_slot *s = &b->slots[i];
-		uint8_t head = to_new ? s->site.new_bytes[0] : s->site.old_bytes[0];
+		int rc;
 
 		if (!s->capped || s->lost)
 			continue;
+		rc = vp_slot_uncap(e->target, s, to_new ? s->site.new_bytes : s->site.old_bytes);
+		if (rc && rc != -EAGAIN && !to_new)
+			return rc;
 		s->capped = false;
-		if (!e->target->ops->swap_head(e->target, s->head, VP_INT3, head, NULL))
+		if (!rc)
 			continue;
 		s->lost = true;
 		res->bad_site = (ptrdiff_t)s->index;
@@ -214,26 +207,63 @@ static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 static void find_lost(struct vp_engine *e, struct vp_batch *b, bool tails)
 {
 	for (size_t i = 0; i < b->n; i++)
-		if (b->slots[i].capped && !b->slots[i].lost)
+		if (b->slots[i].capped && !b->slots[i].lost && !b->slots[i].doubt)
 			still_ours(e, &b->slots[i], true, tails && b->slots[i].tailed);
 }
 
-static void restore_tails(struct vp_engine *e, struct vp_batch *b, bool *any)
+static int restore_tails(struct vp_engine *e, struct vp_batch *b, bool *any)
 {
 	*any = false;
 	for (size_t i = 0; i < b->n; i++) {
 		struct vp_slot *s = &b->slots[i];
+		int rc;
 
 		if (!s->tailed || s->lost)
 			continue;
 		*any = true;
-		vp_slot_write_tail(e->target, s, s->site.old_bytes, NULL);
+		rc = vp_slot_swap_tail(e->target, s, s->site.new_bytes, s->site.old_bytes, NULL);
+		if (rc == -EAGAIN) /* done in an earlier try, or lost */
+			still_ours(e, s, true, false);
+		else if (rc)
+			return rc;
 	}
+	return 0;
 }
 
 /*
- * Take back whatever was written; each step may be repeated. Non-zero: a vCPU did not answer, the
- * sites are still guarded by the table, and vp_batch_settle() must come here again.
+ * How often the guest gets the time to go on with its own text_poke. In each round every vCPU
+ * enters the guest, where it answers the interrupt that text_poke waits for, and is called out of
+ * it again. One that runs into an int3 meanwhile does so again and again: parked, it would not
+ * answer.
+ */
+#define DOUBT_ROUNDS 3
+
+static int settle_doubts(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms)
+{
+	bool any = false;
+	int rc = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		any = any || b->slots[i].doubt;
+	/* Release: pairs with the acquire load in park() (trap.c). */
+	atomic_store_explicit(&b->awake, any, memory_order_release);
+	for (int round = 0; round < DOUBT_ROUNDS && any && !rc; round++) {
+		e->target->ops->unpark(e->target);
+		rc = e->target->ops->quiesce(e->target, timeout_ms, NULL);
+		if (!rc)
+			rc = sync_all(e, timeout_ms, NULL);
+	}
+	atomic_store_explicit(&b->awake, false, memory_order_release);
+	for (size_t i = 0; i < b->n && !rc; i++)
+		if (b->slots[i].doubt)
+			rc = vp_slot_decide(e->target, &b->slots[i]);
+	return rc;
+}
+
+/*
+ * Take back whatever was written; each step may be repeated. Non-zero: a vCPU did not answer, or
+ * something cannot be written now; the sites are still guarded by the table, and vp_batch_settle()
+ * must come here again.
  */
 static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_ms,
 		     struct vp_poke_result *res)
@@ -244,18 +274,20 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 	/* Release: pairs with the acquire load in vp_trap_handle(). Nobody does the new code now.
 	 */
 	atomic_store_explicit(&b->undoing, true, memory_order_release);
+	rc = settle_doubts(e, b, timeout_ms);
+	if (rc)
+		return rc;
 	find_lost(e, b, true);
-	restore_tails(e, b, &any);
-	if (any) {
+	rc = restore_tails(e, b, &any);
+	if (!rc && any)
 		rc = sync_all(e, timeout_ms, NULL);
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
 	find_lost(e, b, false);
 	for (size_t i = 0; i < b->n; i++)
 		b->slots[i].tailed = false;
-	uncap_heads(e, b, false, res, NULL);
-	return finish(e, b, timeout_ms);
+	rc = uncap_heads(e, b, false, res, NULL);
+	return rc && rc != -EIO ? rc : finish(e, b, timeout_ms);
 }
 
 int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke_result *res,
@@ -266,6 +298,10 @@ int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke
 
 	if (!b)
 		return 0;
+	/* What is taken back is written. */
+	rc = b->reached_heads ? 0 : e->target->ops->writable(e->target, err);
+	if (rc)
+		return rc;
 	rc = b->reached_heads ? finish(e, b, timeout_ms) : roll_back(e, b, timeout_ms, res);
 	if (rc)
 		return vp_err_set(err, -EBUSY,
@@ -308,7 +344,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 
 	rc = recheck(e, b, false, res, err);
 	if (!rc)
-		rc = write_tails(e, b, &any_tail, err);
+		rc = write_tails(e, b, &any_tail, res, err);
 	if (!rc && any_tail)
 		rc = sync_all(e, opts->timeout_ms, err);
 	if (!rc)

@@ -70,13 +70,14 @@ static bool emulate(struct vp_engine *e, const struct vp_slot *s, struct vp_trap
 }
 
 /*
- * `open` is stored before unpark(), and the target sampled its unpark count before it called us: so
- * a vCPU that is told to park here is woken by an unpark() that is still to come.
+ * `open` (and `awake`) is stored before unpark(), and the target sampled its unpark count before it
+ * called us: so a vCPU that is told to park here is woken by an unpark() that is still to come.
  */
 static enum vp_verdict park(struct vp_engine *e, const struct vp_batch *b)
 {
 	atomic_fetch_add_explicit(&e->stats.park, 1, memory_order_relaxed);
-	if (atomic_load_explicit(&b->open, memory_order_acquire))
+	if (atomic_load_explicit(&b->open, memory_order_acquire) ||
+	    atomic_load_explicit(&b->awake, memory_order_acquire))
 		return VP_VERDICT_RESUME;
 	return VP_VERDICT_PARK;
 }
@@ -107,12 +108,16 @@ static enum vp_verdict foreign(struct vp_engine *e)
 }
 
 /* The trap is on no site of ours: does an int3 stand there that has prefixes? */
-static bool prefixed_int3(struct vp_engine *e, vp_gpa gpa)
+static bool prefixed_int3(struct vp_engine *e, vp_gpa gpa, uint8_t first)
 {
 	size_t n = vp_insn_room(gpa);
 	uint8_t bytes[VP_INSN_MAX];
 
-	return !e->target->ops->read(e->target, gpa, bytes, n, NULL) && vp_int3_length(bytes, n);
+	if (e->target->ops->read(e->target, gpa, bytes, n, NULL))
+		return false;
+	/* The byte that decides is the one that was read before the table: see vp_trap_handle(). */
+	bytes[0] = first;
+	return vp_int3_length(bytes, n);
 }
 
 /* What there is to know of a trap at @gpa, through the table @b (may be NULL). */
@@ -123,7 +128,7 @@ static const struct vp_slot *look_up(struct vp_engine *e, const struct vp_batch 
 
 	f->in_table = slot && slot->site.addr.v == rip.v;
 	f->alias = slot && !f->in_table;
-	f->int3 = byte == VP_INT3 || (!slot && prefixed_int3(e, gpa));
+	f->int3 = byte == VP_INT3 || (!slot && prefixed_int3(e, gpa, byte));
 	if (!slot)
 		return NULL;
 	/* Acquire: pairs with the release stores in roll_back() and finish() (poke.c). */

@@ -69,13 +69,16 @@ static void check_fetch(const struct vcpu *v, unsigned int site, bool *old, bool
 	long i = v - w.vcpu;
 	unsigned int runs;
 
-	if (v->may[site][0] & 1u << ID_INT3 && !v->armed)
+	if (v->may[site][0] & 1u << ID_INT3 && !v->armed && !patch_is_at(site))
 		violate("vCPU %ld may run our int3 at site %u without a #BP exit", i, site);
 	runs = mixtures(v, site, 0, (1u << MAX_VARIANTS) - 1);
 	if (runs & ~(unsigned int)w.legal[site])
 		violate("stale: vCPU %ld may run at site %u what must not be run any more", i,
 			site);
 	if (!w.in_call || w.stands[site] == w.to)
+		return;
+	/* What the guest put on the new code of an unfinished batch is not the batch's old code. */
+	if (sc->script[w.action].kind == ACT_SETTLE && patch_is_at(site))
 		return;
 	*old = *old || runs & 1u << w.stands[site];
 	*new = *new || runs & 1u << w.to;
@@ -156,7 +159,7 @@ void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict v
 			violate("swallowed: the guest did not get its own int3 from vCPU %u", i);
 		return;
 	}
-	if (verdict == VP_VERDICT_FOREIGN)
+	if (verdict == VP_VERDICT_FOREIGN && !w.vcpu[i].guests)
 		violate("lost: a trap of ours on vCPU %u was given to the guest", i);
 	if (verdict == VP_VERDICT_RESUME)
 		check_resume(i, trap);
@@ -174,7 +177,8 @@ static bool allowed(int rc)
 	case -ETIMEDOUT:
 	case -EBUSY:
 	case -ENOENT: /* a revert of a batch that was rolled back */
-		return sc->timeouts > w.timeouts_left || (rc == -ENOENT && counted);
+		return sc->timeouts > w.timeouts_left || (rc == -ENOENT && counted) ||
+		       (rc == -EBUSY && w.patched); /* a foreign int3 stands there */
 	case -EAGAIN:
 		if (sc->locks > w.locks_left)
 			return true;
@@ -193,7 +197,9 @@ static void settle_site(unsigned int s, int rc, uint8_t to)
 	int now = variant_standing(s);
 	bool guests = w.patched && now == MAX_VARIANTS - 1;
 
-	if (w.engine->unfinished && !w.engine->unfinished->reached_heads)
+	if (patch_int3_stands(s))
+		return; /* it goes on */
+	if (!guests && w.engine->unfinished && !w.engine->unfinished->reached_heads)
 		now = w.stands[s]; /* capped and guarded: the old one will come back */
 	if (now < 0 && w.text[s][0] == VP_INT3)
 		violate("site %u is left with an int3", s);
@@ -205,6 +211,8 @@ static void settle_site(unsigned int s, int rc, uint8_t to)
 		return;
 	w.stands[s] = (uint8_t)now;
 	w.legal[s] = (uint8_t)(1u << now);
+	if (patch_is_at(s) && w.poke_step != POKE_DONE)
+		w.legal[s] |= 1u << (MAX_VARIANTS - 1);
 }
 
 /* The count goes with the sites, and what the guest did to it meanwhile stays. */

@@ -46,8 +46,11 @@ static bool explore(const struct scenario *s, struct outcome *total)
 		return false;
 	}
 	number(schedules, sizeof(schedules), o.schedules);
-	printf("ok - %s (%s): schedules: %s, states: %zu, transitions: %zu, longest: %u\n", s->name,
+	printf("ok - %s (%s): schedules: %s, states: %zu, transitions: %zu, longest: %u", s->name,
 	       s->what, schedules, o.states, o.transitions, o.longest);
+	if (o.cut)
+		printf(", beyond help: %zu", o.cut);
+	printf("\n");
 	total->schedules += o.schedules;
 	total->states += o.states;
 	total->transitions += o.transitions;

@@ -13,20 +13,11 @@ static const struct action *current(void)
 	return &sc->script[w.action];
 }
 
-/*
- * The guest does not rewrite a site between the engine's look at it and its write; what is seen by
- * the write itself, because the head is another one, it may do. See docs/exploration.md, "Not
- * covered".
- */
 static void on_phase(void *arg, enum vp_phase p)
 {
-	const uint8_t(*bytes)[MAX_LEN] = sc->insn->bytes;
-
 	(void)arg;
-	w.no_patch = p == VP_PHASE_CAPPED;
 	if (p != VP_PHASE_PLANNED)
 		return;
-	w.no_patch = bytes[MAX_VARIANTS - 1][0] == bytes[w.stands[0]][0];
 	/* An earlier batch that was unfinished is settled now. */
 	w.given_up = w.undone = w.reached = w.ran_new = false;
 }
@@ -84,7 +75,7 @@ static void engine_main(void)
 		for (unsigned int s = 0; s < sc->sites && a->kind != ACT_SETTLE; s++)
 			w.legal[s] |= (uint8_t)(1u << a->to);
 		rc = perform(a);
-		w.in_call = w.no_patch = false;
+		w.in_call = false;
 		note("the call returns %d", rc);
 		check_return(rc);
 	}

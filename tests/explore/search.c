@@ -176,7 +176,8 @@ static void step(struct choice c)
 		if (notes)
 			note_engine(b, undoing, open);
 	}
-	check_state();
+	if (!w.cut)
+		check_state();
 }
 
 /* --- one schedule, for people ------------------------------------------------ */
@@ -257,13 +258,14 @@ static void count_paths(uint32_t i)
 }
 
 /* Make every step that state @i has. False: one of them went wrong. */
-static bool expand(uint32_t i, const uint8_t *snapshot, struct choice *bad)
+static bool expand(uint32_t i, const uint8_t *snapshot, struct choice *bad, struct outcome *o)
 {
 	struct choice list[MAX_CHOICES];
-	unsigned int n = choices(list);
+	unsigned int n = w.cut ? 0 : choices(list);
 
 	nodes[i].first_edge = (uint32_t)nedges;
-	if (!n) {
+	o->cut += w.cut;
+	if (!n && !w.cut) {
 		check_stuck();
 		*bad = (struct choice){ 1, GO, 0 };
 	}
@@ -313,7 +315,7 @@ struct outcome search(const struct scenario *s, bool show)
 			struct choice bad = { 0, 0, 0 };
 
 			at += snapshot_load(snapshot);
-			ok = expand(i, snapshot, &bad);
+			ok = expand(i, snapshot, &bad, &o);
 			if (!ok && show)
 				print_schedule(i, bad);
 			if (!ok)

@@ -4,6 +4,7 @@
  * operation is a step of its own, and so is what the engine does between two of them.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "world.h"
 
@@ -65,12 +66,15 @@ static void op_unlock(struct vp_target *t)
 static bool handler_read(vp_gpa gpa, void *buf, size_t len)
 {
 	struct vcpu *v = &w.vcpu[coro_running() - 1];
+	unsigned int site, pos;
 	bool is_byte = len == 1;
 	bool ok;
 
 	if (is_byte || !v->stage++)
 		coro_yield();
 	ok = text_read(gpa, buf, len);
+	if (is_byte && text_find(gpa, &site, &pos))
+		v->guests = v->guests || patch_int3_stands(site);
 	if (is_byte) {
 		note("reads byte %02x", *(uint8_t *)buf);
 		coro_yield();
@@ -108,6 +112,9 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 			w.was_free = !w.lock && all_capped();
 		}
 		ok = text_read(gpa, buf, len);
+		if (text_find(VP_GPA(gpa.v + len - 1), &site, &pos) && pos == sc->insn->len - 1u &&
+		    patch_is_at(site))
+			w.unseen = false;
 	}
 	return ok ? 0 : vp_err_set(err, -EFAULT, "not RAM");
 }
@@ -130,6 +137,22 @@ static void store(unsigned int site, unsigned int pos, uint8_t value)
 }
 
 /*
+ * Nothing can save a guest whose text_poke is at a site at the same time, in two cases, and so its
+ * schedules end there. Our int3 goes while its own is under it, which bytes cannot show, and its
+ * tail comes later. And where a target swaps single bytes only: it wrote between the engine's look
+ * at the bytes and its write. (README, "Limits".)
+ */
+static void cut_if_blind(unsigned int site, bool blind, bool uncaps)
+{
+	if (!patch_is_at(site))
+		return;
+	if ((blind && w.unseen) || (uncaps && w.poke_step == POKE_INT3)) {
+		note(", which nothing can save");
+		w.cut = true;
+	}
+}
+
+/*
  * All bytes in one step, though the target promises no order: until it serializes, a vCPU that was
  * there before may mix them anyhow, so a half-written state shows nothing more.
  */
@@ -149,6 +172,7 @@ static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len
 			return vp_err_set(err, -EFAULT, "outside");
 		}
 		note("write site %u+%u = %02x", site, pos, from[i]);
+		cut_if_blind(site, true, false);
 		store(site, pos, from[i]);
 	}
 	op_end();
@@ -170,9 +194,39 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 	}
 	note("head of site %u: %02x -> %02x", site, expect, value);
 	if (w.text[site][pos] == expect) {
+		cut_if_blind(site, value != VP_INT3, value != VP_INT3);
 		store(site, pos, value);
 	} else {
 		note(", but %02x stands there", w.text[site][pos]);
+		rc = vp_err_set(err, -EAGAIN, "changed");
+	}
+	op_end();
+	return rc;
+}
+
+static int op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
+			 const uint8_t *value, size_t len, struct vp_err *err)
+{
+	unsigned int site, pos;
+	int rc = 0;
+
+	(void)t;
+	if (!sc->whole)
+		return vp_err_set(err, -EOPNOTSUPP, "not at once");
+	op_begin();
+	must_be_locked("swap_bytes");
+	if (!text_find(gpa, &site, &pos) || pos || len != sc->insn->len) {
+		violate("swap_bytes of what is no site");
+		return vp_err_set(err, -EFAULT, "outside");
+	}
+	note("site %u: %02x.. -> %02x..", site, expect[0], value[0]);
+	if (!memcmp(w.text[site], expect, len)) {
+		cut_if_blind(site, false, value[0] != VP_INT3);
+		for (unsigned int p = 0; p < len; p++)
+			if (expect[p] != value[p])
+				store(site, p, value[p]);
+	} else {
+		note(", but other bytes stand there");
 		rc = vp_err_set(err, -EAGAIN, "changed");
 	}
 	op_end();
@@ -225,8 +279,33 @@ static void op_release(struct vp_target *t)
 
 /* --- waiting for vCPUs ------------------------------------------------------- */
 
+/* Is the engine about to look at a site a second time? */
+static bool in_doubt(void)
+{
+	const struct vp_batch *b = atomic_load(&w.engine->table);
+
+	for (size_t i = 0; b && i < b->n; i++)
+		if (b->slots[i].doubt)
+			return true;
+	return false;
+}
+
+/*
+ * What the engine cannot know and has to assume then: its rounds are long enough for every vCPU to
+ * come back to the guest, and for the guest's text_poke to go on as far as it can.
+ */
+static bool has_given_time(void)
+{
+	for (unsigned int i = 0; i < sc->vcpus; i++)
+		if (w.vcpu[i].mode != GUEST && w.vcpu[i].mode != ABSENT)
+			return false;
+	return !patch_may_go_on();
+}
+
 bool wait_is_over(void)
 {
+	if (w.wait == WAIT_SYNC && in_doubt() && !has_given_time())
+		return false;
 	for (unsigned int i = 0; i < sc->vcpus; i++) {
 		const struct vcpu *v = &w.vcpu[i];
 
@@ -240,19 +319,23 @@ bool wait_is_over(void)
 
 static int wait_for(enum wait what, struct vp_err *err)
 {
+	const struct vp_batch *b;
+
 	w.wait = (uint8_t)what;
 	for (unsigned int i = 0; w.before && i < sc->vcpus; i++)
 		if (w.vcpu[i].mode == GUEST)
 			vcpu_serve(&w.vcpu[i]);
 	pause_here();
 	w.wait = WAIT_NONE;
+	w.unseen = false; /* the engine is to look after each wait */
 	if (!w.timed_out) {
 		note("all have answered");
 		return 0;
 	}
 	note("timed out");
+	b = atomic_load(&w.engine->table);
 	w.timed_out = false;
-	w.given_up = !w.reached;
+	w.given_up = !w.reached && !(b && b->reached_heads);
 	return vp_err_set(err, -ETIMEDOUT, "a vCPU did not answer");
 }
 
@@ -277,7 +360,6 @@ static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	op_begin();
 	note("sync: ask every vCPU");
 	must_be_locked("sync");
-	w.no_patch = false;
 	return ask_to_serialize(err);
 }
 
@@ -332,7 +414,6 @@ static void op_unpark(struct vp_target *t)
 	op_begin();
 	note("unpark");
 	must_be_locked("unpark");
-	w.no_patch = false;
 	for (unsigned int i = 0; i < sc->vcpus; i++)
 		w.vcpu[i].woken = vcpu_in_trap(&w.vcpu[i]);
 	op_end();
@@ -360,6 +441,7 @@ const struct vp_target_ops explore_ops = {
 	.read = op_read,
 	.write = op_write,
 	.swap_head = op_swap_head,
+	.swap_bytes = op_swap_bytes,
 	.swap_word = op_swap_word,
 	.writable = op_writable,
 	.hold = op_hold,

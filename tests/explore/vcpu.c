@@ -91,32 +91,13 @@ static unsigned int guest_choices(unsigned int i, struct choice *to)
 
 	if (v->behind || v->armed != w.want_armed)
 		to[n++] = (struct choice){ who, SERVE, 0 };
-	for (uint8_t s = 0; s < sc->sites && v->traps_left; s++)
+	for (uint8_t s = 0; s < sc->sites && v->traps_left && v->armed; s++)
 		if (v->may[s][0] & 1u << ID_INT3)
 			to[n++] = (struct choice){ who, TRAP, s };
 	if (v->foreign_left && v->armed)
 		to[n++] = (struct choice){ who, FOREIGN, 0 };
 	if (w.leaves_left && i == sc->vcpus - 1u && topology_is_free())
 		to[n++] = (struct choice){ who, LEAVE, 0 };
-	return n;
-}
-
-/*
- * The guest changes a site by its own text_poke, which needs every vCPU to answer an IPI, and so
- * has them all in the guest, serialized after it. It never writes while the engine is between its
- * look at the bytes and its write: nothing can save a guest that does (README, "Limits").
- */
-static unsigned int patch_choices(unsigned int i, struct choice *to)
-{
-	unsigned int n = 0;
-
-	if (i || !w.patches_left || w.no_patch)
-		return 0;
-	for (unsigned int k = 0; k < sc->vcpus; k++)
-		if (w.vcpu[k].mode != GUEST && w.vcpu[k].mode != ABSENT)
-			return 0;
-	for (uint8_t s = 0; s < sc->sites; s++)
-		to[n++] = (struct choice){ 1, PATCH, s };
 	return n;
 }
 
@@ -130,7 +111,9 @@ unsigned int vcpu_choices(unsigned int i, struct choice *to)
 	case GUEST: {
 		unsigned int n = guest_choices(i, to);
 
-		n += patch_choices(i, to + n);
+		n += patch_answer_choice(i, to + n);
+		if (!i)
+			n += patch_choices(to + n);
 		if (!i && w.counts_left)
 			to[n++] = (struct choice){ who, COUNT, 0 };
 		if (!i && (w.locks_left || w.lock))
@@ -166,10 +149,11 @@ static void enter(struct vcpu *v)
 	v->mode = GUEST;
 	v->at = 0;
 	v->table = NULL;
-	v->woken = v->must_leave = v->began_undone = false;
+	v->woken = v->must_leave = v->began_undone = v->guests = false;
 	if (broken & BREAK_ENTRY)
 		v->behind = false;
 	vcpu_serve(v);
+	patch_answer((unsigned int)(v - w.vcpu));
 }
 
 /* With the lock over topology this is one step. Without it, what it has read may be old. */
@@ -206,20 +190,6 @@ static void lock(void)
 	w.lock = !w.lock;
 }
 
-static void patch(unsigned int site)
-{
-	w.patches_left--;
-	w.patched = true;
-	w.legal[site] |= 1u << (MAX_VARIANTS - 1);
-	for (unsigned int p = 0; p < sc->insn->len; p++)
-		text_store(site, p, sc->insn->bytes[MAX_VARIANTS - 1][p]);
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		if (w.vcpu[i].mode == GUEST)
-			for (unsigned int p = 0; p < sc->insn->len; p++)
-				w.vcpu[i].may[site][p] =
-					(uint8_t)(1u << value_id(p, w.text[site][p]));
-}
-
 static void trap(struct vcpu *v, unsigned int at)
 {
 	if (at == AT_FOREIGN)
@@ -228,6 +198,7 @@ static void trap(struct vcpu *v, unsigned int at)
 		v->traps_left--;
 	v->at = (uint8_t)at;
 	v->mode = TRAPPED;
+	v->guests = at != AT_FOREIGN && patch_int3_stands(at);
 	if (v->behind && !(broken & BREAK_ENTRY))
 		memset(v->may, 0, sizeof(v->may));
 }
@@ -271,8 +242,12 @@ void vcpu_step(unsigned int i, const struct choice *c)
 		leave(v);
 		break;
 	case PATCH:
-		note("the guest rewrites site %u", c->arg);
-		patch(c->arg);
+	case PROCEED:
+		patch_step(c);
+		break;
+	case ANSWER:
+		note("answers the guest's text_poke");
+		patch_answer(i);
 		break;
 	case COUNT:
 		note("the guest counts another user");

@@ -43,10 +43,11 @@ struct scenario {
 	const struct variants *insn;
 	uint8_t vcpus, sites;
 	bool split;	  /* site 0 lies on two pages */
+	bool whole;	  /* the target swaps a whole instruction at once, unless it is split */
 	uint8_t traps;	  /* how often each vCPU may run into a site's int3 */
 	uint8_t foreign;  /* how often each vCPU may run into the guest's own int3 */
 	uint8_t timeouts; /* how many waits for a vCPU may time out */
-	uint8_t patches;  /* how often the guest changes a site itself */
+	uint8_t patches;  /* how often the guest changes a site by its own text_poke */
 	bool word;	  /* the batches change the guest's count, too */
 	uint8_t counts;	  /* how often the guest changes that itself */
 	bool condition;	  /* the batches want a lock of the guest to be free */
@@ -83,11 +84,15 @@ struct vcpu {
 	bool woken;	   /* there was an unpark() since its trap began to be handled */
 	bool must_leave;   /* quiesce() waits for it */
 	bool began_undone; /* its handler began after the batch was being taken back */
+	bool guests;	   /* the guest's own int3 stood there when it trapped, or was looked at */
 	uint8_t stage;	   /* of the handler: steps made so far */
 	/* Every value that each byte had since it last serialized: bits of value_id(). */
 	uint8_t may[MAX_SITES][MAX_LEN];
 	const struct vp_batch *table; /* that its handler decided by */
 };
+
+/* The guest's own text_poke: what it has written last. It goes on when every vCPU has answered. */
+enum poke_step { POKE_NONE, POKE_INT3, POKE_TAIL, POKE_HEAD, POKE_DONE };
 
 enum wait { WAIT_NONE, WAIT_SYNC, WAIT_QUIESCE };
 
@@ -107,15 +112,18 @@ struct world {
 	bool was_free; /* the engine has seen it free since all heads were capped */
 	/* the script, and what may be run now */
 	bool before, done, in_call;
-	bool patched;  /* by the guest, ever */
-	bool no_patch; /* the engine is between its look at the bytes and its write: see script.c */
-	bool given_up; /* a wait timed out before a new head stood: it must be taken back */
-	bool undone;   /* the engine has begun to take the batch back */
-	bool reached;  /* a new head was written */
-	bool ran_new;  /* somebody has run the new code of the batch in flight */
-	uint8_t action;		   /* index into the script */
-	uint8_t to;		   /* the variant that the call is to bring */
-	uint8_t pending;	   /* the variant that an unfinished batch was to bring */
+	bool patched; /* by the guest, ever, or it has begun to */
+	bool unseen;  /* it wrote tail or head since the engine looked, or was to look */
+	bool cut;     /* nothing can save this guest: the schedule ends here (target.c) */
+	uint8_t poke_site, poke_step; /* of its text_poke: enum poke_step */
+	uint8_t poke_answered;	      /* bits of vCPUs */
+	bool given_up;	 /* a wait timed out before a new head stood: it must be taken back */
+	bool undone;	 /* the engine has begun to take the batch back */
+	bool reached;	 /* a new head was written */
+	bool ran_new;	 /* somebody has run the new code of the batch in flight */
+	uint8_t action;	 /* index into the script */
+	uint8_t to;	 /* the variant that the call is to bring */
+	uint8_t pending; /* the variant that an unfinished batch was to bring */
 	uint8_t stands[MAX_SITES]; /* the variant that stood there before the call */
 	uint8_t legal[MAX_SITES];  /* bits of variants that may be run */
 };
@@ -178,6 +186,17 @@ uint8_t value_id(unsigned int pos, uint8_t value);
 uint8_t variants_with(unsigned int pos, unsigned int id); /* bits of variants */
 int variant_standing(unsigned int site);		  /* a whole one, or -1 */
 
+/* --- patch.c: the guest's own text_poke ---------------------------------------- */
+
+struct choice;
+unsigned int patch_choices(struct choice *to);
+unsigned int patch_answer_choice(unsigned int i, struct choice *to);
+bool patch_is_at(unsigned int site); /* it is, or was, at work there */
+bool patch_int3_stands(unsigned int site);
+bool patch_may_go_on(void);
+void patch_answer(unsigned int i); /* vCPU @i takes its interrupt, if there is one */
+void patch_step(const struct choice *c);
+
 /* --- target.c, vcpu.c, script.c ---------------------------------------------- */
 
 extern const struct vp_target_ops explore_ops;
@@ -202,6 +221,8 @@ enum what {
 	JOIN,
 	LEAVE,
 	PATCH,
+	ANSWER,
+	PROCEED,
 	COUNT,
 	LOCK,
 	TRAP
@@ -229,6 +250,7 @@ void check_stuck(void); /* no step is possible */
 struct outcome {
 	long double schedules;
 	size_t states, transitions;
+	size_t cut; /* states where nothing can save the guest: the schedule ends there */
 	unsigned int longest;
 	unsigned int steps; /* of the shortest schedule that goes wrong; 0: none does */
 };

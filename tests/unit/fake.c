@@ -42,6 +42,8 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 {
 	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
 		return vp_err_set(err, -EFAULT, "not RAM");
+	if (fake_of(t)->on_read)
+		fake_of(t)->on_read(fake_of(t), gpa);
 	memcpy(buf, fake_of(t)->ram + gpa.v, len);
 	return 0;
 }
@@ -84,6 +86,24 @@ static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t
 	if (f->ram[gpa.v] != expect)
 		return vp_err_set(err, -EAGAIN, "changed");
 	f->ram[gpa.v] = value;
+	return 0;
+}
+
+/* Without @whole as a target that can only swap single bytes. */
+static int op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
+			 const uint8_t *value, size_t len, struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+
+	assert(f->locked && gpa.v + len <= FAKE_RAM && len <= VP_INSN_MAX);
+	if (!f->whole)
+		return vp_err_set(err, -EOPNOTSUPP, "not at once");
+	trace(f, value[0] != VP_INT3 ? "head" : expect[0] != VP_INT3 ? "cap" : "tail");
+	if (op_check_write(t, gpa, len, err))
+		return -EROFS;
+	if (memcmp(f->ram + gpa.v, expect, len))
+		return vp_err_set(err, -EAGAIN, "changed");
+	memcpy(f->ram + gpa.v, value, len);
 	return 0;
 }
 
@@ -211,6 +231,7 @@ static const struct vp_target_ops fake_ops = {
 	.read = op_read,
 	.write = op_write,
 	.swap_head = op_swap_head,
+	.swap_bytes = op_swap_bytes,
 	.swap_word = op_swap_word,
 	.ram = op_ram,
 	.writable = op_writable,
@@ -344,7 +365,9 @@ int fake_world_teardown(void **state)
 	struct world *w = *state;
 
 	w->fake->hook = NULL;
-	vp_engine_free(w->engine);
+	w->fake->fail_sync = w->fake->writable_rc = 0;
+	w->fake->never_answers = w->fake->fail_write = false;
+	assert(!vp_engine_free(w->engine));
 	fake_free(w->fake);
 	free(w);
 	return 0;

@@ -23,6 +23,7 @@ struct fake {
 	int vcpu;	       /* that vCPU's number */
 	bool compat;	       /* it runs compatibility-mode code ... */
 	uint64_t cs_base;      /* ... with this base */
+	bool whole;	       /* it can swap an instruction at once */
 	bool nested;	       /* it runs a guest of its own */
 	uint64_t rom, rom_len; /* guest-physical memory that must not be written */
 	char trace[4096];      /* the operations that act on the guest: "arm cap sync ..." */
@@ -37,6 +38,7 @@ struct fake {
 	/* Called before each operation with its name. */
 	void (*hook)(struct fake *f, const char *op);
 	void *hook_arg;
+	void (*on_read)(struct fake *f, vp_gpa gpa); /* before each read() */
 };
 
 struct fake *fake_new(void);

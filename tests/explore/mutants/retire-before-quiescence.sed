@@ -2,6 +2,6 @@
 # file: patcher/core/poke.c
 # what: the table is retired, and an older one freed, before quiescence (S4)
 /^static int finish(/,/^}/s/^\tif (!rc)$/\tif (!rc) {\n\t\ttable_retire(e, b);/
-s/^\t\trc = e->target->ops->quiesce(.*/&\n\t}/
+/^static int finish(/,/^}/s/^\t\trc = e->target->ops->quiesce(.*/&\n\t}/
 s/^\t\ttable_retire(e, b);$/\t\t;/
 s/^\ttable_retire(e, b);$/\t;/

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# file: patcher/core/poke.c
+# file: patcher/core/swap.c
 # what: the cap is a store of two bytes
-/^static int cap_head(/,/^}/s/s->capped = true;/&\n\tif (s->site.len > 1)\n\t\te->target->ops->write(e->target, s->head, "\\xcc\\xcc", 2, NULL);/
+/^int vp_slot_cap(/,/^}/s/s->capped = !rc;/&\n\tif (!rc \&\& s->site.len > 1)\n\t\tt->ops->write(t, s->head, "\\xcc\\xcc", 2, NULL);/
