@@ -22,13 +22,15 @@ declare -A cells=(
 )
 order=(7.2 6.12 newest 5.10)
 
-# have WHAT COMMAND...: what it prints; without it the cell is skipped
+# have WHAT COMMAND...: what it prints; if no mirror has it (77) the cell is skipped
 have() {
-	local what=$1
+	local what=$1 code
 	shift
-	"$@" 2>"$tmp/have" && return
-	echo "SKIP: $what: $(tr '\n' ' ' <"$tmp/have")" >&2
-	return 1
+	"$@" 2>"$tmp/have"
+	code=$?
+	[ $code -ne 77 ] || echo "SKIP: $what: $(tr '\n' ' ' <"$tmp/have")" >&2
+	[ $code -eq 0 ] || [ $code -eq 77 ] || echo "not ok - $what: $(tr '\n' ' ' <"$tmp/have")" >&2
+	return $code
 }
 
 run_cell() { # CELL

@@ -18,10 +18,10 @@ modules=(
 	virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console
 )
 
-give_up() { # TEXT [LOG]
+give_up() { # TEXT [LOG [EXIT-CODE]]; 77: it cannot be had
 	echo "kernel.sh: $1" >&2
 	[ -s "${2-}" ] && sed 's/^/# /' "$2" >&2
-	exit 1
+	exit "${3-1}"
 }
 
 usage="usage: kernel.sh generic|cloud|rt[-SUITE|-newest], or generic-6.12"
@@ -61,7 +61,7 @@ fetch() { # SUITE META
 	fi
 	# The machine's own lists are fetched only if they do not do: they are not ours.
 	[ -z "$suite" ] && download "" "$2" || { suite_update "$suite" && download "$suite" "$2"; } ||
-		give_up "cannot download $2${suite:+ of $suite}: ${packages:-no such package}" "$new/log"
+		give_up "cannot download $2${suite:+ of $suite}: ${packages:-no such package}" "$new/log" 77
 	suite_unpack "$new" './boot/*' './usr/lib/modules/*/vmlinuz' './usr/lib/modules/*/config' \
 		'*.ko*' || give_up "cannot unpack $packages"
 }

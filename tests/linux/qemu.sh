@@ -11,10 +11,10 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/linux/suite.sh
 
-give_up() { # TEXT [LOG]
+give_up() { # TEXT [LOG [EXIT-CODE]]; 77: it cannot be had
 	echo "qemu.sh: $1" >&2
 	[ -s "${2-}" ] && sed 's/^/# /' "$2" >&2
-	exit 1
+	exit "${3-1}"
 }
 
 [ $# -eq 1 ] || give_up "usage: qemu.sh SUITE"
@@ -31,10 +31,10 @@ complete() {
 fetch() { # SUITE
 	local packages=$new/packages
 	mkdir -p "$packages/partial"
-	suite_update "$1" || give_up "cannot fetch the lists of $1"
+	suite_update "$1" || give_up "cannot fetch the lists of $1" "" 77
 	suite_apt "$1" apt-get install --download-only -qq -o Dir::Cache::Archives="$packages" \
 		qemu-system-x86 >"$new/log" 2>&1 ||
-		give_up "cannot download qemu-system-x86 of $1" "$new/log"
+		give_up "cannot download qemu-system-x86 of $1" "$new/log" 77
 	suite_unpack "$packages" './lib*/*' './usr/lib/x86_64-linux-gnu/*' "./$program" \
 		'./usr/share/qemu/*' './usr/share/seabios/*' ||
 		give_up "cannot unpack qemu-system-x86 of $1"
