@@ -41,7 +41,8 @@ static const char help[] =
 	"  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 3 refused, not one byte was changed; 4 no such target;\n"
-	"5 begun and rolled back, the old bytes stand; 7 bad FILE.\n";
+	"5 not begun or rolled back, the old bytes stand; 7 bad FILE; 9 half a batch may stand:\n"
+	"`vmpoke recover`.\n";
 
 struct poke_args {
 	const char *target, *elf, *kernel, *strategy, *batch;

@@ -21,7 +21,8 @@ static const char help[] =
 	"  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0 (with --all also if there was none); 2 bad options; 3 refused, not one\n"
-	"byte was changed by the refused one; 4 no such target; 5 rolled back.\n";
+	"byte was changed by the refused one; 4 no such target; 5 rolled back; 9 half a batch\n"
+	"may stand: `vmpoke recover`.\n";
 
 struct revert_args {
 	const char *target, *strategy;
