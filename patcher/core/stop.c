@@ -112,6 +112,18 @@ static int undo_all(struct vp_engine *e, struct vp_batch *b, struct vp_err *err)
 	return rc ? rc : vp_words_undo(e, b, err);
 }
 
+/* Whoever lets the guest go on in between, it stands again after each try. */
+#define UNDO_MAX 16
+
+static int undo_held(struct vp_engine *e, struct vp_batch *b, struct vp_err *err)
+{
+	int rc = -EAGAIN;
+
+	for (int i = 0; i < UNDO_MAX && rc == -EAGAIN; i++)
+		rc = undo_all(e, b, err);
+	return rc;
+}
+
 /* All of it, or none, and that is certain; or -EUCLEAN. */
 static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
@@ -127,8 +139,9 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	if (!rc)
 		rc = vp_words_swap(e, b, res, err);
 	if (!rc && e->target->ops->held)
-		rc = e->target->ops->held(e->target, err); /* what ran amid a batch ran half of it */
-	if (!rc || !undo_all(e, b, &why))
+		rc = e->target->ops->held(e->target,
+					  err); /* what ran amid a batch ran half of it */
+	if (!rc || !undo_held(e, b, &why))
 		return rc;
 	return vp_err_set(err, -EUCLEAN,
 			  "a write failed, and taking it back did, too (%.120s): half a batch may "

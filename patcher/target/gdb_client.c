@@ -147,13 +147,20 @@ static int resumed_elsewhere(struct vp_gdb *g, struct vp_err *err)
 			  "somebody let the VM go on while vmpoke held it: try again");
 }
 
+/* Twice: if it was let go on yet again, the first one stops it. */
+static int probe(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	int rc = vp_gdb_ask(g, deadline, err, PROBE);
+
+	return rc ? rc : vp_gdb_ask(g, deadline, err, PROBE);
+}
+
 static int lost_hold(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 {
 	char *payload;
 	size_t len;
-	int rc = g->owed ? 0 : vp_gdb_ask(g, deadline, err, PROBE);
+	int rc = probe(g, deadline, err);
 
-	g->owed = 0;
 	for (unsigned int i = 0; !rc && i < 64; i++) {
 		rc = receive(g, &payload, &len, deadline, err);
 		if (!rc && is_probe_answer(payload))
@@ -166,24 +173,26 @@ static int lost_hold(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 static int receive_held(struct vp_gdb *g, char **payload, size_t *len, int64_t deadline,
 			struct vp_err *err)
 {
-	int64_t soon =
-		vp_gdb_now_ms() + (g->timeout_ms / 2 < PROBE_MS ? g->timeout_ms / 2 : PROBE_MS);
-	int rc = receive(g, payload, len, soon < deadline ? soon : deadline, err);
+	unsigned int patience = g->timeout_ms / 2 < PROBE_MS ? g->timeout_ms / 2 : PROBE_MS;
+	int64_t soon = vp_gdb_now_ms() + patience;
+	bool probed = false;
 
-	if (rc == -ETIMEDOUT && !g->owed) {
-		rc = vp_gdb_ask(g, deadline, err, PROBE);
-		if (!rc)
-			rc = receive(g, payload, len, deadline, err);
-		if (!rc && is_probe_answer(*payload))
+	for (unsigned int i = 0; i < 64; i++) {
+		int rc = receive(g, payload, len, probed || soon > deadline ? deadline : soon, err);
+
+		if (rc == -ETIMEDOUT && !probed) {
+			rc = probe(g, deadline, err);
+			probed = true;
+			if (!rc)
+				continue;
+		}
+		if (rc || !is_probe_answer(*payload)) /* it was merely slow */
+			return rc;
+		if (probed)
 			return resumed_elsewhere(g, err);
-		g->owed += !rc; /* it was merely slow */
-		return rc;
+		/* else it is left over from an earlier probe */
 	}
-	while (!rc && g->owed && is_probe_answer(*payload)) {
-		g->owed--;
-		rc = receive(g, payload, len, deadline, err);
-	}
-	return rc;
+	return vp_err_set(err, -EPROTO, "gdbstub: answers without an end");
 }
 
 bool vp_gdb_ran(struct vp_gdb *g)

@@ -205,10 +205,10 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 	rc = vp_ask_runstate(q->mon, &state, err);
 	if (rc)
 		return rc;
-	if (state.running && !q->own_stub) {
-		leave_stranger(q, announced);
-		return not_ours(q, err);
-	}
+	if (state.running)
+		return vp_err_set(err, -EAGAIN,
+				  "somebody let %.60s go on while it was being stopped: try again",
+				  q->name);
 	if (q->found_running && !q->paused && vp_qemu_announces(q->version) && !announced) {
 		q->found_running = false;
 		return vp_err_set(
