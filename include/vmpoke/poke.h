@@ -188,8 +188,9 @@ void vp_engine_thaw(struct vp_engine *engine);
  *  -EINVAL     a site is malformed: length, bytes that do not decode to exactly one
  *              instruction each, overlap, a fixup outside text, a rule that cannot emulate
  *  -EFAULT     an address that is not mapped, or not executable, or not RAM
+ *  -EROFS      a site or word in memory that must not be written (a read-only memslot)
  *  -ESTALE     other bytes stand there than old_bytes
- *  -EBUSY      a foreign int3 stands there; pages are being logged; an unfinished batch
+ *  -EBUSY      a foreign int3 stands there; pages are being logged; frozen; an unfinished batch
  *  -EAGAIN     the guest changed the bytes while we did, or a condition does not hold: rolled back
  *  -ETIMEDOUT  a vCPU did not answer in time: rolled back
  *  -EUCLEAN    a write to a stopped guest failed, and so did taking it back: half a batch may
