@@ -53,6 +53,18 @@ for proto in gdb qmp; do
 done
 guest_stop bios
 
+# --- what is no x86-64 -------------------------------------------------------
+
+x86_64=${GUEST_QEMU:-qemu-system-x86_64}
+GUEST_QEMU=${x86_64%x86_64}i386 guest_launch old
+until_true 60 guest_qmp old '{"execute":"query-status"}' >"$tmp/out"
+for proto in gdb qmp; do
+	refused "$proto: a machine that is not x86-64: info" "x86" info "$(target old $proto)"
+	refused "$proto: a machine that is not x86-64: recover" "x86" recover "$(target old $proto)"
+	same "$proto: it runs on" "$(guest_status old)" running
+done
+guest_stop old
+
 # --- another kernel, a paused guest, lies ------------------------------------
 
 guest_start g cloud && guest_symbols g
@@ -86,6 +98,10 @@ guest_qmp g '{"execute":"cont"}' >"$tmp/out"
 guest_text g "$tmp/after"
 check "nothing was written" cmp "$tmp/before" "$tmp/after"
 check "the guest works" guest_run g true
+
+# A reader that goes away ends no vmpoke in mid window, and the owner's stub is as it was.
+"$vmpoke" sym --all "$(target g gdb)" 2>"$tmp/err" | head -n 1 >"$tmp/out"
+same "gdb: a reader goes away: the VM runs" "$(guest_status g)" running
 
 # overwrite PHYSICAL FILE: what stands in the guest's memory, through the gdbstub, and run on
 overwrite() {
