@@ -3,6 +3,8 @@
 #include "unit.h"
 #include "linux_build.h"
 
+#include "base/text.h"
+
 static struct linux_guest *g;
 static struct vp_linux *l;
 
@@ -50,6 +52,35 @@ static void all_generations(void **state)
 		assert_int_equal(info->space.cr3, LG_IMAGE_GPA + LG_SWAPPER);
 		assert_int_equal(vp_symtab_count(vp_linux_symbols(l)), g->nsymbols);
 		assert_false(g->locked);
+		close_it();
+	}
+}
+
+/* A banner that would control a terminal: it is shown without. */
+static void hostile_banner(void **state)
+{
+	static const char *const lies[] = {
+		"\x1b[31m\x1b]0;title\x07",
+		"\xc2\x9b"
+		"2J\x9b\xff\xc0\xaf",
+		"\x7f\x01\r\t\"'\\",
+		"\xe2\x80\xae\xe2\x80\x8b\xed\xa0\x80",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		const struct vp_linux_info *info;
+		char *banner;
+
+		g = lg_new(&(struct lg_opts){ .layout = LG_6_1 });
+		banner = (char *)lg_image(g, LG_BANNER);
+		sprintf(banner, "Linux version 6.1.0%s (me%s@here)\n", lies[i], lies[i]);
+		assert_int_equal(vp_linux_open(&g->target, NULL, &l, NULL), 0);
+		info = vp_linux_info(l);
+		assert_true(vp_text_is_clean(info->banner));
+		assert_true(vp_text_is_clean(info->release));
+		assert_memory_equal(info->release, "6.1.0", 5);
+		assert_int_equal(strlen(info->banner), strlen(banner) - 1);
 		close_it();
 	}
 }
@@ -206,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_generations),
+		cmocka_unit_test(hostile_banner),
 		cmocka_unit_test(survives_the_process),
 		cmocka_unit_test(bad_swapper),
 		cmocka_unit_test(text_symbols_only),
