@@ -55,7 +55,6 @@ run_cell() { # CELL
 	guest_watch
 	check_info "$qmp" "$text, qmp"
 	check "$text: the load is at work" guest_run g 'load start; load settle'
-	rm -rf "$VMPOKE_CACHE_DIR"
 	check_info "$gdb" "$text, gdb, under load"
 	check_symbols "$gdb" "$text, gdb"
 	check_sym_read "$qmp" "$text, qmp"
@@ -83,13 +82,18 @@ for cell; do
 	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
 		wait -n
 	done
-	bash "$0" --cell "$cell" >"$tmp/$cell" &
+	{
+		bash "$0" --cell "$cell" >"$tmp/$cell"
+		code=$?
+		if grep -q '^not ok' "$tmp/$cell"; then
+			:
+		elif [ $code -ne 0 ] || ! grep -qE '^(ok|SKIP)' "$tmp/$cell"; then
+			echo "not ok - cell $cell ended with $code" >>"$tmp/$cell"
+		fi
+	} &
 done
 wait
 for cell; do
 	cat "$tmp/$cell"
-	if ! grep -qE '^(ok|not ok|SKIP)' "$tmp/$cell"; then
-		echo "not ok - the cell $cell checked nothing"
-	fi
 done
 ! grep -q '^not ok' "$tmp"/*
