@@ -2,6 +2,10 @@
 /*
  * The monitor over a QMP socket. Memory comes by `pmemsave` into a memfd that QEMU gets with
  * `add-fd` and opens as /proc/self/fd/N: no file, no permission, no third party.
+ *
+ * What `add-fd` gave stays with QEMU until `remove-fd` (from 9.1 on; before, until its last client
+ * goes). So it is taken back, and bears our name: whoever comes after one that was killed takes
+ * that one's back, too.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +16,7 @@
 #include <unistd.h>
 
 #include "target/monitor.h"
+#include "target/process.h"
 
 #define SAVE_MAX (16ul << 20) /* a piece: QEMU's main loop stands still while it writes */
 
@@ -20,6 +25,7 @@ struct qmp_monitor {
 	struct vp_qmp *qmp;
 	int memfd;
 	char file[48]; /* the memfd as QEMU names it; "": it has none yet */
+	bool shared;   /* it may have the memfd */
 	bool no_save;
 };
 
@@ -38,17 +44,70 @@ static int monitor_execute(struct vp_monitor *m, const char *command, json_t *ar
 	return rc ? vp_err_set(err, rc, "QMP %s: %.200s", command, why.text) : 0;
 }
 
+/* --- descriptors that QEMU has ---------------------------------------------------- */
+
+#define TAG "vmpoke:" /* and the process */
+
+static void own_tag(char *tag, size_t size)
+{
+	struct vp_process self = { 0 };
+
+	vp_process_find(getpid(), &self);
+	snprintf(tag, size, TAG "%s", self.text);
+}
+
+/* Was it a vmpoke that has ended? */
+static bool is_orphan(const char *tag)
+{
+	return !strncmp(tag, TAG, strlen(TAG)) && vp_process_gone(tag + strlen(TAG));
+}
+
+/* Take back what we gave, if @own, and what others left behind. */
+static void take_back(struct qmp_monitor *m, bool own)
+{
+	json_t *sets = NULL, *set, *entry;
+	char tag[96];
+	size_t i, j;
+
+	own_tag(tag, sizeof(tag));
+	if (monitor_execute(&m->base, "query-fdsets", json_object(), -1, &sets, NULL))
+		return;
+	json_array_foreach(sets, i, set)
+	{
+		json_array_foreach(json_object_get(set, "fds"), j, entry)
+		{
+			const char *opaque = NULL;
+			json_int_t id, fd;
+
+			if (json_unpack(set, "{s:I}", "fdset-id", &id) ||
+			    json_unpack(entry, "{s:I, s:s}", "fd", &fd, "opaque", &opaque) ||
+			    (strcmp(opaque, tag) ? !is_orphan(opaque) : !own))
+				continue;
+			monitor_execute(&m->base, "remove-fd",
+					json_pack("{s:I, s:I}", "fdset-id", id, "fd", fd), -1, NULL,
+					NULL);
+		}
+	}
+	json_decref(sets);
+}
+
 /* Give QEMU the memfd. */
 static int share(struct qmp_monitor *m, struct vp_err *err)
 {
 	json_t *ret = NULL;
 	json_int_t fd = -1;
+	char tag[96];
 	int rc;
 
-	m->memfd = memfd_create("vmpoke", MFD_CLOEXEC);
+	take_back(m, false);
+	if (m->memfd < 0)
+		m->memfd = memfd_create("vmpoke", MFD_CLOEXEC);
 	if (m->memfd < 0)
 		return vp_err_set(err, -errno, "memfd: %s", strerror(errno));
-	rc = monitor_execute(&m->base, "add-fd", json_object(), m->memfd, &ret, err);
+	own_tag(tag, sizeof(tag));
+	m->shared = true;
+	rc = monitor_execute(&m->base, "add-fd", json_pack("{s:s}", "opaque", tag), m->memfd, &ret,
+			     err);
 	if (rc)
 		return rc;
 	if (json_unpack(ret, "{s:I}", "fd", &fd) || fd < 0 || fd > 1 << 24)
@@ -58,6 +117,8 @@ static int share(struct qmp_monitor *m, struct vp_err *err)
 	json_decref(ret);
 	return rc;
 }
+
+/* --- memory ------------------------------------------------------------------------ */
 
 static int save_piece(struct qmp_monitor *m, uint64_t gpa, uint8_t *to, size_t len,
 		      struct vp_err *err)
@@ -103,7 +164,9 @@ static void monitor_close(struct vp_monitor *base)
 {
 	struct qmp_monitor *m = of(base);
 
-	vp_qmp_close(m->qmp); /* QEMU closes what add-fd gave it when its last client goes */
+	if (m->shared && !vp_qmp_is_broken(m->qmp))
+		take_back(m, true);
+	vp_qmp_close(m->qmp);
 	if (m->memfd >= 0)
 		close(m->memfd);
 	free(m);

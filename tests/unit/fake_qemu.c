@@ -262,15 +262,19 @@ static json_t *pmemsave(struct fake_qemu *q, const json_t *args)
 	json_int_t at = -1, size = -1;
 	const char *file = "";
 	char want[48];
+	int fd = -1;
 
 	json_unpack((json_t *)args, "{s:I, s:I, s:s}", "val", &at, "size", &size, "filename",
 		    &file);
-	snprintf(want, sizeof(want), "/proc/self/fd/%d", q->shared);
-	if (strcmp(want, file) || q->no_pmemsave || at < 0 || size < 0 || at + size > FAKE_RAM)
+	for (size_t i = 0; i < q->nshared; i++) {
+		snprintf(want, sizeof(want), "/proc/self/fd/%d", q->shared[i].fd);
+		if (!strcmp(want, file))
+			fd = q->shared[i].fd;
+	}
+	if (fd < 0 || q->no_pmemsave || at < 0 || size < 0 || at + size > FAKE_RAM)
 		return NULL;
-	return !ftruncate(q->shared, 0) && pwrite(q->shared, q->ram + at, (size_t)size, 0) == size
-		       ? json_object()
-		       : NULL;
+	return !ftruncate(fd, 0) && pwrite(fd, q->ram + at, (size_t)size, 0) == size ? json_object()
+										     : NULL;
 }
 
 static void keep(int *where, int *fd)
@@ -279,6 +283,44 @@ static void keep(int *where, int *fd)
 		close(*where);
 	*where = *fd;
 	*fd = -1;
+}
+
+static json_t *add_fd(struct fake_qemu *q, const json_t *args, int *fd)
+{
+	const char *opaque = json_string_value(json_object_get(args, "opaque"));
+	struct fake_fd *new = &q->shared[q->nshared];
+
+	*new = (struct fake_fd){ .fd = *fd, .opaque = strdup(opaque ? opaque : "") };
+	*fd = -1;
+	q->nshared++;
+	return json_pack("{s:i, s:i}", "fdset-id", new->fd, "fd", new->fd);
+}
+
+static json_t *remove_fd(struct fake_qemu *q, const json_t *args)
+{
+	json_int_t id = -1, fd = -1;
+
+	json_unpack((json_t *)args, "{s:I, s?I}", "fdset-id", &id, "fd", &fd);
+	for (size_t i = 0; i < q->nshared; i++) {
+		if (q->shared[i].fd != id || (fd >= 0 && fd != id))
+			continue;
+		close(q->shared[i].fd);
+		free(q->shared[i].opaque);
+		q->shared[i] = q->shared[--q->nshared];
+		return json_object();
+	}
+	return NULL;
+}
+
+static json_t *fdsets(const struct fake_qemu *q)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < q->nshared; i++)
+		json_array_append_new(list, json_pack("{s:i, s:[{s:i, s:s}]}", "fdset-id",
+						      q->shared[i].fd, "fds", "fd", q->shared[i].fd,
+						      "opaque", q->shared[i].opaque));
+	return list;
 }
 
 static json_t *execute(struct fake_qemu *q, const char *command, const json_t *args, int *fd)
@@ -297,12 +339,14 @@ static json_t *execute(struct fake_qemu *q, const char *command, const json_t *a
 	}
 	if (!strcmp(command, "query-chardev"))
 		return chardevs(q);
+	if (!strcmp(command, "query-fdsets"))
+		return fdsets(q);
 	if (!strcmp(command, "pmemsave"))
 		return pmemsave(q, args);
-	if (!strcmp(command, "add-fd") && *fd >= 0) {
-		keep(&q->shared, fd);
-		return json_pack("{s:i, s:i}", "fdset-id", 0, "fd", q->shared);
-	}
+	if (!strcmp(command, "add-fd") && *fd >= 0 && q->nshared < FAKE_FDS)
+		return add_fd(q, args, fd);
+	if (!strcmp(command, "remove-fd"))
+		return remove_fd(q, args);
 	if (!strcmp(command, "getfd") && *fd >= 0)
 		keep(&q->passed, fd);
 	else if (!strcmp(command, "cont")) {
@@ -439,7 +483,7 @@ struct fake_qemu *fake_qemu_new(void)
 	q->features = "qXfer:features:read+;vContSupported+;multiprocess+";
 	q->registers = fake_registers;
 	q->running = true;
-	q->qmp = q->stub = q->passed = q->shared = -1;
+	q->qmp = q->stub = q->passed = -1;
 	q->in.limit = VP_QMP_MESSAGE_MAX;
 	for (size_t i = 0; i < FAKE_RAM; i++)
 		q->ram[i] = (uint8_t)(i * 7 + i / 256);
@@ -458,14 +502,18 @@ struct fake_qemu *fake_qemu_new(void)
 
 void fake_qemu_free(struct fake_qemu *q)
 {
-	const int fds[] = { q->wake[0], q->wake[1], q->qmp_listen, q->gdb_listen, -1, -1, -1, -1 };
-	int all[8];
+	const int fds[] = { q->wake[0], q->wake[1], q->qmp_listen, q->gdb_listen, -1, -1, -1 };
+	int all[7];
 
 	(void)!write(q->wake[1], "q", 1);
 	pthread_join(q->thread, NULL);
 	memcpy(all, fds, sizeof(all));
-	all[4] = q->qmp, all[5] = q->stub, all[6] = q->passed, all[7] = q->shared;
-	for (size_t i = 0; i < 8; i++)
+	all[4] = q->qmp, all[5] = q->stub, all[6] = q->passed;
+	for (size_t i = 0; i < q->nshared; i++) {
+		close(q->shared[i].fd);
+		free(q->shared[i].opaque);
+	}
+	for (size_t i = 0; i < 7; i++)
 		if (all[i] >= 0)
 			close(all[i]);
 	vp_qmp_in_free(&q->in);

@@ -13,6 +13,7 @@
 
 #include "target/qmp_wire.h"
 
+#define FAKE_FDS 64
 #define FAKE_RAM 0x200000u /* bytes, from guest-physical 0; 0xa0000 to 0xfffff is not RAM */
 
 enum fake_fault {
@@ -50,11 +51,16 @@ struct fake_qemu {
 	int wake[2], qmp_listen, gdb_listen;
 	int qmp, stub; /* connections, or -1 */
 	bool mute_qmp, mute_stub;
-	bool own_stub;	    /* the stub is a character device made through QMP */
-	bool may_tell;	    /* from 8.1 on it tells of a stop only when it was asked to run */
-	bool attached;	    /* the stub's debugger has not detached */
-	bool unanswered;    /* the stub's last packet waits for its acknowledgement */
-	int passed, shared; /* by getfd, by add-fd */
+	bool own_stub;	 /* the stub is a character device made through QMP */
+	bool may_tell;	 /* from 8.1 on it tells of a stop only when it was asked to run */
+	bool attached;	 /* the stub's debugger has not detached */
+	bool unanswered; /* the stub's last packet waits for its acknowledgement */
+	int passed;	 /* by getfd */
+	struct fake_fd {
+		int fd;
+		char *opaque;
+	} shared[FAKE_FDS]; /* by add-fd; they stay, as from QEMU 9.1 on */
+	size_t nshared;
 	struct vp_qmp_in in;
 	char packet[0x20020];
 	size_t packet_len;

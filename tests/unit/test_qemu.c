@@ -691,6 +691,43 @@ static void test_killed_and_replaced(void **state)
 	assert_int_equal(f->q->resumes, 0);
 }
 
+/*
+ * QEMU keeps what it is given until that is taken back: by us, or by whoever comes after one that
+ * was killed. What others gave it is theirs.
+ */
+static void test_descriptors(void **state)
+{
+	static const char *const others[] = { "the owner's", "vmpoke:1:1:1", "" };
+	struct fixture *f = *state;
+	struct vp_qemu_config repair = f->qmp;
+
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	for (int i = 0; i < 20; i++) {
+		struct vp_qemu *q = open_well(f, &f->qmp);
+
+		use(f, q);
+		assert_int_equal(f->q->nshared, 1);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_int_equal(f->q->nshared, 0);
+		assert_int_equal(f->q->passed, -1);
+		assert_false(f->q->own_stub);
+	}
+	for (size_t i = 0; i < 3; i++)
+		f->q->shared[i] = (struct fake_fd){ .fd = dup(2), .opaque = strdup(others[i]) };
+	f->q->nshared = 3;
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(&f->qmp);
+	assert_int_equal(f->q->nshared, 4);
+	assert_int_equal(vp_qemu_close(open_well(f, &repair), &f->err), 0);
+	assert_int_equal(f->q->nshared, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_string_equal(f->q->shared[i].opaque, others[i]);
+	f->q->no_pmemsave = true;
+	assert_int_equal(vp_qemu_close(open_well(f, &f->qmp), &f->err), 0);
+	assert_int_equal(f->q->nshared, 3);
+}
+
 /* Its owner let it go on: half a batch may stand there all the same. */
 static void test_killed_and_resumed(void **state)
 {
@@ -822,6 +859,7 @@ int main(void)
 		TEST(test_killed_and_resumed),
 		TEST(test_faults_qmp),
 		TEST(test_faults_gdb),
+		TEST(test_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
