@@ -130,6 +130,8 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
+
 $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

@@ -68,6 +68,11 @@ struct vp_qemu_info {
 	unsigned int vcpus;
 	char pinning[256]; /* "0:0-3 1:2": vCPU and host CPUs; "" if unknown */
 	bool recovered;	   /* vp_qemu_config.repair was called, and well */
+	/*
+	 * "SEV", "SEV-ES", "SEV-SNP", "TDX", ...: the guest's memory is encrypted. All that reads
+	 * or writes it fails with -ENOKEY. "": it is not.
+	 */
+	char confidential[24];
 };
 
 /*

@@ -85,7 +85,10 @@ static void print_text(const json_t *info)
 	}
 	if (json_object_get(info, "ram"))
 		printf("%-11s %lld MiB\n", "memory", vp_client_int(info, "ram") >> 20);
-	printf("%-11s", "strategies");
+	if (json_object_get(info, "confidential"))
+		printf("%-11s %s: to patch it from outside is impossible by design\n", "encrypted",
+		       vp_client_text(info, "confidential"));
+	printf("%-11s%s", "strategies", json_array_size(strategies) ? "" : " none");
 	json_array_foreach(strategies, i, name) printf(" %s", json_string_value(name));
 	putchar('\n');
 }
@@ -117,7 +120,7 @@ static int gather(struct vp_client *c, const struct info_args *a, json_t **info)
 	struct vp_err err;
 	int rc = 0, code = vp_client_call(c, "query-vm", json_object(), info);
 
-	if (code)
+	if (code || json_object_get(*info, "confidential")) /* then that is all there is to know */
 		return code;
 	code = vp_client_try(c, "query-kernel", json_object(), &kernel, &rc, &err);
 	if (!code)

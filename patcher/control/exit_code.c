@@ -29,6 +29,8 @@ int vp_exit_code(int err)
 	case -EMFILE:
 	case -ENFILE:
 		return VP_EXIT_HOST;
+	case -ENOKEY:
+		return VP_EXIT_ENCRYPTED;
 	case -ENOEXEC:
 		return VP_EXIT_FILE;
 	case -EIO: /* applied, but */

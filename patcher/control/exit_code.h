@@ -18,6 +18,7 @@ enum vp_exit {
 	VP_EXIT_FILE = 7,	 /* an input file is missing, damaged or of the wrong kind */
 	VP_EXIT_GUEST = 8,	 /* the guest died: triple fault, or an exit we cannot handle */
 	VP_EXIT_HALF = 9,	 /* half a batch may stand, the guest may be stopped: recover */
+	VP_EXIT_ENCRYPTED = 10,	 /* a confidential guest: it cannot be patched, by design */
 };
 
 /* The exit code that stands for -errno of a control command (docs/control-protocol.md). */

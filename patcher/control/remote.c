@@ -168,7 +168,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		rc = make_control(r, vp_qemu_target(r->qemu), info.identity, info.process, err);
 	if (!rc && cfg->kernel_file) /* whatever the command needs, it must be that kernel */
 		rc = vp_control_linux(r->control, &kernel, err);
-	if (!rc)
+	if (!rc && !*info.confidential) /* else nothing of ours was ever in it */
 		rc = put_right(r, err);
 	if (rc)
 		vp_remote_close(r, NULL);
@@ -250,6 +250,10 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 			vp_qmp_text(info.state_text), "qemu", vp_qmp_text(info.version), "accel",
 			info.accel, "vcpus", (int)info.vcpus, "trap-route", "none", "strategies",
 			vp_strategy_name(VP_STRATEGY_STOP));
+	if (*info.confidential) { /* no strategy gets past that */
+		json_object_set_new(ret, "confidential", vp_qmp_text(info.confidential));
+		json_object_set_new(ret, "strategies", json_array());
+	}
 	if (*info.pinning)
 		json_object_set_new(ret, "pinning", vp_qmp_text(info.pinning));
 	vp_control_describe(arg, ret);

@@ -272,3 +272,82 @@ int vp_ask_vcpus(struct vp_monitor *m, unsigned int *n, struct vp_err *err)
 	json_decref(ret);
 	return rc;
 }
+
+/* --- confidential guests --------------------------------------------------------- */
+
+/* A property that is a string, or a link, which is shown as its path. */
+static int get_property(struct vp_monitor *m, const char *path, const char *name, char *value,
+			size_t size, struct vp_err *err)
+{
+	char command[160], *text = NULL;
+	json_t *ret = NULL;
+	int rc;
+
+	if (!m->ops->execute) {
+		snprintf(command, sizeof(command), "qom-get %.100s %.40s", path, name);
+		rc = m->ops->hmp(m, command, &text, err);
+		if (!rc)
+			rc = vp_hmp_string(text, value, size, err);
+		free(text);
+		return rc;
+	}
+	rc = m->ops->execute(m, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", name),
+			     -1, &ret, err);
+	if (!rc && (!json_is_string(ret) || json_string_length(ret) >= size))
+		rc = odd("qom-get", err);
+	else if (!rc)
+		strcpy(value, json_string_value(ret));
+	json_decref(ret);
+	return rc;
+}
+
+#define SEV_POLICY_ES 4 /* AMD's SEV API specification, "Guest policy" */
+
+/* query-sev tells SEV from SEV-ES, and of a machine that was told in another way. */
+static int query_sev(struct vp_monitor *m, char *kind, size_t size, struct vp_err *err)
+{
+	const char *type = "sev";
+	json_int_t policy = 0;
+	json_t *ret = NULL;
+	int enabled = 0, rc = query(m, "query-sev", &ret, err);
+
+	/* This QEMU has no SEV, or this machine; of both it has always said so by an error. */
+	if (rc == -ENOSYS || rc == -EIO)
+		return 0;
+	if (rc)
+		return rc;
+	if (json_unpack(ret, "{s:b, s?I, s?s}", "enabled", &enabled, "policy", &policy, "sev-type",
+			&type))
+		rc = odd("query-sev", err);
+	else if (enabled)
+		snprintf(kind, size, "%s",
+			 !strcmp(type, "sev-snp") ? "SEV-SNP"
+			 : policy & SEV_POLICY_ES ? "SEV-ES"
+						  : "SEV");
+	json_decref(ret);
+	return rc;
+}
+
+int vp_ask_confidential(struct vp_monitor *m, char *kind, size_t size, struct vp_err *err)
+{
+	static const struct {
+		const char *type, *kind;
+	} known[] = {
+		{ "sev-guest", "SEV" },
+		{ "sev-snp-guest", "SEV-SNP" },
+		{ "tdx-guest", "TDX" },
+	};
+	char path[100], type[48];
+	int rc = get_property(m, "/machine", "confidential-guest-support", path, sizeof(path), err);
+
+	*kind = 0;
+	if (!rc && *path) {
+		rc = get_property(m, path, "type", type, sizeof(type), err);
+		if (!rc)
+			vp_hmp_line(type, kind, size);
+		for (size_t i = 0; !rc && i < sizeof(known) / sizeof(known[0]); i++)
+			if (!strcmp(type, known[i].type))
+				snprintf(kind, size, "%s", known[i].kind);
+	}
+	return rc || !m->ops->execute ? rc : query_sev(m, kind, size, err);
+}

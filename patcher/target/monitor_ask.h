@@ -37,6 +37,12 @@ int vp_ask_name(struct vp_monitor *m, char *name, size_t size, struct vp_err *er
 int vp_ask_uuid(struct vp_monitor *m, char *uuid, size_t size, struct vp_err *err);
 int vp_ask_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err);
 
+/*
+ * What encrypts the guest's memory: "SEV", "SEV-ES", "SEV-SNP", "TDX", or the name of another kind
+ * that the machine is given; "": nothing does.
+ */
+int vp_ask_confidential(struct vp_monitor *m, char *kind, size_t size, struct vp_err *err);
+
 /* How many vCPUs it has. */
 int vp_ask_vcpus(struct vp_monitor *m, unsigned int *n, struct vp_err *err);
 

@@ -85,12 +85,29 @@ static int check_interrupted(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
+/* The map of it, and whether it can be read while the guest runs. */
+static int look_at_memory(struct vp_qemu *q, struct vp_err *err)
+{
+	uint8_t byte;
+	int rc;
+
+	if (q->confidential[0]) {
+		q->peeks = true; /* nothing is read: so not in a window either */
+		return 0;
+	}
+	rc = vp_qemu_map_ram(q, err);
+	if (rc)
+		return rc;
+	rc = q->mon->ops->save(q->mon, VP_GPA(q->ram[0].start), &byte, 1, err);
+	q->peeks = !rc;
+	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
 int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
 			 struct vp_qemu **out, struct vp_err *err)
 {
 	struct vp_qemu *q = NULL;
 	char line[64];
-	uint8_t byte;
 	int rc = vp_qemu_new(cfg, name, &q, err);
 
 	if (rc) {
@@ -102,16 +119,13 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	if (!rc)
 		rc = vp_ask_version(mon, line, sizeof(line), &q->version, err);
 	if (!rc)
+		rc = vp_ask_confidential(mon, q->confidential, sizeof(q->confidential), err);
+	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
 		rc = vp_qemu_add_identity(q, err);
 	if (!rc)
-		rc = vp_qemu_map_ram(q, err);
-	if (!rc) {
-		rc = mon->ops->save(mon, VP_GPA(q->ram[0].start), &byte, 1, err);
-		q->peeks = !rc;
-		rc = rc == -EOPNOTSUPP ? 0 : rc;
-	}
+		rc = look_at_memory(q, err);
 	if (!rc)
 		rc = check_interrupted(q, err);
 	if (rc)
@@ -220,6 +234,7 @@ int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err
 	*info = (struct vp_qemu_info){ .recovered = q->recovered };
 	strcpy(info->identity, q->identity);
 	strcpy(info->process, q->mon->peer.text);
+	strcpy(info->confidential, q->confidential);
 	pthread_mutex_lock(&q->mutex);
 	rc = q->gdb_only ? vp_qemu_take(q, err) : 0;
 	if (!rc && q->gdb_only) {

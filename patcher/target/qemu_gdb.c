@@ -77,6 +77,8 @@ static int identify(struct vp_qemu *q, int listener, struct vp_err *err)
 	if (!rc)
 		rc = vp_gdb_check_arch(q->gdb, err);
 	if (!rc)
+		rc = vp_ask_confidential(q->mon, q->confidential, sizeof(q->confidential), err);
+	if (!rc)
 		rc = vp_qemu_find_identity(q, err);
 	if (!rc)
 		rc = vp_qemu_add_identity(q, err);
@@ -108,7 +110,8 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 			q->name);
 	if (!rc)
 		rc = vp_qemu_mark(q, err);
-	if (!rc)
+	q->peeks = q->confidential[0]; /* nothing is read: so not in a window either */
+	if (!rc && !q->peeks)
 		rc = vp_qemu_map_ram(q, err);
 	if (!rc && q->interrupted)
 		rc = vp_qemu_repair(q, err);

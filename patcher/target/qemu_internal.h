@@ -27,6 +27,7 @@ struct vp_qemu {
 	struct vp_qemu_config cfg;
 	char *gdb_path, *name; /* cfg's, copied */
 	char identity[64];
+	char confidential[24]; /* what encrypts its memory; "": nothing */
 	struct vp_monitor *mon;
 	struct vp_vmlock *locks[2]; /* of the identity; with a gdbstub alone, of its socket, too */
 	size_t nlocks;
@@ -124,6 +125,9 @@ int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_forget_vcpus(struct vp_qemu *q);
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
+
+/* -ENOKEY: the guest's memory is encrypted: it can neither be read nor be written. */
+int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err);
 
 extern const struct vp_target_ops vp_qemu_ops;
 

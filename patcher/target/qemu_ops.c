@@ -116,7 +116,9 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 	int rc;
 
 	pthread_mutex_lock(&q->mutex);
-	rc = check_ram(q, gpa, len, err);
+	rc = vp_qemu_check_confidential(q, err);
+	if (!rc)
+		rc = check_ram(q, gpa, len, err);
 	if (!rc && q->windows)
 		rc = read_stopped(q, gpa, buf, len, err);
 	else if (!rc && q->peeks)
@@ -169,10 +171,11 @@ static int op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint64
 		  struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&q->mutex);
-	if (q->windows || !q->gdb_only)
+	rc = vp_qemu_check_confidential(q, err);
+	if (!rc && (q->windows || !q->gdb_only))
 		rc = vp_qemu_map_ram(q, err);
 	for (size_t i = 0; i < q->nram && !rc; i++)
 		rc = fn(arg, VP_GPA(q->ram[i].start), q->ram[i].len);
@@ -185,9 +188,10 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 	struct vp_runstate state = { .running = true };
-	int rc = q->windows ? 0
-			    : vp_qemu_runstate(q, &state, err); /* else it is us who stopped it */
+	int rc = vp_qemu_check_confidential(q, err);
 
+	if (!rc && !q->windows) /* else it is us who stopped it */
+		rc = vp_qemu_runstate(q, &state, err);
 	if (!rc && !q->mon->peer.pid)
 		return vp_err_set(err, -EOPNOTSUPP,
 				  "which process %.60s is cannot be told (a proxy stands between, "
@@ -230,8 +234,10 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 	struct vp_qemu *q = vp_qemu_of(t);
 	bool own = q->gdb_only && !q->windows; /* the VM was let go on since lock() */
 	const struct vp_hmp_vcpu *v;
-	int rc = own ? vp_qemu_window_enter(q, err) : 0;
+	int rc = vp_qemu_check_confidential(q, err);
 
+	if (!rc && own)
+		rc = vp_qemu_window_enter(q, err);
 	if (rc)
 		return rc;
 	rc = vp_qemu_look_at_vcpus(q, err);
@@ -277,8 +283,10 @@ static void op_nothing(struct vp_target *t)
 
 static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
 {
+	int rc = vp_qemu_check_confidential(vp_qemu_of(t), err);
+
 	(void)timeout_ms; /* each answer of QEMU has its own limit */
-	return vp_qemu_window_enter(vp_qemu_of(t), err);
+	return rc ? rc : vp_qemu_window_enter(vp_qemu_of(t), err);
 }
 
 static void op_resume(struct vp_target *t)

@@ -48,3 +48,14 @@ int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err)
 			  "where it runs then",
 			  q->name, now.status);
 }
+
+int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err)
+{
+	if (!q->confidential[0])
+		return 0;
+	return vp_err_set(
+		err, -ENOKEY,
+		"%.60s is a confidential guest (%s): its memory is encrypted, and to patch "
+		"it from outside is impossible by design; patch it from inside",
+		q->name, q->confidential);
+}

@@ -197,8 +197,7 @@ int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err)
 /* In a window that takes over from @q->interrupted. */
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
 {
-	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity,
-				q->mon->peer.text, err);
+	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, q->mon->peer.text, err);
 
 	if (!rc) {
 		q->interrupted = 0; /* so that the window's end removes the marks */

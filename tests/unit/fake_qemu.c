@@ -178,6 +178,28 @@ static char *print_migrate(const struct fake_qemu *q)
 	return text;
 }
 
+/* NULL: no such property. */
+static const char *property(const struct fake_qemu *q, const char *path, const char *name)
+{
+	if (!strcmp(path, "/machine") && !strcmp(name, "confidential-guest-support"))
+		return q->confidential ? "/objects/cgs0" : "";
+	if (!strcmp(path, "/objects/cgs0") && !strcmp(name, "type"))
+		return q->confidential;
+	return NULL;
+}
+
+static char *print_property(const struct fake_qemu *q, const char *args)
+{
+	char path[64], name[64], *text;
+	const char *value =
+		sscanf(args, "%63s %63s", path, name) == 2 ? property(q, path, name) : NULL;
+
+	if (!value)
+		return strdup("Error: Property not found\r\n");
+	(void)!asprintf(&text, "\"%s\"\r\n", value);
+	return text;
+}
+
 char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 {
 	char *text = NULL;
@@ -200,6 +222,8 @@ char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 		text = strdup(q->registers);
 	else if (!strcmp(command, "info mtree -f"))
 		text = strdup(memory_tree);
+	else if (!strncmp(command, "qom-get ", 8))
+		text = print_property(q, command + 8);
 	else if (!strncmp(command, "gdbserver ", 10))
 		text = strdup(gdbserver(q, command + 10));
 	return text ? text : strdup("unknown command\r\n");
@@ -213,6 +237,19 @@ static json_t *cpus(const struct fake_qemu *q)
 		json_array_append_new(list, json_pack("{s:i, s:s}", "cpu-index", (int)i, "target",
 						      "x86_64"));
 	return list;
+}
+
+static json_t *query_sev(const struct fake_qemu *q)
+{
+	json_t *ret;
+
+	if (q->sev == FAKE_SEV_NONE)
+		return NULL;
+	ret = json_pack("{s:b, s:i, s:s}", "enabled", q->sev == FAKE_SEV_ON, "policy",
+			q->sev_policy, "state", "running");
+	if (q->sev_type)
+		json_object_set_new(ret, "sev-type", json_string(q->sev_type));
+	return ret;
 }
 
 /* What QMP itself answers. NULL: it is not a query, or this QEMU does not know it. */
@@ -236,6 +273,8 @@ static json_t *query(struct fake_qemu *q, const char *command)
 		return json_pack("{s:b, s:b}", "enabled", 0, "present", 1);
 	if (!strcmp(command, "query-accelerators") && q->major > 10)
 		return json_pack("{s:s, s:[s]}", "enabled", "tcg", "present", "tcg");
+	if (!strcmp(command, "query-sev"))
+		return query_sev(q);
 	if (!strcmp(command, "query-cpus-fast"))
 		return cpus(q);
 	return NULL;
@@ -337,6 +376,9 @@ static json_t *execute(struct fake_qemu *q, const char *command, const json_t *a
 		free(text);
 		return ret;
 	}
+	if (!strcmp(command, "qom-get"))
+		return json_string(property(q, json_string_value(json_object_get(args, "path")),
+					    json_string_value(json_object_get(args, "property"))));
 	if (!strcmp(command, "query-chardev"))
 		return chardevs(q);
 	if (!strcmp(command, "query-fdsets"))

@@ -34,9 +34,16 @@ struct fake_qemu {
 	int major, minor;
 	const char *state;   /* QMP's name of it while it does not run: "paused", "postmigrate" */
 	const char *migrate; /* the status of a migration; NULL: none since it began */
-	bool not_ram;	     /* writes are swallowed */
-	bool no_pmemsave;    /* it may not open what it was given */
-	char chardev[160];   /* the label and file name of one more character device; "": none */
+	/* "sev-guest", "tdx-guest", ...: what the machine is given. What query-sev answers: no
+	 * SEV in this QEMU, SEV that is off, or SEV, and its policy.
+	 */
+	const char *confidential;
+	enum { FAKE_SEV_NONE, FAKE_SEV_OFF, FAKE_SEV_ON } sev;
+	int sev_policy;
+	const char *sev_type; /* from QEMU 9.1 on; NULL */
+	bool not_ram;	      /* writes are swallowed */
+	bool no_pmemsave;     /* it may not open what it was given */
+	char chardev[160];    /* the label and file name of one more character device; "": none */
 	enum fake_fault fault;
 	unsigned int fault_at; /* with which message, counted from 1: QMP and gdbstub together */
 

@@ -438,6 +438,70 @@ static void test_refusals(void **state)
 	vp_qemu_close(q, NULL);
 }
 
+/* It can be described, and no byte of it is read or written. */
+static void one_confidential(struct fixture *f, const struct vp_qemu_config *cfg, const char *kind)
+{
+	struct vp_qemu *q = open_well(f, cfg);
+	struct vp_target *t = vp_qemu_target(q);
+	struct vp_qemu_info info;
+	struct vp_vcpu_state s;
+	uint8_t byte;
+
+	assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+	assert_string_equal(info.confidential, kind);
+	assert_string_equal(info.name, "fake");
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->writable(t, &f->err), -ENOKEY);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), -ENOKEY);
+	assert_int_equal(t->ops->hold(t, -1, &s, &f->err), -ENOKEY);
+	t->ops->unlock(t);
+	assert_non_null(strstr(f->err.text, kind));
+	assert_non_null(strstr(f->err.text, "impossible by design"));
+	assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), -ENOKEY);
+	assert_int_equal(t->ops->ram(t, NULL, NULL, &f->err), -ENOKEY);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	assert_true(runs(f));
+}
+
+static void test_confidential(void **state)
+{
+	static const struct {
+		const char *type;
+		int sev, policy;
+		const char *sev_type, *by_qmp, *by_gdb;
+	} cases[] = {
+		{ "sev-guest", FAKE_SEV_ON, 1, NULL, "SEV", "SEV" },
+		{ "sev-guest", FAKE_SEV_ON, 5, "sev", "SEV-ES", "SEV" },
+		{ "sev-snp-guest", FAKE_SEV_ON, 0, "sev-snp", "SEV-SNP", "SEV-SNP" },
+		{ "tdx-guest", FAKE_SEV_OFF, 0, "sev", "TDX", "TDX" },
+		{ "tdx-guest", FAKE_SEV_NONE, 0, NULL, "TDX", "TDX" },
+		{ "cca-guest", FAKE_SEV_NONE, 0, NULL, "cca-guest", "cca-guest" },
+	};
+	struct fixture *f = *state;
+	struct vp_qemu_info info;
+	struct vp_qemu *q;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		f->q->confidential = cases[i].type;
+		f->q->sev = cases[i].sev;
+		f->q->sev_policy = cases[i].policy;
+		f->q->sev_type = cases[i].sev_type;
+		f->q->stops = 0;
+		one_confidential(f, &f->qmp, cases[i].by_qmp);
+		assert_int_equal(f->q->stops, 0);
+		one_confidential(f, &f->gdb, cases[i].by_gdb);
+	}
+	f->q->confidential = NULL;
+	f->q->sev = FAKE_SEV_ON; /* told in another way than we know */
+	one_confidential(f, &f->qmp, "SEV");
+	f->q->sev = FAKE_SEV_OFF;
+	q = open_well(f, &f->qmp);
+	use(f, q);
+	assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+	assert_string_equal(info.confidential, "");
+	vp_qemu_close(q, NULL);
+}
+
 static void test_paused(void **state)
 {
 	struct fixture *f = *state;
@@ -860,6 +924,7 @@ int main(void)
 		TEST(test_faults_qmp),
 		TEST(test_faults_gdb),
 		TEST(test_descriptors),
+		TEST(test_confidential),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A guest of QEMU behind the control commands, from the fake QEMU up. */
+#include "unit.h"
+
+#include "control/remote.h"
+#include "fake_qemu.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+struct fixture {
+	struct fake_qemu *q;
+	char dir[40], target[80];
+	struct vp_remote *r;
+	struct vp_err err;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->q = fake_qemu_new();
+	strcpy(f->dir, "/tmp/vmpoke-remote-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->target, sizeof(f->target), "qemu+qmp:%s", f->q->qmp_path);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	char command[80];
+
+	vp_remote_close(f->r, NULL);
+	fake_qemu_free(f->q);
+	snprintf(command, sizeof(command), "rm -r %s", f->dir);
+	assert_int_equal(system(command), 0);
+	free(f);
+	return 0;
+}
+
+static void open_well(struct fixture *f)
+{
+	struct vp_remote_config cfg = {
+		.state_dir = f->dir,
+		.timeout_ms = 20000,
+	};
+
+	if (vp_remote_open(f->target, &cfg, &f->r, &f->err))
+		fail_msg("%s", f->err.text);
+}
+
+static json_t *ask(struct fixture *f, const char *command)
+{
+	json_t *ret = NULL;
+
+	if (vp_remote_call(f->r, command, json_object(), &ret, &f->err))
+		fail_msg("%s: %s", command, f->err.text);
+	return ret;
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static void test_describes(void **state)
+{
+	struct fixture *f = *state;
+	json_t *vm;
+
+	open_well(f);
+	vm = ask(f, "query-vm");
+	assert_string_equal(text(vm, "name"), "fake");
+	assert_string_equal(text(vm, "state"), "running");
+	assert_string_equal(text(vm, "accel"), "tcg");
+	assert_int_equal(json_integer_value(json_object_get(vm, "vcpus")), 2);
+	assert_int_equal(json_array_size(json_object_get(vm, "strategies")), 1);
+	assert_null(json_object_get(vm, "confidential"));
+	json_decref(vm);
+}
+
+/* Looking works, and says why nothing else does. */
+static void test_confidential(void **state)
+{
+	struct fixture *f = *state;
+	json_t *vm, *ret = NULL, *poke;
+	uint8_t before[16];
+
+	f->q->confidential = "sev-snp-guest";
+	f->q->sev = FAKE_SEV_ON;
+	f->q->sev_type = "sev-snp";
+	open_well(f);
+	vm = ask(f, "query-vm");
+	assert_string_equal(text(vm, "confidential"), "SEV-SNP");
+	assert_int_equal(json_array_size(json_object_get(vm, "strategies")), 0);
+	json_decref(vm);
+
+	memcpy(before, f->q->ram + 0x100000, sizeof(before));
+	poke = json_pack("{s:[{s:s, s:s, s:s}]}", "sites", "addr", "0xffffffff81000000", "old",
+			 "90", "new", "cc");
+	assert_int_equal(vp_remote_call(f->r, "poke", poke, &ret, &f->err), -ENOKEY);
+	assert_non_null(strstr(f->err.text, "SEV-SNP"));
+	assert_int_equal(vp_remote_call(f->r, "query-kernel", json_object(), &ret, &f->err),
+			 -ENOKEY);
+	assert_int_equal(vp_remote_call(f->r, "query-registers", json_object(), &ret, &f->err),
+			 -ENOKEY);
+	assert_memory_equal(before, f->q->ram + 0x100000, sizeof(before));
+	assert_int_equal(f->q->stops, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_describes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_confidential, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
