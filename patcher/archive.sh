@@ -25,6 +25,7 @@ room_of() { # OBJECT
 
 public() { # the names with a list of parameters behind them; `(*` is a pointer to a function
 	(cd "$include" && printf '#include <%s>\n' vmpoke/*.h) | "$CC" -E -P -I "$include" - |
+		sed '/^static /d' | # those are whole in the headers
 		sed -E 's/\b(vp_[a-z0-9_]+) ?\([^*]/\n=\1\n/g' |
 		sed -n 's/^=//p' | sort -u
 }
