@@ -9,6 +9,7 @@
 #	guest_qmp NAME JSON		a command to QEMU, on a socket of the tests' own: its answer
 #	guest_status NAME		what QEMU says of it: running, paused, ...
 #	guest_pid NAME			its QEMU
+#	guest_show NAME			its state, the end of its console, what QEMU said
 #	guest_stop NAME			kill it
 #	guest_cleanup			kill all and remove their folders: for the EXIT trap
 #
@@ -52,7 +53,7 @@ guest_launch() { # NAME QEMU-ARG...
 	dir=$guest_tmp/$name
 	mkdir -p "$dir" || return
 	"${GUEST_QEMU:-qemu-system-x86_64}" -name "$name" \
-		-nodefaults -no-user-config -display none -no-reboot \
+		-nodefaults -no-user-config -display none -no-reboot -no-shutdown \
 		-accel "${GUEST_ACCEL:-tcg,thread=${GUEST_THREAD:-single}}" \
 		${GUEST_CPU:+-cpu "$GUEST_CPU"} -smp "$GUEST_VCPUS" -m 512 \
 		-chardev socket,id=gdb,path="$dir/gdb",server=on,wait=off -gdb chardev:gdb \
@@ -71,21 +72,29 @@ guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 	dir=$guest_tmp/$name
 	mkdir "$dir" && guest_initrd "$kernel" "$dir/initrd" || return
 	guest_launch "$name" -kernel "$kernel/vmlinuz" -initrd "$dir/initrd" \
-		-append "console=ttyS0 quiet panic=-1 no_timer_check ${GUEST_APPEND-}" \
+		-append "console=ttyS0 quiet panic=0 no_timer_check ${GUEST_APPEND-}" \
 		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$dir/console.log" \
 		-serial chardev:con \
 		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
 		-device virtio-serial -device virtserialport,chardev=shell,name=shell "$@" || return
 	for ((i = 0; i < GUEST_LIMIT * 5; i++)); do
 		grep -qs '^GUEST READY' "$dir/console.log" && return
+		grep -qs 'Kernel panic' "$dir/console.log" && break
 		kill -0 "$(guest_pid "$name")" 2>/dev/null || break
 		sleep 0.2
 	done
-	echo "guest $name does not come up; QEMU says:" >&2
-	sed 's/^/# /' "$dir/qemu.log" >&2
-	echo "its console says:" >&2
-	tail -n 20 "$dir/console.log" | sed 's/^/# /' >&2
+	echo "guest $name does not come up" >&2
+	guest_show "$name" >&2
 	return 1
+}
+
+# All there is to see of one that is not as it should be. One that panicked or reset itself is still there.
+guest_show() { # NAME
+	local dir=$guest_tmp/$1
+	echo "# its state: $(guest_status "$1" 2>/dev/null); QEMU says:"
+	sed 's/^/#   /' "$dir/qemu.log"
+	echo "# its console says:"
+	tail -n 40 "$dir/console.log" | tr -d '\r' | sed 's/^/#   /'
 }
 
 # A connection to one of its sockets: LINK[0] to read from, LINK[1] to write to.
