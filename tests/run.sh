@@ -137,6 +137,7 @@ rigs_tier() { # real KVM semantics, on hosts that are emulated
 	begin
 	run_test rigs vmx 2400 tests/rigs/vmx.sh
 	run_test rigs svm 1800 tests/rigs/svm.sh
+	run_test rigs qemu-kvm 2400 tests/rigs/qemu-kvm.sh
 	run_test rigs vmx-linux 3000 tests/rigs/vmx-linux.sh
 	finish rigs
 }

@@ -77,6 +77,33 @@ report_host() { # CONSOLE
 	fi
 }
 
+# --- hosts with SVM, emulated by QEMU ---------------------------------------------
+
+# Its first process, which runs these scripts, with what is in /rig/settings.
+svm_init() { # ROOT SCRIPT...
+	local root=$1
+	shift
+	install tests/rigs/svm/init "$root/init" && mkdir -p "$root/rig" &&
+		printf '%s\n' "$@" >"$root/rig/tests" && touch "$root/rig/settings"
+}
+
+# Run one to its end: a stock kernel that starts from INITRD.
+#
+# With a thread for each CPU, as on one thread guests of the host hang. Without SMAP: QEMU 7.2's iretq at
+# CPL 3 reads the user's stack as the kernel would, and faults. Without XSAVE: its xsetbv is not
+# intercepted, so KVM does not know the sizes that CPUID is to tell.
+svm_host() { # NAME MEGABYTES KERNEL INITRD SECONDS
+	rm -f "build/log/$1.console"
+	timeout --kill-after=5 "$5" qemu-system-x86_64 -nodefaults -no-user-config -display none \
+		-no-reboot -accel tcg,thread=multi -cpu EPYC,+svm,+npt,-smap,-xsave -smp 2 -m "$2" \
+		-kernel "$3" -initrd "$4" \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off audit=0" \
+		-serial file:"build/log/$1.console" </dev/null >"build/log/$1.qemu" 2>&1 &
+	host=$!
+	wait $host
+	host=
+}
+
 # --- hosts with VMX, emulated by Bochs --------------------------------------------
 
 # Left out of the boot: self-tests of ciphers, and certificates, which take longer than all the rest.

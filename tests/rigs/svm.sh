@@ -21,21 +21,11 @@ trap 'exit 1' INT TERM
 need qemu-system-x86_64 cpio busybox xz
 kernel=$(tests/linux/kernel.sh generic 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 mkdir -p build/log
-host_root "$root" && install tests/rigs/svm/init "$root/init" &&
+host_root "$root" && svm_init "$root" tests/rigs/svm/inside.sh &&
 	cp -r "$kernel/modules" "$root/modules" && inner_guest "$root" "$kernel" &&
 	extract_vmlinux "$kernel/vmlinuz" "$root/inner/vmlinux" &&
 	pack "$root" "$tmp/initrd" || give_up "cannot build the initramfs"
 
-# Without SMAP: QEMU 7.2's iretq at CPL 3 reads the user's stack as the kernel would, and faults.
-# Without XSAVE: its xsetbv is not intercepted, so KVM does not know the sizes that CPUID is to tell.
-rm -f "$console"
-timeout --kill-after=5 "$limit" qemu-system-x86_64 -nodefaults -no-user-config -display none \
-	-no-reboot -accel tcg -cpu EPYC,+svm,+npt,-smap,-xsave -smp 2 -m 2048 \
-	-kernel "$kernel/vmlinuz" -initrd "$tmp/initrd" \
-	-append "console=ttyS0 quiet panic=-1 mitigations=off audit=0" \
-	-serial file:"$console" </dev/null >build/log/rig-svm.qemu 2>&1 &
-host=$!
-wait $host
-host=
+svm_host rig-svm 2048 "$kernel/vmlinuz" "$tmp/initrd" "$limit"
 report_host "$console" | tee "$tmp/report"
 ! grep -q '^not ok' "$tmp/report"

@@ -24,20 +24,20 @@ trap 'exit 1' INT TERM
 build_guests() {
 	local flags src name entry
 	flags=(-nostdlib -static -no-pie -Iinclude -Wl,--build-id=none -Wl,-z,max-page-size=4096)
-	mkdir -p "$root/rig/guests"
+	mkdir -p "$root/rig/built"
 	for src in tests/guests/*.S "$rig/late.S"; do
 		name=$(basename "$src" .S)
 		# abi looks at the flags that it is entered with.
 		[ "$name" = abi ] && entry=() || entry=(-Wl,-e,rig_start "$rig/sti.S")
 		"${CC:-gcc}" "${flags[@]}" -Wl,-T,tests/guests/guest.ld \
-			-o "$root/rig/guests/$name.elf" "$src" "${entry[@]}" || return
+			-o "$root/rig/built/$name.elf" "$src" "${entry[@]}" || return
 	done
 	"${CC:-gcc}" "${flags[@]}" -Wl,-Ttext=0x1000 -Wl,-e,start \
-		-o "$root/rig/guests/low.elf" tests/guests/halt.S
+		-o "$root/rig/built/low.elf" tests/guests/halt.S
 }
 
 build_root() {
-	host_root "$root" && install -D "$rig/cc" "$root/rig/cc" && install "$rig/init" "$root/init" &&
+	host_root "$root" && install -D tests/rigs/cc "$root/rig/cc" && install "$rig/init" "$root/init" &&
 		copy_program "$root" "$(command -v setpriv)" /bin/setpriv &&
 		cp "$kernel"/modules/{irqbypass,kvm,kvm-intel}.ko "$root/rig/" &&
 		"${CC:-gcc}" -O1 -static -o "$root/rig/bp" "$rig/bp.c" || return

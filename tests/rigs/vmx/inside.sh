@@ -27,7 +27,7 @@ show hotplug "$vmpoke" demo --json --vcpus 3 --pokes 100 --hotplug
 show naive "$vmpoke" demo --json --vcpus 4 --pokes 100 --naive
 
 # Late traps (S5): late.S removes its own int3 while others trap on it.
-"$vmpoke" run --kernel /rig/guests/late.elf --vcpus 4 --socket "$sock" >"$dir/console" 2>&1 &
+"$vmpoke" run --kernel /rig/built/late.elf --vcpus 4 --socket "$sock" >"$dir/console" 2>&1 &
 pid=$!
 for ((i = 0; i < 100; i++)); do
 	grep -q up "$dir/console" && break

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Stock QEMU with KVM: on a host with kvm-amd that QEMU TCG emulates, this machine's QEMU runs stock Debian
+# kernels, and the tests of Linux guests run on them as they do here under TCG.
+#
+#	tests/rigs/qemu-kvm.sh
+#
+#	ROUNDS=N	how often vmpoke is killed with -9 in mid `key set`, by each way to the guest (3)
+#	KILLS_BY=qmp	by this way alone (gdb qmp)
+#	KERNEL=FLAVOUR	the kernel of the guest (cloud), see tests/linux/kernel.sh
+#	VCPUS=N		how many vCPUs it has (3)
+#	KVM_LIMIT=N	seconds until the host counts as hung (2300)
+#
+# The console of the host is build/log/rig-qemu-kvm.console; a guest that fails shows its own there.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+vmpoke=${VMPOKE:-build/rigs/vmpoke}
+tmp=$(mktemp -d)
+root=$tmp/root
+name=${RIG_NAME:-rig-qemu-kvm}
+guest=${KERNEL:-cloud}
+host=
+trap 'kill $host 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM
+. tests/rigs/lib.sh
+
+programs=(socat jq timeout env od grep awk cmp sort cpio)
+need qemu-system-x86_64 busybox xz "${programs[@]}"
+
+# QEMU, its firmware, what the tests of Linux guests call, and what they compile.
+guest_tools() {
+	local program file
+	copy_program "$root" "$(command -v qemu-system-x86_64)" /usr/bin/qemu-system-x86_64 || return
+	for file in qemu/kvmvapic.bin qemu/linuxboot_dma.bin qemu/linuxboot.bin seabios/bios-256k.bin; do
+		install -D -m 644 "/usr/share/$file" "$root/usr/share/$file" || return
+	done
+	for program in "${programs[@]}"; do
+		copy_program "$root" "$(command -v "$program")" "/usr/bin/$program" || return
+	done
+	cp -r tests/integration tests/linux tests/verdict.sh "$root/vmpoke/tests/" &&
+		install -D tests/rigs/cc "$root/rig/cc" && mkdir -p "$root/rig/built" &&
+		install tests/rigs/qemu-kvm/{qemu,vmpoke} "$root/rig/" &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/rig/built/witness" \
+			tests/linux/witness.c &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -o "$root/rig/built/keys" tests/linux/keys.c
+}
+
+# Where kernel.sh looks for it.
+guest_kernel() { # FLAVOUR
+	local folder
+	folder=$(tests/linux/kernel.sh "$1" 2>"$tmp/log") &&
+		mkdir -p "$root/vmpoke/build/rigs" && cp -r "$folder" "$root/vmpoke/build/rigs/"
+}
+
+# Without AVX: 7.2 and later use it though there is no XSAVE. Without pv-unhalt: a vCPU that waits for a
+# spinlock is not halted, so HLT is an idle one.
+settings() {
+	cat <<-END
+		export CC=/rig/cc VMPOKE=/rig/vmpoke TMPDIR=/tmp GUEST_LIMIT=300 VP_LIMIT=120
+		export GUEST_QEMU=/rig/qemu GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
+		export GUEST_VCPUS=${VCPUS:-3} KERNEL=$guest
+		export KILLS=${ROUNDS:-3} KILLS_BY="${KILLS_BY-gdb qmp}"
+	END
+}
+
+kernel=$(tests/linux/kernel.sh cloud 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
+mkdir -p build/log
+host_root "$root" && svm_init "$root" tests/rigs/qemu-kvm/inside.sh && settings >"$root/rig/settings" && guest_tools &&
+	cp -r "$kernel/modules" "$root/modules" && guest_kernel "$guest" &&
+	pack "$root" "$tmp/initrd" || give_up "cannot build the initramfs" "$tmp/log"
+rm -rf "$root"
+echo "# initramfs: $(($(stat -c %s "$tmp/initrd") >> 20)) MB"
+svm_host "$name" 3072 "$kernel/vmlinuz" "$tmp/initrd" "${KVM_LIMIT:-2300}"
+report_host "build/log/$name.console" | tee "$tmp/report"
+! grep -q '^not ok' "$tmp/report"
