@@ -26,7 +26,7 @@ all_halted() {
 
 # A vCPU that is halted wakes up in code that has changed meanwhile.
 check_halted() { # TARGET TEXT on|off
-	check "$2: all vCPUs are halted" until_true 60 all_halted
+	check "$2: all vCPUs are halted" until_true "$GUEST_LIMIT" all_halted
 	check "$2: key set $3" vp key set "$1" sched_schedstats "$3"
 	same "$2: the guest sees it" "$(guest_schedstats g)" "$([ "$3" = on ]; echo $((1 - $?)))"
 	check "$2: all keys are right" guest_keys_right g
