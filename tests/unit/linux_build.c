@@ -71,8 +71,54 @@ static void op_release(struct vp_target *t)
 	guest_of(t)->held = false;
 }
 
+/* For strategy stop: nobody runs anyway. */
+static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
+		    struct vp_err *err)
+{
+	if (gpa.v >= LG_RAM || len > LG_RAM - gpa.v)
+		return vp_err_set(err, -EFAULT, "not RAM");
+	memcpy(guest_of(t)->ram + gpa.v, buf, len);
+	return 0;
+}
+
+static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
+			struct vp_err *err)
+{
+	assert(gpa.v + sizeof(expect) <= LG_RAM);
+	if (memcmp(guest_of(t)->ram + gpa.v, &expect, sizeof(expect)))
+		return vp_err_set(err, -EAGAIN, "changed");
+	return op_write(t, gpa, &value, sizeof(value), err);
+}
+
+static int op_writable(struct vp_target *t, struct vp_err *err)
+{
+	(void)t;
+	(void)err;
+	return 0;
+}
+
+static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	(void)timeout_ms;
+	(void)err;
+	assert(guest_of(t)->locked);
+	return 0;
+}
+
+static void op_nothing(struct vp_target *t)
+{
+	(void)t;
+}
+
 static const struct vp_target_ops ops = {
 	.name = "linux",
+	.write = op_write,
+	.swap_word = op_swap_word,
+	.writable = op_writable,
+	.quiesce = op_stop,
+	.stop = op_stop,
+	.resume = op_nothing,
+	.abandon = op_nothing,
 	.lock = op_lock,
 	.unlock = op_unlock,
 	.read = op_read,

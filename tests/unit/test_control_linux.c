@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pokes into a Linux kernel's text through the commands: owners, conditions, the ledger. */
+#include <unistd.h>
+
+#include "control/control.h"
+#include "linux_build.h"
+#include "unit.h"
+
+struct rig {
+	struct linux_guest *g;
+	struct vp_engine *engine;
+	struct vp_control *control;
+	char dir[32], path[64];
+};
+
+static struct linux_guest *the_guest; /* for the hooks */
+
+static void open_it(struct rig *r)
+{
+	const struct vp_control_config cfg = {
+		.target = &r->g->target,
+		.engine = r->engine,
+		.ledger = r->path,
+		.strategy = VP_STRATEGY_STOP,
+		.short_lived = true,
+	};
+
+	assert_int_equal(vp_control_new(&cfg, &r->control, NULL), 0);
+}
+
+static void another_process(struct rig *r)
+{
+	vp_control_free(r->control);
+	open_it(r);
+}
+
+static int setup(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	strcpy(r->dir, "/tmp/vmpoke-unit-XXXXXX");
+	if (!mkdtemp(r->dir))
+		return -1;
+	snprintf(r->path, sizeof(r->path), "%s/vm.jsonl", r->dir);
+	r->g = the_guest = lg_new(&(struct lg_opts){ .layout = LG_6_1, .modules = true });
+	*state = r;
+	if (vp_engine_new(&r->g->target, &r->engine, NULL))
+		return -1;
+	open_it(r);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	vp_control_free(r->control);
+	vp_engine_free(r->engine);
+	lg_free(r->g);
+	unlink(r->path);
+	rmdir(r->dir);
+	free(r);
+	return 0;
+}
+
+/* @args is stolen. What the command returns; @rc and @err for the failure. */
+static json_t *call(struct rig *r, const char *name, json_t *args, int want, struct vp_err *err)
+{
+	const struct vp_qmp_command *c = vp_control_commands;
+	json_t *ret;
+	int fd = -1, code = 0;
+
+	while (strcmp(c->name, name))
+		c++;
+	err->text[0] = '\0';
+	ret = c->fn(r->control, args, &fd, &code, err);
+	if (code != want)
+		fail_msg("%s: %d, not %d: %s", name, code, want, err->text);
+	json_decref(args);
+	return ret;
+}
+
+static json_t *site(uint64_t addr, const char *old_hex, const char *new_hex)
+{
+	return json_pack("{s:o, s:s, s:s}", "addr",
+			 json_sprintf("0x%llx", (unsigned long long)addr), "old", old_hex, "new",
+			 new_hex);
+}
+
+#define NOP "0f1f440000"
+#define JMP "e910000000"
+
+static json_t *entry(struct rig *r, uint32_t i)
+{
+	return site(r->g->text + LG_ENTRY(i), NOP, JMP);
+}
+
+static uint64_t flags(struct rig *r, uint32_t i)
+{
+	return lg_get(r->g, LG_RECORD(i) + 8, 8);
+}
+
+/* The flag is set with the poke, known to the ledger, and cleared by another process's revert. */
+static void test_entry(void **state)
+{
+	struct rig *r = *state;
+	struct vp_err err;
+	json_t *ret;
+
+	json_decref(call(r, "poke", json_pack("{s:[o,o]}", "sites", entry(r, 0), entry(r, 5)), 0,
+			 &err));
+	assert_int_equal(flags(r, 0), LG_DISABLED);
+	assert_int_equal(flags(r, 5), LG_DISABLED);
+	assert_int_equal(flags(r, 1), 0);
+	another_process(r);
+	ret = call(r, "query-pokes", json_object(), 0, &err);
+	assert_int_equal(json_array_size(ret), 1);
+	json_decref(ret);
+	json_decref(call(r, "revert", json_object(), 0, &err));
+	assert_int_equal(flags(r, 0), 0);
+	assert_int_equal(flags(r, 5), 0);
+	assert_memory_equal(lg_image(r->g, LG_ENTRY(5)), "\x0f\x1f\x44\x00\x00", 5);
+}
+
+static void test_int3(void **state)
+{
+	struct rig *r = *state;
+	struct vp_err err;
+
+	call(r, "poke", json_pack("{s:[o], s:s}", "sites", entry(r, 0), "strategy", "int3"),
+	     -EINVAL, &err);
+	assert_non_null(strstr(err.text, "use --strategy stop"));
+	assert_int_equal(flags(r, 0), 0);
+}
+
+static void test_force(void **state)
+{
+	struct rig *r = *state;
+	json_t *nop = site(r->g->text + LG_SITE(0), NOP, "0f1f440001"), *ret, *line;
+	struct vp_err err;
+
+	call(r, "poke", json_pack("{s:[O]}", "sites", nop), -EBUSY, &err);
+	assert_non_null(strstr(err.text, "static key key_off"));
+	ret = call(r, "query-ledger", json_object(), 0, &err);
+	assert_int_equal(json_array_size(ret), 0);
+	json_decref(ret);
+	ret = call(r, "poke", json_pack("{s:[o], s:b}", "sites", nop, "force", 1), 0, &err);
+	assert_non_null(strstr(json_string_value(json_object_get(ret, "forced")), "key_off"));
+	json_decref(ret);
+	ret = call(r, "query-ledger", json_object(), 0, &err);
+	line = json_array_get(ret, 0);
+	assert_true(json_is_true(json_object_get(line, "force")));
+	assert_non_null(strstr(json_string_value(json_object_get(line, "forced")), "key_off"));
+	json_decref(ret);
+	another_process(r);
+	json_decref(call(r, "revert", json_object(), 0, &err));
+}
+
+/* --- waiting ---------------------------------------------------------------------- */
+
+static unsigned int reads_left;
+
+static void tracer_stops(struct linux_guest *g)
+{
+	if (reads_left && !--reads_left)
+		lg_put(g, LG_FTRACE_OPS, g->text + LG_FTRACE_END, 8);
+}
+
+static void test_waits(void **state)
+{
+	struct rig *r = *state;
+	struct vp_err err;
+
+	lg_put(r->g, LG_FTRACE_OPS, r->g->text + 0x700000, 8);
+	call(r, "poke", json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 30), -EAGAIN,
+	     &err);
+	assert_non_null(strstr(err.text, "ftrace is in use"));
+	reads_left = 500;
+	r->g->on_read = tracer_stops;
+	json_decref(call(r, "poke",
+			 json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 60000), 0,
+			 &err));
+	assert_int_equal(reads_left, 0);
+	assert_int_equal(flags(r, 0), LG_DISABLED);
+
+	/* The way back waits, too. */
+	lg_put(r->g, LG_FTRACE_OPS, r->g->text + 0x700000, 8);
+	call(r, "revert", json_pack("{s:i}", "timeout", 30), -EAGAIN, &err);
+	assert_non_null(strstr(err.text, "ftrace_ops_list"));
+	reads_left = 500;
+	json_decref(call(r, "revert", json_pack("{s:i}", "timeout", 60000), 0, &err));
+	assert_int_equal(flags(r, 0), 0);
+	r->g->on_read = NULL;
+}
+
+/* --- a module that goes ------------------------------------------------------------- */
+
+/* With the module its record is freed: what is there then is another's, and nothing waits for it.
+ */
+static void test_record_is_gone(void **state)
+{
+	const uint64_t func = LG_MODULES + 0x130, head = the_guest->text + LG_MODULE_LIST;
+	struct rig *r = *state;
+	struct vp_err err;
+
+	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
+	lg_put(r->g, LG_RECORD(8), func, 8);
+	lg_put(r->g, LG_PAGE_STRUCTS + 32 + 16, 5, 4);
+	json_decref(call(r, "poke",
+			 json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
+			 &err));
+	assert_int_equal(flags(r, 8), LG_DISABLED);
+	/* alpha goes */
+	lg_set(r->g, head, LG_MODULE(1) + LG_M_LIST, 8);
+	lg_set(r->g, LG_MODULE(1) + LG_M_LIST + 8, head, 8);
+	lg_put(r->g, LG_PAGE_STRUCTS + 32 + 16, 4, 4);
+	lg_put(r->g, LG_RECORD(8), 0x4141414141414141, 8);
+	lg_put(r->g, LG_RECORD(8) + 8, 0x4242424242424242, 8);
+	another_process(r);
+	json_decref(call(r, "revert", json_pack("{s:i}", "timeout", 30), 0, &err));
+	assert_int_equal(flags(r, 0), 0);
+	assert_int_equal(flags(r, 8), 0x4242424242424242);
+	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_entry), TEST(test_int3),	     TEST(test_force),
+		TEST(test_waits), TEST(test_record_is_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
