@@ -90,6 +90,12 @@ static int op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32
 	return op_write(t, gpa, &value, sizeof(value), err);
 }
 
+static int op_check_write(struct vp_target *t, vp_gpa gpa, size_t len, struct vp_err *err)
+{
+	(void)t;
+	return gpa.v >= LG_RAM || len > LG_RAM - gpa.v ? vp_err_set(err, -EFAULT, "not RAM") : 0;
+}
+
 static int op_writable(struct vp_target *t, struct vp_err *err)
 {
 	(void)t;
@@ -115,7 +121,11 @@ static const struct vp_target_ops ops = {
 	.write = op_write,
 	.swap_word = op_swap_word,
 	.writable = op_writable,
+	.check_write = op_check_write,
 	.quiesce = op_stop,
+	.unpark = op_nothing,
+	.held = op_writable,
+	.disarm = op_nothing,
 	.stop = op_stop,
 	.resume = op_nothing,
 	.abandon = op_nothing,
