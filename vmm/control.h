@@ -9,8 +9,8 @@ struct vp_vm_control;
 
 /* All borrowed until vp_vm_control_stop(). */
 struct vp_vm_control_config {
-	const char *path;      /* of the socket */
-	const char *ledger;    /* a file that records every poke; NULL: nothing is recorded */
+	const char *path;   /* of the socket */
+	const char *ledger; /* a file that records every poke; NULL: nothing is recorded */
 };
 
 /*

@@ -9,8 +9,8 @@
  *
  * The guest is patched with VP_STRATEGY_STOP; arm() fails. While it is stopped, all signals but
  * those of our own faults (SIGSEGV, SIGABRT, ...) are blocked in the thread that stopped it, and
- * delivered once it runs again. A program with more threads blocks them in the others. What cannot be blocked
- * (kill -9) leaves a mark in vp_qemu_config.state_dir: see vp_qemu_config.repair.
+ * delivered once it runs again. A program with more threads blocks them in the others. What cannot
+ * be blocked (kill -9) leaves a mark in vp_qemu_config.state_dir: see vp_qemu_config.repair.
  *
  * Threads: the target's operations may be called by many threads; open and close by one.
  */

@@ -149,8 +149,8 @@ struct vp_target_ops {
 	void (*resume)(struct vp_target *t);
 
 	/*
-	 * Locked, between stop() and resume(); may be NULL. -EAGAIN: somebody else has let the vCPUs
-	 * go on meanwhile; they are held again now.
+	 * Locked, between stop() and resume(); may be NULL. -EAGAIN: somebody else has let the
+	 * vCPUs go on meanwhile; they are held again now.
 	 */
 	int (*held)(struct vp_target *t, struct vp_err *err);
 

@@ -9,7 +9,7 @@ struct vp_gdb {
 	int sock;
 	unsigned int timeout_ms;
 	bool broken;
-	bool ran; /* somebody let the VM go on while we held it */
+	bool ran;	       /* somebody let the VM go on while we held it */
 	bool physical;	       /* addresses of memory are guest-physical */
 	bool paused_elsewhere; /* when we last wanted to stop it, somebody had */
 	size_t packet;	       /* the longest that the stub takes */

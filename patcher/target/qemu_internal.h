@@ -47,7 +47,7 @@ struct vp_qemu {
 	bool resumed;	    /* since lock(): the VM is to run a moment before it is stopped again */
 	unsigned int resumes; /* the monitor's count when it began */
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
-	sigset_t signals;   /* the thread's mask before */
+	sigset_t signals;     /* the thread's mask before */
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
