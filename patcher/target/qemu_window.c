@@ -81,14 +81,6 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
 }
 
-/* What ran amid a window is stopped again by our next byte; ask once more then. */
-int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
-{
-	int rc = vp_qemu_may_resume(q, state, err);
-
-	return rc == -EAGAIN ? vp_qemu_may_resume(q, state, err) : rc;
-}
-
 int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_runstate state;

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whatever goes wrong, the VM runs afterwards, or it is marked, and then `repair` makes it run. */
+#include "qemu_fixture.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* Killed while the VM runs, by whatever signal: the owner's stub is as it was. */
+static void test_mode_set_back(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->gdb);
+	struct vp_target *t = vp_qemu_target(q);
+	uint8_t byte;
+
+	assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), 0);
+	assert_true(runs(f));
+	assert_false(f->q->physical);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+}
+
+/* Between resume() and the next stop() the VM runs, whatever lock() has needed to read. */
+static void test_resume_resumes(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 2; i++) {
+		struct vp_qemu *q;
+		struct vp_target *t;
+		struct vp_vcpu_state s;
+		uint8_t byte;
+
+		f->q->no_pmemsave = true;
+		q = open_well(f, i ? &f->gdb : &f->qmp);
+		t = vp_qemu_target(q);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		for (int try = 0; try < 3; try++) {
+			assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+			assert_false(f->q->running);
+			assert_int_equal(t->ops->held(t, &f->err), 0);
+			t->ops->resume(t);
+			assert_true(runs(f));
+		}
+		assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), 0);
+		assert_int_equal(t->ops->hold(t, 0, &s, &f->err), 0);
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
+/* Its owner lets it go on while we hold it: that is noticed, nothing hangs, it runs at last. */
+static void test_cont_in_window(void **state)
+{
+	struct fixture *f = *state;
+	static const int versions[][2] = { { 7, 2 }, { 11, 1 } };
+
+	for (int i = 0; i < 8; i++) {
+		struct vp_qemu_config cfg = i & 1 ? f->gdb : f->qmp;
+		struct vp_qemu *q;
+		struct vp_target *t;
+		uint8_t old;
+		int rc = 0;
+
+		set_version(f, versions[i / 2 % 2][0], versions[i / 2 % 2][1]);
+		cfg.timeout_ms = 2000;
+		q = open_well(f, &cfg);
+		t = vp_qemu_target(q);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+		old = f->q->ram[SITE.v];
+		pthread_mutex_lock(&f->q->lock);
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+		if (i >= 4) /* amid the writes, or behind the last */
+			rc = t->ops->swap_head(t, SITE, old, (uint8_t)~old, &f->err);
+		if (!rc)
+			rc = t->ops->held(t, &f->err);
+		assert_int_equal(rc, -EAGAIN);
+		assert_non_null(strstr(f->err.text, "go on"));
+		assert_false(f->q->running);
+		/* The old bytes can be put back. */
+		assert_int_equal(t->ops->write(t, SITE, &old, 1, &f->err), 0);
+		assert_int_equal(f->q->ram[SITE.v], old);
+		rc = t->ops->held(t, &f->err); /* QMP may tell it once more */
+		assert_true(!rc || (i >= 4 && rc == -EAGAIN));
+		assert_int_equal(t->ops->held(t, &f->err), 0);
+		t->ops->resume(t);
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
+static void test_signals_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_target *t = vp_qemu_target(q);
+	sigset_t set;
+
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	assert_true(sigismember(&set, SIGINT) && sigismember(&set, SIGTERM) &&
+		    sigismember(&set, SIGTSTP));
+	assert_true(sigismember(&set, SIGPIPE) && sigismember(&set, SIGXCPU) &&
+		    sigismember(&set, SIGUSR1) && sigismember(&set, SIGRTMIN));
+	assert_false(sigismember(&set, SIGSEGV)); /* blocked it would end us all the same */
+	t->ops->resume(t);
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	assert_false(sigismember(&set, SIGINT) || sigismember(&set, SIGTERM));
+	t->ops->unlock(t);
+	vp_qemu_close(q, NULL);
+}
+
+static void test_killed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int i = 0; i < 4; i++) {
+		const struct vp_qemu_config *way = i % 2 ? &f->gdb : &f->qmp;
+		struct vp_qemu_config repair = i < 2 ? *way : f->qmp;
+		struct vp_qemu_info info;
+		struct vp_qemu *q;
+
+		f->q->ram[SITE.v] = 0x90;
+		be_killed(way);
+		assert_false(f->q->running);
+		assert_int_equal(f->q->ram[SITE.v], 0xcc);
+		refused(f, way, -EBUSY, "vmpoke recover");
+		refused(f, &f->qmp, -EBUSY, "vmpoke recover");
+		repair.repair_arg = f;
+		repair.repair = not_repaired;
+		refused(f, &repair, -ESTALE, "ledger is lost");
+		assert_false(f->q->running);
+		refused(f, way, -EBUSY, "vmpoke recover");
+		repair.repair = repaired;
+		q = open_well(f, &repair);
+		assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+		assert_true(info.recovered);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+		assert_int_equal(f->q->ram[SITE.v], 0x90);
+		/* Both ways are free again; the socket of the stub has a mark of its own. */
+		if (i == 3) {
+			repair = f->gdb;
+			repair.repair = repaired;
+			repair.repair_arg = f;
+			vp_qemu_close(open_well(f, &repair), NULL);
+		}
+		vp_qemu_close(open_well(f, &f->gdb), NULL);
+		vp_qemu_close(open_well(f, &f->qmp), NULL);
+		assert_true(runs(f));
+	}
+}
+
+/* Its owner let it go on: half a batch may stand there all the same. */
+static void test_killed_and_resumed(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config repair = f->qmp;
+
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(&f->qmp);
+	pthread_mutex_lock(&f->q->lock);
+	fake_qemu_cont(f->q);
+	pthread_mutex_unlock(&f->q->lock);
+	refused(f, &f->qmp, -EBUSY, "vmpoke recover");
+	repair.repair_arg = f;
+	repair.repair = not_repaired;
+	refused(f, &repair, -ESTALE, "ledger is lost");
+	assert_true(runs(f));
+	repair.repair = repaired;
+	vp_qemu_close(open_well(f, &repair), NULL);
+	assert_true(runs(f));
+	assert_int_equal(f->q->ram[SITE.v], 0x90);
+}
+
+static int attempt(const struct vp_qemu_config *cfg, struct vp_err *err)
+{
+	struct vp_qemu *q;
+	struct vp_target *t;
+	uint8_t old;
+	int rc = vp_qemu_open(cfg, &q, err), closed;
+
+	if (rc)
+		return rc;
+	t = vp_qemu_target(q);
+	rc = t->ops->read(t, SITE, &old, 1, err);
+	if (!rc)
+		rc = t->ops->lock(t, err);
+	if (!rc) {
+		rc = t->ops->stop(t, SHORT_MS, err);
+		if (!rc) {
+			rc = t->ops->swap_head(t, SITE, old, 0xcc, err);
+			t->ops->resume(t);
+		}
+		t->ops->unlock(t);
+	}
+	closed = vp_qemu_close(q, err);
+	return rc ? rc : closed;
+}
+
+static void nothing_lasts(struct fixture *f, const struct vp_qemu_config *cfg,
+			  enum fake_fault fault)
+{
+	struct vp_qemu_config quick = *cfg, repair = *cfg;
+	unsigned int n = 0, total;
+	sigset_t mask;
+	int rc;
+
+	quick.timeout_ms = SHORT_MS;
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	f->q->messages = 0;
+	assert_int_equal(attempt(&repair, &f->err), 0);
+	total = f->q->messages;
+	assert_true(total > 8);
+	for (n = 1; n <= total; n++) {
+		f->q->ram[SITE.v] = 0x90;
+		pthread_mutex_lock(&f->q->lock);
+		f->q->fault = fault;
+		f->q->fault_at = n;
+		f->q->messages = 0;
+		pthread_mutex_unlock(&f->q->lock);
+		f->err.text[0] = 0;
+		rc = attempt(&quick, &f->err);
+		pthread_sigmask(SIG_BLOCK, NULL, &mask);
+		assert_false(sigismember(&mask, SIGINT) || sigismember(&mask, SIGTSTP));
+		fake_qemu_heal(f->q);
+		if (rc && (!f->err.text[0] || strpbrk(f->err.text, "\r\n\xff")))
+			fail_msg("fault %d at %u: %d '%s'", fault, n, rc, f->err.text);
+		/* It runs now; or the next one is told, and repair makes it run. */
+		usleep(2000);
+		rc = attempt(cfg, &f->err);
+		if (rc == -EBUSY && strstr(f->err.text, "vmpoke recover"))
+			rc = attempt(&repair, &f->err);
+		if (rc)
+			fail_msg("after fault %d at %u: %d '%s'", fault, n, rc, f->err.text);
+		if (!runs(f))
+			fail_msg("after fault %d at %u: left stopped", fault, n);
+	}
+}
+
+static void test_faults_qmp(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int fault = FAKE_SILENT; fault < FAKE_FAULTS; fault++)
+		nothing_lasts(f, &f->qmp, fault);
+}
+
+static void test_faults_gdb(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned int fault = FAKE_SILENT; fault < FAKE_FAULTS; fault++)
+		nothing_lasts(f, &f->gdb, fault);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_mode_set_back), TEST(test_resume_resumes), TEST(test_cont_in_window),
+		TEST(test_signals_wait),  TEST(test_killed),	     TEST(test_killed_and_resumed),
+		TEST(test_faults_qmp),	  TEST(test_faults_gdb),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
