@@ -37,9 +37,10 @@ struct vp_qemu_config {
 	const char *name;	 /* how the user names the VM: for error texts. NULL: the path */
 	unsigned int timeout_ms; /* for each answer of QEMU or libvirt; 0: VP_TIMEOUT_MS */
 	/*
-	 * NULL: a VM that a killed vmpoke has left stopped is refused with -EBUSY. Else it is
-	 * repaired: this is called, with the target's lock held and every vCPU stopped, to put half
-	 * a batch right; if it returns 0 the VM goes on, else it stays as it was found.
+	 * NULL: a VM that a killed vmpoke had stopped is left as it is: it can be looked at where
+	 * that needs no stop (vp_qemu_info.interrupted), all else is refused with -EUCLEAN. Not
+	 * NULL: it is repaired: this is called, with the target's lock held and every vCPU stopped,
+	 * to put half a batch right; if it returns 0 the VM goes on, else it stays as it was found.
 	 */
 	int (*repair)(void *arg, struct vp_target *t, const char *identity, const char *process,
 		      struct vp_err *err);
@@ -69,6 +70,11 @@ struct vp_qemu_info {
 	char pinning[256]; /* "0:0-3 1:2": vCPU and host CPUs; "" if unknown */
 	bool recovered;	   /* vp_qemu_config.repair was called, and well */
 	/*
+	 * A vmpoke was killed while it held the VM stopped, which may stand still since, with half
+	 * a batch in it: one line that says so and what to do. "": none was.
+	 */
+	char interrupted[256];
+	/*
 	 * "SEV", "SEV-ES", "SEV-SNP", "TDX", ...: the guest's memory is encrypted. All that reads
 	 * or writes it fails with -ENOKEY. "": it is not.
 	 */
@@ -77,8 +83,10 @@ struct vp_qemu_info {
 
 /*
  * Open a VM. Nothing is written to it.
- *  -EBUSY       a vmpoke was killed while it was stopped: `vmpoke recover`; or somebody else is
- *               attached to the socket; or it is paused and there is only the gdbstub
+ *  -EBUSY       somebody else is attached to the socket; or it is paused and there is only the
+ *               gdbstub
+ *  -EUCLEAN     there is only the gdbstub, and a vmpoke was killed while it had the VM stopped:
+ *               `vmpoke recover`
  *  -EOPNOTSUPP  not an x86-64 machine
  *  -EPROTO      what answers is no QEMU
  *  -ETIMEDOUT, -ECONNRESET, and as connect()

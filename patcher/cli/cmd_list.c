@@ -94,7 +94,7 @@ static int add_domain(void *arg, const struct vp_qemu_domain *d)
 			      json_pack("{s:o, s:s, s:s, s:o, s:I}", "target", vp_qmp_text(target),
 					"type", "libvirt", "uuid", d->uuid, "state",
 					vp_qmp_text(d->state_text), "vcpus", (json_int_t)d->vcpus));
-	if (d->state == VP_QEMU_RUNNING)
+	if (d->state != VP_QEMU_OFF) /* a killed vmpoke may be why it is paused */
 		return 0;
 	add_kernel(json_array_get(to->list, json_array_size(to->list) - 1), NULL, NULL);
 	return 0;

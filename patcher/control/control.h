@@ -59,6 +59,13 @@ void vp_control_free(struct vp_control *c);
  */
 int vp_control_check(struct vp_control *c, struct vp_err *err);
 
+/*
+ * Instead of that, where an earlier process was killed and what it had sent may still be on its
+ * way: what stands in the memory decides nothing yet. The same commands refuse, for the reason
+ * @why.
+ */
+void vp_control_interrupted(struct vp_control *c, const char *why);
+
 /* What needs a person's attention, as one line; NULL: nothing that is known. */
 const char *vp_control_attention(const struct vp_control *c);
 

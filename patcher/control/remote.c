@@ -135,11 +135,15 @@ static int repair(void *arg, struct vp_target *target, const char *identity, con
 }
 
 /* The VM runs, but half a batch may stand in it all the same, if somebody let it go on. */
-static int put_right(struct vp_remote *r, struct vp_err *err)
+static int put_right(struct vp_remote *r, const char *interrupted, struct vp_err *err)
 {
 	if (r->cfg.recover)
 		return vp_control_recover(r->control, r->cfg.recover, &r->done, err);
-	vp_control_check(r->control, NULL); /* who only looks may do so all the same */
+	/* who only looks may do so all the same */
+	if (*interrupted)
+		vp_control_interrupted(r->control, interrupted);
+	else
+		vp_control_check(r->control, NULL);
 	return 0;
 }
 
@@ -169,7 +173,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 	if (!rc && cfg->kernel_file) /* whatever the command needs, it must be that kernel */
 		rc = vp_control_linux(r->control, &kernel, err);
 	if (!rc && !*info.confidential) /* else nothing of ours was ever in it */
-		rc = put_right(r, err);
+		rc = put_right(r, info.interrupted, err);
 	if (rc)
 		vp_remote_close(r, NULL);
 	else

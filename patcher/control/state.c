@@ -59,6 +59,11 @@ int vp_control_may_write(struct vp_control *c, struct vp_err *err)
 	return rc;
 }
 
+void vp_control_interrupted(struct vp_control *c, const char *why)
+{
+	c->half = vp_err_set(&c->why_half, -EUCLEAN, "%s", why);
+}
+
 const char *vp_control_attention(const struct vp_control *c)
 {
 	if (c->half)

@@ -64,25 +64,30 @@ static int recover(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
-/* Was a vmpoke killed in a window? One that lives and is in one holds the lock. */
-static int check_interrupted(struct vp_qemu *q, struct vp_err *err)
+/* Was a vmpoke killed in a window, and is that to be put right? */
+static int repair_interrupted(struct vp_qemu *q, struct vp_err *err)
 {
-	int rc = vp_vmlock_take(q->locks[0], q->cfg.repair ? q->cfg.timeout_ms : 0, err);
+	int rc = q->cfg.repair ? vp_qemu_take(q, err) : 0;
 
-	if (rc == -ETIMEDOUT && !q->cfg.repair)
-		return 0;
-	if (rc)
+	if (rc || !q->cfg.repair)
 		return rc;
-	if (q->cfg.repair)
-		q->interrupted = vp_vmlock_interrupted(q->locks[0]);
-	rc = vp_qemu_take(q, err);
-	if (!rc) {
-		if (q->interrupted)
-			rc = recover(q, err);
-		vp_qemu_drop(q);
-	}
-	vp_vmlock_drop(q->locks[0]);
+	q->interrupted = vp_vmlock_interrupted(q->locks[0]);
+	if (q->interrupted)
+		rc = recover(q, err);
+	vp_qemu_drop(q);
 	return rc;
+}
+
+/* The same, for who only looks. One that lives and is in a window holds the lock. */
+static void say_interrupted(struct vp_qemu *q, struct vp_qemu_info *info)
+{
+	struct vp_err why = { "" };
+
+	if (q->gdb_only || vp_vmlock_take(q->locks[0], 0, NULL))
+		return;
+	if (vp_qemu_check_marks(q, &why))
+		snprintf(info->interrupted, sizeof(info->interrupted), "%s", why.text);
+	vp_vmlock_drop(q->locks[0]);
 }
 
 /* The map of it, and whether it can be read while the guest runs. */
@@ -127,7 +132,7 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	if (!rc)
 		rc = look_at_memory(q, err);
 	if (!rc)
-		rc = check_interrupted(q, err);
+		rc = repair_interrupted(q, err);
 	if (rc)
 		destroy(q);
 	else
@@ -251,6 +256,8 @@ int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err
 	}
 	if (!rc && q->mon->ops->describe)
 		q->mon->ops->describe(q->mon, info);
+	if (!rc)
+		say_interrupted(q, info);
 	pthread_mutex_unlock(&q->mutex);
 	return rc;
 }

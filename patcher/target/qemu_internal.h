@@ -70,9 +70,15 @@ int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qe
 int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
 			 struct vp_qemu **out, struct vp_err *err);
 
-/* The locks between processes; nest. -EBUSY: somebody was killed in a window. */
+/*
+ * The locks between processes; nest. With a gdbstub alone, where everything stops the VM, also
+ * vp_qemu_check_marks().
+ */
 int vp_qemu_take(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_drop(struct vp_qemu *q);
+
+/* With the locks. -EUCLEAN: a vmpoke was killed in a window, and nobody has put that right. */
+int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err);
 
 /* With the locks. Stop the VM; let it go on. A failed enter leaves it as it was. */
 int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err);

@@ -20,8 +20,9 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 
 	pthread_mutex_lock(&q->mutex);
 	rc = vp_qemu_take(q, err);
-	/* What can be read in windows only is read in one. */
-	if (!rc && !q->peeks) {
+	/* What can be read in windows only is read in one. Where that may not be, reading says so.
+	 */
+	if (!rc && !q->peeks && !vp_qemu_check_marks(q, NULL)) {
 		rc = vp_qemu_window_enter(q, err);
 		if (rc)
 			vp_qemu_drop(q);
@@ -190,6 +191,8 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 	struct vp_runstate state = { .running = true };
 	int rc = vp_qemu_check_confidential(q, err);
 
+	if (!rc && !q->windows)
+		rc = vp_qemu_check_marks(q, err);
 	if (!rc && !q->windows) /* else it is us who stopped it */
 		rc = vp_qemu_runstate(q, &state, err);
 	if (!rc && !q->mon->peer.pid)

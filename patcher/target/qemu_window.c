@@ -9,24 +9,34 @@
 
 /* --- locks and marks ----------------------------------------------------------- */
 
+int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < q->nlocks && !pid; i++)
+		pid = vp_vmlock_interrupted(q->locks[i]);
+	if (!pid || q->interrupted)
+		return 0;
+	return vp_err_set(err, -EUCLEAN,
+			  "a vmpoke process (%d) was killed, or lost contact, while it held %.50s "
+			  "stopped: run "
+			  "`vmpoke recover %.60s`%s",
+			  pid, q->name, q->name,
+			  q->gdb_only ? "; to look through the gdbstub alone would stop it, too"
+				      : "");
+}
+
 int vp_qemu_take(struct vp_qemu *q, struct vp_err *err)
 {
 	size_t n;
-	int rc = 0, pid = 0;
+	int rc = 0;
 
 	for (n = 0; n < q->nlocks && !rc; n++)
 		rc = vp_vmlock_take(q->locks[n], q->cfg.timeout_ms, err);
 	if (rc)
-		n--; /* this one was not taken */
-	for (size_t i = 0; i < n && !rc && !pid; i++)
-		pid = vp_vmlock_interrupted(q->locks[i]);
-	if (pid && !q->interrupted)
-		rc = vp_err_set(
-			err, -EBUSY,
-			"a vmpoke process (%d) was killed, or lost contact, while it held %.50s "
-			"stopped: run "
-			"`vmpoke recover %.60s`",
-			pid, q->name, q->name);
+		n--;	      /* this one was not taken */
+	else if (q->gdb_only) /* whatever comes stops the VM */
+		rc = vp_qemu_check_marks(q, err);
 	while (rc && n)
 		vp_vmlock_drop(q->locks[--n]);
 	return rc;
@@ -123,8 +133,14 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 
 	if (q->stuck.text[0])
 		return vp_err_set(err, -ENOTCONN, "%s", q->stuck.text);
-	if (q->windows++)
+	if (q->windows) {
+		q->windows++;
 		return 0;
+	}
+	rc = vp_qemu_check_marks(q, err);
+	if (rc)
+		return rc;
+	q->windows = 1;
 	vp_qemu_signals_block(q);
 	rc = vp_qemu_mark(q, err);
 	if (!rc)

@@ -194,7 +194,13 @@ killed_while_stopped() {
 
 killed_while_stopped
 ok "killed while it holds the domain" $?
-refused "the next one speaks of recover" "vmpoke recover" info $to
+refused "the next one speaks of recover" "vmpoke recover" key set $to sched_schedstats on
+check "it can be looked at" vp info $to
+check "its memory, too" vp read $to vfs_read
+check "and its keys" vp key list $to
+same "list says what is to be done" "$(vp list --connect $uri --json |
+	jq -r '.[] | select(.target | endswith(":web")) | .attention' | grep -c "vmpoke recover")" 1
+same "looking left it as it was" "$(domain web)" paused
 check "recover" vp recover $to
 same "it runs" "$(domain web)" running
 check "recover: the lease is held" leased

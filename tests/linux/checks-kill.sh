@@ -80,13 +80,22 @@ whole() {
 
 # kill -9; then the next vmpoke says if there is something to recover, and recover does it.
 kill_once() {
-	local status
+	local status code
 	interrupt KILL
 	status=$(guest_status g)
 	[ "$status" = running ] || paused=$((paused + 1))
-	if ! vp info "$to" >"$tmp/out" 2>"$tmp/err"; then
-		grep -q "vmpoke recover" "$tmp/err" || { cat "$tmp/err"; return 1; }
+	vp info "$to" >"$tmp/out" 2>"$tmp/err"
+	code=$?
+	if grep -q "vmpoke recover" "$tmp/err"; then
+		# Through the gdbstub alone it cannot be looked at; a write is refused, too.
+		[ $code -eq 0 ] || [[ $to == qemu+gdb:* && $code -eq 9 ]] || { cat "$tmp/err"; return 1; }
+		key_set on
+		code=$?
+		[ $code -eq 9 ] || { echo "key set ended with $code"; cat "$tmp/out"; return 1; }
 		vp recover "$to" >"$tmp/out" 2>&1 || { cat "$tmp/out"; return 1; }
+	elif [ $code -ne 0 ]; then
+		cat "$tmp/err"
+		return 1
 	elif [ "$status" != running ]; then
 		echo "it is paused, and the next vmpoke does not say so" && cat "$tmp/out"
 		return 1

@@ -6,6 +6,8 @@
 #include "fake_qemu.h"
 
 #include <jansson.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct fixture {
@@ -112,11 +114,64 @@ static void test_confidential(void **state)
 	assert_int_equal(f->q->stops, 0);
 }
 
+/* A vmpoke that is killed while it has the VM stopped. */
+static void be_killed(struct fixture *f)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct vp_qemu_config cfg = { .qmp_path = f->q->qmp_path,
+					      .state_dir = f->dir,
+					      .timeout_ms = 20000 };
+		struct vp_target *t;
+		struct vp_qemu *q;
+
+		if (!vp_qemu_open(&cfg, &q, NULL)) {
+			t = vp_qemu_target(q);
+			if (!t->ops->lock(t, NULL) && !t->ops->stop(t, 20000, NULL))
+				kill(getpid(), SIGKILL);
+		}
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+/* Who looks at what it left is told, stops nothing and resumes nothing; who would write may not. */
+static void test_killed(void **state)
+{
+	struct fixture *f = *state;
+	json_t *vm, *ret = NULL, *poke;
+	unsigned int stops;
+
+	be_killed(f);
+	stops = f->q->stops;
+	open_well(f);
+	vm = ask(f, "query-vm");
+	assert_string_equal(text(vm, "state"), "paused");
+	assert_non_null(strstr(text(vm, "attention"), "vmpoke recover"));
+	json_decref(vm);
+	assert_non_null(strstr(vp_remote_attention(f->r), "vmpoke recover"));
+	json_decref(ask(f, "query-registers"));
+	json_decref(ask(f, "query-pokes"));
+	poke = json_pack("{s:[{s:s, s:s, s:s}]}", "sites", "addr", "0xffffffff81000000", "old",
+			 "90", "new", "cc");
+	assert_int_equal(vp_remote_call(f->r, "poke", poke, &ret, &f->err), -EUCLEAN);
+	assert_non_null(strstr(f->err.text, "vmpoke recover"));
+	assert_int_equal(vp_remote_close(f->r, &f->err), 0);
+	f->r = NULL;
+	assert_int_equal(f->q->stops, stops);
+	assert_int_equal(f->q->resumes, 0);
+	assert_false(f->q->running);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_describes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confidential, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
