@@ -114,6 +114,8 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 	if (!rc && !q->peeks)
 		rc = vp_qemu_map_ram(q, err);
 	if (!rc && q->interrupted)
+		rc = vp_qemu_check_migration(q, err);
+	if (!rc && q->interrupted)
 		rc = vp_qemu_repair(q, err);
 	vp_qemu_drop(q);
 	return rc;

@@ -45,6 +45,7 @@ struct vp_qemu {
 	bool paused;	    /* by the monitor's pause() */
 	bool of_lock;	    /* this window is lock()'s, not stop()'s */
 	bool resumed;	    /* since lock(): the VM is to run a moment before it is stopped again */
+	bool may_write;	    /* asked for in this window: vp_qemu_check_write() */
 	unsigned int resumes; /* the monitor's count when it began */
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
 	sigset_t signals;     /* the thread's mask before */
@@ -112,11 +113,14 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err);
  * (@state->paused), or it runs already (@state->running: then send the stub nothing, any byte would
  * stop it). -EBUSY: it is not ours to let go on, leave it as it is and pass the text on.
  * vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not stop it.
- * Any other error: QEMU does not tell, or tells what we do not know: take it for a no.
+ * vp_qemu_check_write(): in a window, before its first write: both may have changed since the VM
+ * was stopped. Later ones are not asked about: what takes a half batch back must get through. Any
+ * other error: QEMU does not tell, or tells what we do not know: take it for a no.
  */
 int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err);
 
 /* With a gdbstub alone: connect, find out, let the VM go on. */
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);

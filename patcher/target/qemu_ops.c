@@ -140,6 +140,8 @@ static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len
 		return vp_err_set(err, -EPERM,
 				  "a QEMU guest is written to while it is stopped only");
 	rc = check_ram(q, gpa, len, err);
+	if (!rc)
+		rc = vp_qemu_check_write(q, err);
 	return rc ? rc : vp_gdb_write(q->gdb, gpa, buf, len, err);
 }
 

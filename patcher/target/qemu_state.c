@@ -57,6 +57,21 @@ int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err)
 			  q->name, now.status);
 }
 
+/* One that ended in the window has left a VM behind that runs elsewhere. */
+int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state;
+	int rc;
+
+	if (q->may_write)
+		return 0;
+	rc = vp_qemu_check_migration(q, err);
+	if (!rc)
+		rc = vp_qemu_ready(q, &state, err);
+	q->may_write = !rc;
+	return rc;
+}
+
 int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err)
 {
 	if (!q->confidential[0])

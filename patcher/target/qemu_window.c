@@ -86,6 +86,7 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
 	vp_qemu_forget_vcpus(q);
 	q->windows = 0;
+	q->may_write = false;
 	if (runs)
 		vp_qemu_unmark(q);
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);

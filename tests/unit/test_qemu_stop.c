@@ -92,6 +92,97 @@ static void test_cont_in_window(void **state)
 	}
 }
 
+/*
+ * A migration begins, or is over, between the look and the first write: nothing is written, and the
+ * VM goes on, but not one that runs elsewhere by now. One that begins behind the first write stops
+ * nothing: what stands half done must be taken back.
+ */
+static void test_migration_in_window(void **state)
+{
+	static const struct {
+		const char *migrate, *state;
+		bool late;
+		int rc;
+		const char *part;
+	} cases[] = {
+		{ "active", "paused", false, -EBUSY, "migrated" },
+		{ "setup", "paused", false, -EBUSY, "setup" },
+		{ "completed", "postmigrate", false, -EBUSY, "postmigrate" },
+		{ "active", "finish-migrate", false, -EBUSY, "migrated" },
+		{ "cancelled", "paused", false, 0, NULL },
+		{ "active", "paused", true, 0, NULL },
+	};
+	struct fixture *f = *state;
+	static const int versions[][2] = { { 7, 2 }, { 11, 1 } };
+	size_t n = sizeof(cases) / sizeof(cases[0]);
+
+	for (size_t i = 0; i < 4 * n; i++) {
+		bool ours = !strcmp(cases[i / 4].state, "paused");
+		struct vp_qemu *q;
+		struct vp_target *t;
+		uint8_t old;
+
+		set_version(f, versions[i / 2 % 2][0], versions[i / 2 % 2][1]);
+		f->q->migrate = NULL;
+		q = open_well(f, i & 1 ? &f->gdb : &f->qmp);
+		t = vp_qemu_target(q);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->writable(t, &f->err), 0);
+		assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+		old = f->q->ram[SITE.v];
+		if (cases[i / 4].late)
+			assert_int_equal(t->ops->swap_head(t, SITE, old, old, &f->err), 0);
+		pthread_mutex_lock(&f->q->lock);
+		f->q->migrate = cases[i / 4].migrate;
+		f->q->state = cases[i / 4].state;
+		pthread_mutex_unlock(&f->q->lock);
+		for (int try = 0; try < 2; try++) {
+			uint8_t to = try ? old : (uint8_t)~old;
+			uint8_t from = f->q->ram[SITE.v];
+
+			assert_int_equal(t->ops->swap_head(t, SITE, from, to, &f->err),
+					 cases[i / 4].rc);
+			if (cases[i / 4].rc && !strstr(f->err.text, cases[i / 4].part))
+				fail_msg("'%s' lacks '%s'", f->err.text, cases[i / 4].part);
+			assert_int_equal(f->q->ram[SITE.v], cases[i / 4].rc ? old : to);
+		}
+		t->ops->resume(t);
+		t->ops->unlock(t);
+		if (ours)
+			assert_true(runs(f));
+		assert_int_equal(vp_qemu_close(q, &f->err), ours ? 0 : -EIO);
+		assert_int_equal(f->q->running, ours);
+		if (ours)
+			continue;
+		/* It needs no recovery; its owner decides. */
+		pthread_mutex_lock(&f->q->lock);
+		f->q->state = "paused";
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+	}
+}
+
+/* Through the stub alone recover asks, too, before it puts bytes back. */
+static void test_recover_while_migrating(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config repair = f->gdb;
+
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(&f->gdb);
+	f->q->migrate = "active";
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	refused(f, &repair, -EBUSY, "migrated");
+	assert_int_equal(f->q->ram[SITE.v], 0xcc);
+	assert_false(f->q->running);
+	refused(f, &f->gdb, -EBUSY, "vmpoke recover");
+	f->q->migrate = NULL;
+	vp_qemu_close(open_well(f, &repair), NULL);
+	assert_true(runs(f));
+	assert_int_equal(f->q->ram[SITE.v], 0x90);
+}
+
 static void test_signals_wait(void **state)
 {
 	struct fixture *f = *state;
@@ -300,9 +391,16 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_mode_set_back), TEST(test_resume_resumes), TEST(test_cont_in_window),
-		TEST(test_signals_wait),  TEST(test_killed),	     TEST(test_killed_and_resumed),
-		TEST(test_faults_qmp),	  TEST(test_faults_gdb),
+		TEST(test_mode_set_back),
+		TEST(test_resume_resumes),
+		TEST(test_cont_in_window),
+		TEST(test_migration_in_window),
+		TEST(test_recover_while_migrating),
+		TEST(test_signals_wait),
+		TEST(test_killed),
+		TEST(test_killed_and_resumed),
+		TEST(test_faults_qmp),
+		TEST(test_faults_gdb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
