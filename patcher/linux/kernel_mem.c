@@ -162,6 +162,7 @@ static int try_space(struct vp_tables *tab, struct vp_kernel_mem *m, const struc
 int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err)
 {
 	struct vp_tables tab;
+	struct vp_err why = { "" }; /* of what is not mapped, too: a walk goes on behind it */
 	unsigned int seen = 0;
 	int rc = -ENOENT;
 
@@ -169,26 +170,28 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 	out->t = t;
 	for (int vcpu = 0; vcpu < VP_VCPU_NUMBERS && rc == -ENOENT; vcpu++) {
 		struct vp_vcpu_state state;
-		int held = t->ops->hold(t, vcpu, &state, err);
+		int held = t->ops->hold(t, vcpu, &state, &why);
 
 		if (held == -ERANGE)
 			break;
 		if (held == -ENOENT)
 			continue;
 		if (held)
-			return held;
+			return vp_err_set(err, held, "%s", why.text);
 		tables_init(&tab, t);
 		if (vp_paging_is_long(&state.paging) && !state.nested) {
 			const struct vp_paging *p = &state.paging;
 
 			seen++;
-			rc = try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER, err);
+			rc = try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER, &why);
 			if (rc == -ENOENT && p->cr3 & CR3_PTI_USER)
-				rc = try_space(&tab, out, p, p->cr3, err);
+				rc = try_space(&tab, out, p, p->cr3, &why);
 		}
 		t->ops->release(t);
 	}
-	if (rc == -ENOENT)
+	if (rc && rc != -ENOENT)
+		vp_err_set(err, rc, "%s", why.text);
+	else if (rc)
 		vp_err_set(err, rc,
 			   seen ? "no vCPU has a Linux kernel in its page tables: the guest runs "
 				  "another system, or has not booted so far"

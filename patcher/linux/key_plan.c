@@ -146,10 +146,9 @@ static int settle_modules(struct vp_linux *l, struct vp_word_list *words, struct
 {
 	int rc = vp_modules_settled(l, words, err);
 
-	if (rc == -EAGAIN)
-		rc = vp_linux_refresh(l, err);
-	else
+	if (rc != -EAGAIN)
 		return rc;
+	rc = vp_linux_refresh(l, err);
 	return rc ? rc : vp_modules_settled(l, words, err);
 }
 
@@ -187,24 +186,25 @@ int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_
 	struct vp_linux_flip flip = { 0 };
 	struct vp_word_list words = { 0 };
 	struct vp_linux_key key;
-	struct vp_err why;
-	int rc = make_conditions(l, &words, err);
+	struct vp_err broken, why = { "" }; /* what is broken of a key is no error yet */
+	int rc = make_conditions(l, &words, &why);
 
 	if (!rc)
-		rc = vp_key_look_at(l, addr.v, &in, &why, err);
+		rc = vp_key_look_at(l, addr.v, &in, &broken, &why);
 	if (!rc) {
 		vp_key_fill(l, addr.v, &in, &key);
-		rc = check_flip(&in, key.name, on, err);
+		rc = check_flip(&in, key.name, on, &why);
 	}
 	if (!rc)
-		rc = make_flip(l, addr, on, &in, &words, &flip, err);
+		rc = make_flip(l, addr, on, &in, &words, &flip, &why);
 	vp_key_look_free(&in);
 	free(words.words);
-	if (rc)
+	if (rc) {
 		vp_linux_flip_free(&flip);
-	else
-		*out = flip;
-	return rc;
+		return vp_err_set(err, rc, "%s", why.text);
+	}
+	*out = flip;
+	return 0;
 }
 
 void vp_linux_flip_free(struct vp_linux_flip *flip)

@@ -118,24 +118,26 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 		  struct vp_err *err)
 {
 	struct vp_linux *l = calloc(1, sizeof(*l));
+	struct vp_err why = { "" }; /* of what was tried, too, before it was found elsewhere */
 	int rc;
 
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "out of memory");
-	rc = find_image(l, t, err);
+	rc = find_image(l, t, &why);
 	if (!rc)
-		rc = search_image(l, err);
+		rc = search_image(l, &why);
 	if (!rc)
-		rc = vp_linux_identify(l, err);
+		rc = vp_linux_identify(l, &why);
 	if (!rc && opts && opts->kernel_file)
-		rc = vp_kernel_file_check(l, opts->kernel_file, err);
+		rc = vp_kernel_file_check(l, opts->kernel_file, &why);
 	if (!rc)
-		rc = vp_modules_read(l, err);
-	if (rc)
+		rc = vp_modules_read(l, &why);
+	if (rc) {
 		vp_linux_free(l);
-	else
-		*out = l;
-	return rc;
+		return vp_err_set(err, rc, "%s", why.text);
+	}
+	*out = l;
+	return 0;
 }
 
 void vp_linux_free(struct vp_linux *l)

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #define NOP_LEN	    5u
-#define PAGES_MAX   (1u << 14)
+#define PAGES_MAX   (1u << 12) /* 10 times what a kernel with all its modules has */
 #define RECORDS_MAX (1u << 20) /* of a page */
 #define PAGE_MAX    0x100u     /* bytes of struct ftrace_page, which has 24 to 32 */
 #define REC_MAX	    0x100u     /* of struct dyn_ftrace, which has 16 */
@@ -46,16 +46,19 @@ static int read_rec(const struct vp_owners *o, const struct vp_ftrace_page *p, u
 
 static int add_page(struct vp_owners *o, struct vp_ftrace_page p, struct vp_err *err)
 {
+	size_t n = o->npages;
 	uint64_t flags;
 	void *more;
 
 	if (p.n > RECORDS_MAX || read_rec(o, &p, 0, &p.first, &flags) ||
 	    read_rec(o, &p, p.n - 1, &p.last, &flags))
 		return changes(err);
-	more = reallocarray(o->pages, o->npages + 1, sizeof(*o->pages));
-	if (!more)
-		return vp_err_set(err, -ENOMEM, "out of memory for ftrace's records");
-	o->pages = more;
+	if (!(n & (n - 1))) { /* it is full: there is room for a power of two */
+		more = reallocarray(o->pages, n ? 2 * n : 1, sizeof(*o->pages));
+		if (!more)
+			return vp_err_set(err, -ENOMEM, "out of memory for ftrace's records");
+		o->pages = more;
+	}
 	o->pages[o->npages++] = p;
 	return 0;
 }
