@@ -16,7 +16,11 @@ static uint8_t stacks[COROUTINES][STACK] __attribute__((aligned(64)));
 static void *main_sp;
 static unsigned int running;
 
-/* System V ABI: these are the registers that a callee keeps. */
+/*
+ * System V ABI: the registers pushed are those that a callee keeps. The others hold what the side
+ * that is left had there. A compiler may store such a one, as the value of a variable that has none
+ * yet, and so they are cleared: garbage on a stack must not make states differ.
+ */
 void coro_switch(void **save, void *to);
 __asm__(".text\n"
 	".globl coro_switch\n"
@@ -28,6 +32,10 @@ __asm__(".text\n"
 	"	mov %rsi, %rsp\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n"
 	"	pop %r12\n	pop %rbx\n	pop %rbp\n"
+	"	xor %eax, %eax\n	xor %ecx, %ecx\n	xor %edx, %edx\n"
+	"	xor %esi, %esi\n	xor %edi, %edi\n"
+	"	xor %r8d, %r8d\n	xor %r9d, %r9d\n"
+	"	xor %r10d, %r10d\n	xor %r11d, %r11d\n"
 	"	ret\n"
 	".size coro_switch, . - coro_switch\n");
 
