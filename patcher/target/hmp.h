@@ -3,7 +3,7 @@
  * What QEMU's human monitor prints, read back. It is text for people and changes from version to
  * version, so it is asked only for what QMP does not tell, or where there is no QMP; and every text
  * that is not wholly known is -EPROTO: never "none", "off" or "all is well". Leaf and pure.
- * tests/unit/test_hmp.c has what QEMU 7.2, 10.0 and 11.1 print.
+ * tests/golden/hmp/ has what QEMU 7.2, 10.0 and 11.1 print.
  */
 #ifndef VP_TARGET_HMP_H
 #define VP_TARGET_HMP_H

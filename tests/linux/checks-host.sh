@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # To be sourced, behind checks.sh: what vmpoke does to the QEMU of the guest g, and while that does
-# something else.
+# something else. Behind checks-guest.sh, too.
 #
 #	check_leaks TEXT	nothing of it is left in QEMU, or in the folders of vmpoke
 #	check_migration TEXT	while it migrates and afterwards nothing is written, and it never runs
@@ -64,7 +64,10 @@ migrate_bandwidth() { # BYTES-PER-SECOND
 }
 
 check_migration() { # TEXT
-	local proto to
+	local proto to mov imm
+	# What nobody else owns, so that the migration is the only reason.
+	mov=$(find_mov "$(vp read "$(target g qmp)" $func --len 64 --json | jq -r .hex)")
+	imm=${mov#* } mov=$func+${mov% *}
 	guest_text g "$tmp/before"
 	migrate_bandwidth 100000 &&
 		guest_qmp g '{"execute":"migrate","arguments":{"uri":"exec:cat >/dev/null"}}' >"$tmp/out"
@@ -73,7 +76,7 @@ check_migration() { # TEXT
 		to=$(target g $proto)
 		refused "$1, $proto: while it migrates: key set" "migrat" key set "$to" sched_schedstats on
 		refused "$1, $proto: while it migrates: poke" "migrat" \
-			poke "$to" __x64_sys_sched_get_priority_max --old 90 --new 90
+			poke "$to" "$mov" --old "$imm" --new "${imm:0:2}2a000000"
 		same "$1, $proto: it migrates, and runs" "$(migration) $(guest_status g)" "active running"
 	done
 	guest_text g "$tmp/after"
@@ -87,6 +90,8 @@ check_migration() { # TEXT
 	for proto in qmp gdb; do
 		to=$(target g $proto)
 		refused "$1, $proto: after it: key set" "" key set "$to" sched_schedstats on
+		refused "$1, $proto: after it: poke" "" \
+			poke "$to" "$mov" --old "$imm" --new "${imm:0:2}2a000000"
 		same "$1, $proto: the source does not run" "$(guest_status g)" postmigrate
 		vp info "$to" >"$tmp/out" 2>&1
 		same "$1, $proto: nor after info" "$(guest_status g)" postmigrate
