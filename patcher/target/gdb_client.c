@@ -9,6 +9,7 @@
 #include "target/gdb.h"
 #include "target/process.h"
 #include "target/qmp_wire.h"
+#include "target/wait.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -25,14 +26,6 @@
 
 #define GRACE_MS 500 /* for a stop that may not come */
 
-int64_t vp_gdb_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int wait_for(struct vp_gdb *g, short events, int64_t deadline, struct vp_err *err)
 {
 	struct pollfd p = { .fd = g->sock, .events = events };
@@ -40,7 +33,7 @@ static int wait_for(struct vp_gdb *g, short events, int64_t deadline, struct vp_
 	int n;
 
 	do {
-		left = deadline - vp_gdb_now_ms();
+		left = deadline - vp_now_ms();
 		n = poll(&p, 1, left > 0 ? (int)left : 0);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
@@ -174,7 +167,7 @@ static int receive_held(struct vp_gdb *g, char **payload, size_t *len, int64_t d
 			struct vp_err *err)
 {
 	unsigned int patience = g->timeout_ms / 2 < PROBE_MS ? g->timeout_ms / 2 : PROBE_MS;
-	int64_t soon = vp_gdb_now_ms() + patience;
+	int64_t soon = vp_now_ms() + patience;
 	bool probed = false;
 
 	for (unsigned int i = 0; i < 64; i++) {
@@ -255,7 +248,7 @@ int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err
 
 int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
 {
-	*deadline = vp_gdb_now_ms() + g->timeout_ms;
+	*deadline = vp_now_ms() + g->timeout_ms;
 	if (g->broken)
 		return vp_err_set(err, -ENOTCONN,
 				  "the connection to the gdbstub broke off earlier");
@@ -404,7 +397,7 @@ int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was
 	g->sock = sock;
 	g->timeout_ms = timeout_ms;
 	g->packet = PACKET_MIN;
-	rc = greet(g, was_running, vp_gdb_now_ms() + timeout_ms, err);
+	rc = greet(g, was_running, vp_now_ms() + timeout_ms, err);
 	if (rc)
 		vp_gdb_close(g);
 	else
@@ -467,7 +460,7 @@ static int drain(struct vp_gdb *g, unsigned int *stops, int64_t deadline, struct
 			return *stops ? acknowledge(g, deadline, err) : 0;
 		if (n <= 0)
 			return vp_err_set(err, -ECONNRESET, "the gdbstub closed the connection");
-		if (vp_gdb_now_ms() > deadline)
+		if (vp_now_ms() > deadline)
 			return vp_err_set(err, -EPROTO, "gdbstub: stop replies without an end");
 	}
 }
@@ -499,7 +492,7 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 	/* A VM that stands still ignores the byte and answers nothing. */
 	g->paused_elsewhere |= stops > 0;
 	if (g->paused_elsewhere)
-		deadline = vp_gdb_now_ms() + GRACE_MS;
+		deadline = vp_now_ms() + GRACE_MS;
 	rc = want_stop(g, deadline, err);
 	if (rc == -ETIMEDOUT && g->paused_elsewhere)
 		return vp_err_set(err, -EBUSY,

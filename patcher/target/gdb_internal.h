@@ -18,8 +18,6 @@ struct vp_gdb {
 	char payload[VP_GDB_PACKET_MAX], frame[VP_GDB_PACKET_MAX + 8]; /* what is being sent */
 };
 
-int64_t vp_gdb_now_ms(void);
-
 /* Begin an exchange: its deadline, and whether the connection still works. */
 int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err);
 

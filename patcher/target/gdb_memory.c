@@ -3,6 +3,7 @@
  */
 #include "target/gdb_internal.h"
 #include "target/gdb.h"
+#include "target/wait.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -63,7 +64,7 @@ int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_e
 		}
 		rc = take_bytes(g, to + got, chunk(len, got, g->chunk), deadline, err);
 		got += chunk(len, got, g->chunk);
-		deadline = vp_gdb_now_ms() + g->timeout_ms; /* it makes progress */
+		deadline = vp_now_ms() + g->timeout_ms; /* it makes progress */
 	}
 	return vp_gdb_finish(g, rc, deadline, err);
 }

@@ -34,7 +34,9 @@ struct vp_monitor_ops {
 
 	/*
 	 * Stop the VM, and let it go on, where more is to be done for that than QEMU does (libvirt:
-	 * leases on its disks). NULL: the gdbstub and QMP do it. -ETIMEDOUT: it may still happen.
+	 * leases on its disks). NULL: the gdbstub and QMP do it. From pause() until resume() no
+	 * call is left behind lightly: it may take longer, which @slow tells. -ETIMEDOUT:
+	 * that was not enough either, and it may still happen.
 	 */
 	int (*pause)(struct vp_monitor *m, struct vp_err *err);
 	int (*resume)(struct vp_monitor *m, struct vp_err *err);
@@ -50,6 +52,7 @@ struct vp_monitor {
 	const struct vp_monitor_ops *ops;
 	struct vp_process peer; /* QEMU itself, as the kernel names it; or unknown */
 	unsigned int resumes;	/* how often the VM was let go on, as far as this way tells */
+	bool slow;		/* since pause() a call came to its end, but later than it should */
 };
 
 /*

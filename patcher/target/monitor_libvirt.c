@@ -10,16 +10,24 @@
 #include "target/libvirt_job.h"
 #include "target/qemu_internal.h"
 #include "target/qmp_wire.h"
+#include "target/wait.h"
 
 #define PEEK_MAX   (1u << 20) /* the most that any libvirt takes in one message */
 #define TIMEOUT_MS 5000u
+
+/*
+ * How much later than it should calls may end, together, while we hold the domain. One that is left
+ * behind may be carried out when we are gone; one that ended can be undone.
+ */
+#define LATE_MS 60000u
 
 struct libvirt_monitor {
 	struct vp_monitor base;
 	virConnectPtr conn;
 	virDomainPtr dom;
 	unsigned int timeout_ms;
-	bool late; /* a call was left behind: what is left would wait behind it */
+	unsigned int grace_ms; /* left of LATE_MS; 0: we do not hold the domain */
+	bool late;	       /* a call was left behind: what is left would wait behind it */
 };
 
 static struct libvirt_monitor *of(struct vp_monitor *m)
@@ -29,6 +37,7 @@ static struct libvirt_monitor *of(struct vp_monitor *m)
 
 static int work(struct libvirt_monitor *m, struct vp_libvirt_job *j, struct vp_err *err)
 {
+	int64_t begin = vp_now_ms(), over;
 	int rc;
 
 	if (m->late) {
@@ -39,8 +48,13 @@ static int work(struct libvirt_monitor *m, struct vp_libvirt_job *j, struct vp_e
 		virDomainRef(m->dom);
 		j->dom = m->dom;
 	}
-	rc = vp_libvirt_do(j, m->timeout_ms, err);
+	rc = vp_libvirt_do(j, m->timeout_ms + m->grace_ms, err);
 	m->late = rc == -ETIMEDOUT;
+	over = vp_now_ms() - begin - m->timeout_ms;
+	if (m->grace_ms && over > 0) {
+		m->grace_ms = over < m->grace_ms ? m->grace_ms - (unsigned int)over : 1;
+		m->base.slow = true;
+	}
 	return rc;
 }
 
@@ -153,8 +167,11 @@ static int run_resume(struct vp_libvirt_job *j)
 static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
 {
 	struct vp_libvirt_job *j = vp_libvirt_new(run_suspend, NULL);
-	int rc = work(of(m), j, err);
+	int rc;
 
+	of(m)->grace_ms = LATE_MS;
+	m->slow = false;
+	rc = work(of(m), j, err);
 	if (!rc)
 		vp_libvirt_free(j);
 	return rc;
@@ -165,6 +182,7 @@ static int monitor_resume(struct vp_monitor *m, struct vp_err *err)
 	struct vp_libvirt_job *j = vp_libvirt_new(run_resume, NULL);
 	int rc = work(of(m), j, err);
 
+	of(m)->grace_ms = 0;
 	if (!rc)
 		vp_libvirt_free(j);
 	return rc;

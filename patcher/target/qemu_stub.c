@@ -192,12 +192,26 @@ static void leave_stranger(struct vp_qemu *q, bool announced)
 	q->gdb = NULL;
 }
 
+/* What took longer than it may is not begun on, but undone; the VM has stood long enough. */
+static int in_time(struct vp_qemu *q, struct vp_err *err)
+{
+	if (!q->mon->slow)
+		return 0;
+	return vp_err_set(err, -ETIMEDOUT,
+			  "libvirt, or QEMU behind it, took longer than %u ms to stop %.60s: that "
+			  "was undone, "
+			  "try again or give --timeout",
+			  q->cfg.timeout_ms, q->name);
+}
+
 /* We are connected: to the VM that was asked for, and it is us who stopped it? */
 static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 {
 	struct vp_runstate state;
-	int rc;
+	int rc = in_time(q, err);
 
+	if (rc)
+		return rc;
 	if (!q->own_stub && (!q->mon->peer.pid || vp_gdb_peer(q->gdb) != q->mon->peer.pid)) {
 		leave_stranger(q, announced);
 		return not_ours(q, err);
@@ -223,17 +237,18 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 	return 0;
 }
 
-/* With a monitor that stops the VM itself: do that first. */
+/*
+ * With a monitor that stops the VM itself: do that first. What failed may have been done all the
+ * same (no answer, or the way to it broke off), unless it was refused, or not even begun.
+ */
 static int pause_first(struct vp_qemu *q, struct vp_err *err)
 {
-	int rc = q->mon->ops->pause ? q->mon->ops->pause(q->mon, err) : 0;
+	int rc;
 
-	q->paused = q->mon->ops->pause && !rc;
-	if (rc == -ETIMEDOUT || rc == -ENOTCONN)
-		vp_err_set(&q->stuck, rc,
-			   "%.60s may be stopped yet, when libvirt gets to it (%.80s): "
-			   "`vmpoke recover %.40s`",
-			   q->name, err ? err->text : "", q->name);
+	if (!q->mon->ops->pause)
+		return 0;
+	rc = q->mon->ops->pause(q->mon, err);
+	q->paused = rc != -ENOTCONN && rc != -EACCES && rc != -EOPNOTSUPP && rc != -ENOMEM;
 	return rc;
 }
 
@@ -259,9 +274,12 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 	q->own_stub = q->paused = false;
 	if (!rc)
 		rc = pause_first(q, err);
-	if (rc)
+	if (rc && !q->paused)
 		return rc;
-	rc = connect_to(q, &sock, &announced, err);
+	if (!rc)
+		rc = in_time(q, err);
+	if (!rc)
+		rc = connect_to(q, &sock, &announced, err);
 	if (sock < 0 && !q->own_stub && !q->paused)
 		return rc;
 	/* In the queue of the owner's stub we may stop the VM later; and somebody else may have. */
@@ -323,8 +341,8 @@ int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
 		return vp_err_set(err, went, "%s", why.text);
 	if (went)
 		return vp_err_set(err, went,
-				  "%.60s may have been left stopped (%.100s): see whether QEMU "
-				  "answers, then `vmpoke recover %.40s`",
+				  "%.60s may have been left stopped, or may be yet (%.100s): see "
+				  "whether QEMU answers, then `vmpoke recover %.40s`",
 				  q->name, why.text, q->name);
 	return rc ? vp_err_set(err, rc, "%s", why.text) : 0;
 }

@@ -4,7 +4,11 @@
 #define VP_TARGET_WAIT_H
 
 #include <pthread.h>
+#include <stdint.h>
 #include <time.h>
+
+/* Milliseconds, on that clock. */
+int64_t vp_now_ms(void);
 
 /* Now + @timeout_ms, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
 struct timespec vp_deadline(unsigned int timeout_ms);

@@ -210,6 +210,40 @@ check "all works again" vp key set $to sched_schedstats on
 check "and back" vp key set $to sched_schedstats off
 same "the guest lives" "$(guest_run web 'cat /proc/sys/kernel/sched_schedstats')" 0
 
+# libvirt stops answering while a poke is at work, for longer than a call may take: what it does late is
+# waited for and undone, or carried on with; nothing stops the domain behind vmpoke's last word.
+waited=0
+hang_once() { # MILLISECONDS behind the mark
+	local mark pid end code
+	mark="$VMPOKE_STATE_DIR/$(virsh domuuid web)-*.mark"
+	"${user[@]}" "$tmp/vmpoke" key set $to sched_schedstats on --timeout 1000 >"$tmp/out" 2>&1 </dev/null &
+	pid=$!
+	end=$((SECONDS + 30))
+	until compgen -G "$mark" >/dev/null || [ $SECONDS -ge $end ]; do sleep 0.002; done
+	sleep "0.$1"
+	kill -STOP "$daemon"
+	sleep 2.5 # which is longer than the 1000 ms
+	compgen -G "$mark" >/dev/null && kill -0 $pid 2>/dev/null && waited=$((waited + 1))
+	kill -CONT "$daemon"
+	wait $pid
+	code=$?
+	echo "#  $1: exit code $code: $(tail -n 1 "$tmp/out")"
+	[ "$(domain web)" = running ] || { echo "left $(domain web)"; return 1; }
+	! compgen -G "$mark" || return 1
+	now=$(guest_schedstats web)
+	case $code in
+	0) [ "$now" = 1 ] ;;
+	*) [ "$now" = 0 ] ;;
+	esac || { echo "exit code $code, and the key is $now"; return 1; }
+	[ "$now" = 0 ] || vp key set $to sched_schedstats off
+}
+for ms in 000 004 012 025 050 080; do
+	check "libvirt hangs amid a key set, $ms ms behind the mark: it runs, whole, without a mark" hang_once $ms
+	grep '^#  ' "$tmp/check"
+done
+ok "it was waited for ($waited of 6)" "$([ $waited -gt 0 ]; echo $?)"
+check "the lease is held" leased
+
 kill -STOP "$daemon"
 refused "libvirt hangs" "answer" info $to
 kill -CONT "$daemon"
