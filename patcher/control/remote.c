@@ -258,6 +258,8 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 		json_object_set_new(ret, "confidential", vp_qmp_text(info.confidential));
 		json_object_set_new(ret, "strategies", json_array());
 	}
+	if (*info.process) /* PID-START-... */
+		json_object_set_new(ret, "pid", json_integer(strtol(info.process, NULL, 10)));
 	if (*info.pinning)
 		json_object_set_new(ret, "pinning", vp_qmp_text(info.pinning));
 	vp_control_describe(arg, ret);

@@ -80,6 +80,7 @@ static void test_describes(void **state)
 	assert_string_equal(text(vm, "state"), "running");
 	assert_string_equal(text(vm, "accel"), "tcg");
 	assert_int_equal(json_integer_value(json_object_get(vm, "vcpus")), 2);
+	assert_int_equal(json_integer_value(json_object_get(vm, "pid")), getpid());
 	assert_int_equal(json_array_size(json_object_get(vm, "strategies")), 1);
 	assert_null(json_object_get(vm, "confidential"));
 	json_decref(vm);
