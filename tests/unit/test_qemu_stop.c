@@ -178,7 +178,7 @@ static void test_recover_while_migrating(void **state)
 	refused(f, &repair, -EBUSY, "migrated");
 	assert_int_equal(f->q->ram[SITE.v], 0xcc);
 	assert_false(f->q->running);
-	refused(f, &f->gdb, -EBUSY, "vmpoke recover");
+	refused(f, &f->gdb, -EUCLEAN, "vmpoke recover");
 	f->q->migrate = NULL;
 	vp_qemu_close(open_well(f, &repair), NULL);
 	assert_true(runs(f));
