@@ -31,22 +31,23 @@ check_leaks() { # TEXT
 		to=$(target g $proto)
 		vp info "$to" >"$tmp/out" 2>&1
 		residue >"$tmp/residue"
-		for ((i = 0; i < 20; i++)); do
+		for ((i = 0; i < 5; i++)); do
 			vp info "$to" >"$tmp/out" 2>&1 || break
 		done
-		same "$1, $proto: info, 20 times" $i 20
+		same "$1, $proto: info, 5 times" $i 5
 		check "$1, $proto: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
 	done
 
 	# QEMU keeps some things as long as any monitor is connected.
 	guest_connect g watch
-	for ((i = 0; i < 5; i++)); do
+	for ((i = 0; i < 3; i++)); do
 		vp info "$to" >"$tmp/out" 2>&1 && vp key set "$to" sched_schedstats on >"$tmp/out" 2>&1 &&
 			vp key set "$to" sched_schedstats off >"$tmp/out" 2>&1 || break
 	done
 	find "/proc/$(guest_pid g)/fd" -mindepth 1 | wc -l >"$tmp/descriptors"
 	guest_disconnect
-	same "$1: info and key set, 5 times, while another monitor is connected" $i 5
+	same "$1: info and key set, 3 times, while another monitor is connected" $i 3
+	[ $i -eq 3 ] || sed 's/^/#  /' "$tmp/out"
 	check "$1: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
 	ok "$1: nothing was there while the other monitor was, but that monitor" \
 		"$([ $(($(cat "$tmp/descriptors") - $(sed -n 's/descriptors: //p' "$tmp/residue"))) -le 1 ]; echo $?)"
@@ -67,6 +68,7 @@ check_migration() { # TEXT
 	local proto to mov imm
 	# What nobody else owns, so that the migration is the only reason.
 	mov=$(find_mov "$(vp read "$(target g qmp)" $func --len 64 --json | jq -r .hex)")
+	ok "$1: a mov to poke: ${mov:-none}" "$([ -n "$mov" ]; echo $?)"
 	imm=${mov#* } mov=$func+${mov% *}
 	guest_text g "$tmp/before"
 	migrate_bandwidth 100000 &&
@@ -83,7 +85,6 @@ check_migration() { # TEXT
 	check "$1: nothing was written" cmp "$tmp/before" "$tmp/after"
 	same "$1: the guest sees nothing" "$(guest_schedstats g)" 0
 
-	guest_run g 'load stop'
 	migrate_bandwidth 10000000000
 	check "$1: the migration ends" until_true "$GUEST_LIMIT" migration_is completed
 	guest_text g "$tmp/before"

@@ -58,6 +58,15 @@ interrupt() {
 	wait $pid 2>/dev/null
 }
 
+# Where bytes differ, by the kernel's names: what cmp -l says of the first of them.
+differing() { # FILE
+	local at is other
+	head -n 10 "$1" | while read -r at is other; do
+		at=$(printf '%#x' $(($(guest_symbol g _text) + at - 1)))
+		echo "$(vp sym "$to" "$at" | tail -n 1): $(printf '%02x instead of %02x' "0$is" "0$other")"
+	done
+}
+
 # Is the VM as it should be, whatever was interrupted? Prints what is wrong. Sets `now` to what the key
 # is, or most of it.
 whole() {
@@ -69,12 +78,13 @@ whole() {
 	for now in on off; do
 		cmp -s "$tmp/text" "$tmp/$now" && return
 	done
-	echo "the code is neither as before nor as after; it differs here (from _text, in octal):"
 	for now in on off; do
 		cmp -l "$tmp/text" "$tmp/$now" >"$tmp/differs.$now"
 	done
 	[ "$(wc -l <"$tmp/differs.on")" -lt "$(wc -l <"$tmp/differs.off")" ] && now=on || now=off
-	echo "$now: $(head -n 10 "$tmp/differs.$now" | tr -s ' \n' ' ;')"
+	differing "$tmp/differs.$now"
+	guest_run g 'dmesg | tail -n 5' # if the guest itself has patched its code, it may say why
+	echo "the code is neither as before nor as after; of what it is $now, $(wc -l <"$tmp/differs.$now") bytes differ"
 	return 1
 }
 

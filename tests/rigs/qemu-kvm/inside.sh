@@ -81,6 +81,7 @@ echo "# kills that hit a moment when the VM was stopped: $paused"
 check_pause "$qmp" "qmp"
 check_pause "$gdb" "gdb"
 check_life "at last"
+guest_run g "load stop"
 check_migration "migration"
 since "the rest"
 exit $failed
