@@ -82,8 +82,14 @@ fi
 
 [ $# -gt 0 ] || set -- "${order[@]}"
 tmp=$(mktemp -d)
+show() {
+	local cell
+	for cell; do
+		[ ! -e "$tmp/$cell" ] || cat "$tmp/$cell"
+	done
+}
 trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM
+trap 'show "$@"; exit 1' INT TERM # what was found out so far
 for cell; do
 	[ -n "${cells[$cell]-}" ] || { echo "usage: linux-matrix.sh [${order[*]}]" >&2; exit 2; }
 	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
@@ -100,7 +106,5 @@ for cell; do
 	} &
 done
 wait
-for cell; do
-	cat "$tmp/$cell"
-done
+show "$@"
 ! grep -q '^not ok' "$tmp"/*
