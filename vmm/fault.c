@@ -35,10 +35,11 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
 	t->left -= (size_t)n;
 }
 
-static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	const void *from = vp_ram_at(arg, gpa.v, len);
 
+	(void)err;
 	if (!from)
 		return -EFAULT;
 	memcpy(buf, from, len);
@@ -56,7 +57,7 @@ static size_t read_code(struct vp_vm *vm, const struct kvm_sregs *sregs, uint64_
 
 	for (n = 0; n < len; n++)
 		if (vp_walk(&paging, &mem, VP_GVA(rip + n), &map, NULL) ||
-		    read_phys(&vm->ram, map.gpa, &code[n], 1))
+		    read_phys(&vm->ram, map.gpa, &code[n], 1, NULL))
 			break;
 	return n;
 }

@@ -6,11 +6,11 @@
 
 #define AT(s) (s)->index, (unsigned long long)(s)->site.addr.v
 
-static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	struct vp_target *t = arg;
 
-	return t->ops->read(t, gpa, buf, len, NULL);
+	return t->ops->read(t, gpa, buf, len, err);
 }
 
 struct vp_phys_reader vp_target_reader(struct vp_target *t)

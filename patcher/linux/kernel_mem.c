@@ -39,7 +39,7 @@ static void tables_init(struct vp_tables *tab, struct vp_target *t)
 		tab->gpa[i] = UINT64_MAX;
 }
 
-static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	uint64_t page = gpa.v & ~(SIZE_4K - 1);
 	struct vp_tables *tab = arg;
@@ -52,7 +52,7 @@ static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len)
 	if (i == TABLES_MAX) {
 		i = tab->next++ % TABLES_MAX;
 		tab->gpa[i] = UINT64_MAX;
-		rc = tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, NULL);
+		rc = tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, err);
 		if (rc)
 			return rc;
 		tab->gpa[i] = page;

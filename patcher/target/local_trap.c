@@ -81,9 +81,9 @@ bool vp_local_runs_nested(int fd)
 	return state->flags & KVM_STATE_NESTED_GUEST_MODE;
 }
 
-static int read_phys(void *target, vp_gpa gpa, void *buf, size_t len)
+static int read_phys(void *target, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
-	return vp_local_op_read(target, gpa, buf, len, NULL);
+	return vp_local_op_read(target, gpa, buf, len, err);
 }
 
 /* Both KVM routes report RIP at the int3 itself. */
@@ -236,7 +236,7 @@ static bool int3_stands(struct vp_local_vcpu *v)
 	n = 0x1000 - (map.gpa.v & 0xfff);
 	if (n > sizeof(bytes))
 		n = sizeof(bytes);
-	return !read_phys(&v->l->target, map.gpa, bytes, n) && vp_int3_length(bytes, n);
+	return !read_phys(&v->l->target, map.gpa, bytes, n, NULL) && vp_int3_length(bytes, n);
 }
 
 static enum exit_kind classify(struct vp_local_vcpu *v)

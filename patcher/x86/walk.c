@@ -2,6 +2,7 @@
 #include "x86/walk.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define CR0_PG	 (1ull << 31)
 #define CR4_PAE	 (1ull << 5)
@@ -80,13 +81,19 @@ static int read_entry(const struct vp_paging *p, const struct vp_phys_reader *me
 		      uint64_t table, unsigned int level, uint64_t *pte, struct vp_err *err)
 {
 	vp_gpa at = VP_GPA(table + (addr.v >> level_shift(level) & 511) * sizeof(*pte));
-	int rc = mem->read(mem->arg, at, pte, sizeof(*pte));
+	struct vp_err why = { "" };
+	int rc = mem->read(mem->arg, at, pte, sizeof(*pte), &why);
 
-	if (rc)
-		return vp_err_set(err, rc, "0x%llx: its %s at guest-physical 0x%llx %s",
+	if (rc == -EFAULT)
+		return vp_err_set(err, rc,
+				  "0x%llx: its %s at guest-physical 0x%llx lies outside RAM",
 				  (unsigned long long)addr.v, level_name[level],
-				  (unsigned long long)at.v,
-				  rc == -EFAULT ? "lies outside RAM" : "cannot be read");
+				  (unsigned long long)at.v);
+	if (rc)
+		return vp_err_set(err, rc,
+				  "0x%llx: its %s at guest-physical 0x%llx cannot be read: %.160s",
+				  (unsigned long long)addr.v, level_name[level],
+				  (unsigned long long)at.v, *why.text ? why.text : strerror(-rc));
 	if (!(*pte & PTE_P))
 		return vp_err_set(err, -EFAULT, "0x%llx is not mapped: its %s is not present",
 				  (unsigned long long)addr.v, level_name[level]);

@@ -5,9 +5,12 @@
 
 #include <vmpoke/types.h>
 
-/* Read guest-physical memory; 0 or -errno (no error text: the walk makes one). */
+/*
+ * Read guest-physical memory; 0 or -errno. A cause that is worth telling is in @err, which may be
+ * NULL; the walk says what it was reading there.
+ */
 struct vp_phys_reader {
-	int (*read)(void *arg, vp_gpa gpa, void *buf, size_t len);
+	int (*read)(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 	void *arg;
 };
 

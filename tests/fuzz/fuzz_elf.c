@@ -87,11 +87,12 @@ static void check_view(struct vp_elf *elf, size_t size)
 
 /* --- the loader -------------------------------------------------------------- */
 
-static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	const struct vp_ram *ram = arg;
 	const void *at = vp_ram_at(ram, gpa.v, len);
 
+	(void)err;
 	if (!at)
 		return -EFAULT;
 	memcpy(buf, at, len);

@@ -23,10 +23,11 @@ struct memory {
 	bool refused; /* a read was outside */
 };
 
-static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	struct memory *m = arg;
 
+	(void)err;
 	FUZZ_CHECK(len == 8 && gpa.v % 8 == 0 && m->reads < 5);
 	if (gpa.v >= RAM) {
 		m->refused = true;

@@ -18,10 +18,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	const void *from = vp_ram_at(&boot.ram, gpa.v, len);
 
+	(void)err;
 	(void)arg;
 	if (!from)
 		return -EFAULT;

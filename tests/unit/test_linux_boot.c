@@ -115,10 +115,11 @@ static void test_memory_map(void **state)
 	assert_int_equal(zero()->sentinel, 0);
 }
 
-static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *why)
 {
 	const void *from = vp_ram_at(arg, gpa.v, len);
 
+	(void)why;
 	if (!from)
 		return -EFAULT;
 	memcpy(buf, from, len);

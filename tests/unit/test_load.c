@@ -90,10 +90,11 @@ static int load(void)
 	return load_bytes(&rig.f, sizeof(rig.f));
 }
 
-static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int read_ram(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	const void *from = vp_ram_at(arg, gpa.v, len);
 
+	(void)err;
 	if (!from)
 		return -EFAULT;
 	memcpy(buf, from, len);

@@ -18,13 +18,15 @@ enum { P = 1, W = 2, U = 4, PS = 1 << 7, PAT4K = 1 << 7 };
 struct ram {
 	uint64_t q[RAM / 8];
 	unsigned int reads, outside;
+	unsigned int lost; /* the read that the host does not answer, from 1; 0: none */
 };
 
-static int ram_read(void *arg, vp_gpa gpa, void *buf, size_t len)
+static int ram_read(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	struct ram *ram = arg;
 
-	ram->reads++;
+	if (++ram->reads == ram->lost)
+		return vp_err_set(err, -ETIMEDOUT, "no answer within 5 s");
 	assert_int_equal(len, 8);
 	assert_int_equal(gpa.v % 8, 0);
 	if (gpa.v > RAM - len) {
@@ -222,6 +224,19 @@ static void table_outside_ram(void **state)
 	assert_int_equal(r->ram.outside, 1);
 }
 
+/* What the host said is not lost: it is no fault of the guest's tables. */
+static void table_unread(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned int reads = 1; reads <= 4; reads++) {
+		rig_init(r);
+		r->ram.lost = reads;
+		assert_int_equal(walk(r), -ETIMEDOUT);
+		assert_non_null(strstr(r->err.text, "cannot be read: no answer within 5 s"));
+	}
+}
+
 /* A table that is its own child at every level: the recursive mapping, a legal thing. */
 static void loop_ends(void **state)
 {
@@ -330,6 +345,7 @@ int main(void)
 		cmocka_unit_test_setup(rights, setup),
 		cmocka_unit_test_setup(not_mapped, setup),
 		cmocka_unit_test_setup(table_outside_ram, setup),
+		cmocka_unit_test_setup(table_unread, setup),
 		cmocka_unit_test_setup(loop_ends, setup),
 		cmocka_unit_test_setup(canonical, setup),
 		cmocka_unit_test_setup(not_long_mode, setup),
