@@ -22,9 +22,11 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	static char state[256]; /* for as long as the process runs */
 	struct vp_err err;
 
+	*cfg = (struct vp_remote_config){ .state_dir = state };
+	if (vp_cmd_timeout(&cfg->timeout_ms, &err))
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s", err.text);
 	if (vp_cmd_state_dir(state, sizeof(state), &err))
 		return vp_cmd_fail(cmd, VP_EXIT_HOST, "%s", err.text);
-	*cfg = (struct vp_remote_config){ .state_dir = state };
 	return VP_EXIT_OK;
 }
 
@@ -49,7 +51,8 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 		return code;
 	cfg.kernel_file = kernel_file;
 	/* Callers allow for ten steps of a batch; here each answer has the limit. */
-	cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
+	if (timeout_ms > VP_CLIENT_TIMEOUT_MS)
+		cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
 	if (rc)
 		return vp_cmd_fail(c->cmd, vp_exit_code_of_open(rc), "%s", err.text);

@@ -42,7 +42,8 @@ void vp_client_note(const struct vp_client *c);
 /* Did the connection break off, which has been said then? */
 bool vp_client_is_broken(const struct vp_client *c);
 
-/* What "vmpoke list" and others need to open a guest of QEMU: the folders. An exit code. */
+/* What "vmpoke list" and others need to open a guest of QEMU, from the environment. An exit code.
+ */
 int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg);
 
 /*

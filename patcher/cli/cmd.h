@@ -42,7 +42,14 @@ int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Read a whole file into malloc()ed memory (at most @max bytes). -errno, text filled. */
 int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, struct vp_err *err);
 
-/* --- paths.c: where vmpoke keeps its files ----------------------------------- */
+/* --- paths.c: what the environment says, and where vmpoke keeps its files ----- */
+
+/*
+ * $VMPOKE_TIMEOUT: how many milliseconds QEMU or libvirt may take for an answer, VP_CMD_TIMEOUT_MAX
+ * at most; 0: not set. -EINVAL.
+ */
+#define VP_CMD_TIMEOUT_MAX 600000u
+int vp_cmd_timeout(unsigned int *ms, struct vp_err *err);
 
 /*
  * Ledgers and locks / control sockets: $VMPOKE_STATE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's

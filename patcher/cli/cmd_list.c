@@ -132,7 +132,8 @@ static int list_domains(json_t *list, const char *uri)
 
 	if (code)
 		return code;
-	rc = vp_qemu_list(uri, LIST_TIMEOUT_MS, add_domain, &to, &err);
+	rc = vp_qemu_list(uri, cfg.timeout_ms ? cfg.timeout_ms : LIST_TIMEOUT_MS, add_domain, &to,
+			  &err);
 	if (rc && uri)
 		return vp_cmd_fail("list", VP_EXIT_UNREACHABLE, "%s", err.text);
 	for (; i < json_array_size(list); i++)

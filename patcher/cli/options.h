@@ -45,7 +45,7 @@ struct vp_option {
 #define VP_KERNEL_HELP                                                                          \
 	"  --kernel FILE    a vmlinux, bzImage or System.map that the guest's kernel must be\n" \
 	"                   of; for guests of QEMU and libvirt\n"
-#define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, 600000)
+#define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, VP_CMD_TIMEOUT_MAX)
 extern const char *const vp_strategy_choices[];
 
 /*

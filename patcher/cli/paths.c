@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where vmpoke keeps its files. */
+/* What the environment says, and where vmpoke keeps its files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +16,18 @@ static const char *setting(const char *name)
 	const char *value = getenv(name);
 
 	return value && *value ? value : NULL;
+}
+
+int vp_cmd_timeout(unsigned int *ms, struct vp_err *err)
+{
+	const char *text = setting("VMPOKE_TIMEOUT");
+	uint64_t value = 0;
+
+	if (text && vp_cmd_number(text, 1, VP_CMD_TIMEOUT_MAX, &value))
+		return vp_err_set(err, -EINVAL, "VMPOKE_TIMEOUT=%.40s is not a number from 1 to %u",
+				  text, VP_CMD_TIMEOUT_MAX);
+	*ms = (unsigned int)value;
+	return 0;
 }
 
 /* --- state ------------------------------------------------------------------- */

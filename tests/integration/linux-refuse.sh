@@ -25,6 +25,7 @@ printf '+$%s#00' "$(head -c 100000 /dev/zero | tr '\0' 'f')" >"$tmp/huge"
 printf '#!/bin/sh\ncat "$1"\nexec sleep 600\n' >"$tmp/say"
 chmod +x "$tmp/say"
 peer silent 'EXEC:sleep 600'
+peer late 'EXEC:sleep 600' # is asked but once over gdb: then it is marked
 peer closes 'EXEC:true'
 for what in garbage nested greeting nonsense huge; do
 	peer $what "EXEC:$tmp/say $tmp/$what"
@@ -36,6 +37,10 @@ for proto in gdb qmp; do
 		refused "$proto: what answers: $what" "" \
 			key set qemu+$proto:"$tmp/$what.sock" sched_schedstats on
 	done
+	VMPOKE_TIMEOUT=300 refused "$proto: what does not answer, a limit for every command" "300 ms" \
+		info qemu+$proto:"$tmp/late.sock"
+	VMPOKE_TIMEOUT=soon refused "$proto: a limit that is none" "VMPOKE_TIMEOUT=soon is not a number" \
+		info qemu+$proto:"$tmp/late.sock"
 done
 kill "${peers[@]}"
 peers=()
