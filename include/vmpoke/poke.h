@@ -103,7 +103,14 @@ struct vp_poke_opts {
 	 */
 	int (*permit)(void *arg, struct vp_err *err);
 	void (*phase)(void *arg, enum vp_phase phase); /* on the calling thread; may be NULL */
-	void *phase_arg;			       /* of both */
+	void *phase_arg;			       /* of all three */
+	/*
+	 * vp_revert() alone: is what the record has at this address, a site or a word, still there
+	 * to be taken back? What is not (its module was unloaded, say) is passed over. Called with
+	 * the target's lock held, more than once an address; it must say the same each time. NULL:
+	 * all of it is.
+	 */
+	bool (*is_left)(void *arg, vp_gva addr);
 };
 
 #define VP_TIMEOUT_MS 5000u
@@ -215,10 +222,11 @@ int vp_poke_undo(struct vp_engine *engine, const struct vp_site *sites, size_t n
 
 /*
  * Take back an applied batch: put its old bytes back, by the same protocol with
- * resume rule park. @id 0: the newest. Errors as vp_poke(), and
- *  -ENOENT  no such batch is applied
- *  -EBUSY   a newer batch touches the same bytes: revert that one first
- *  -ESTALE  somebody else changed the bytes meanwhile
+ * resume rule park. @id 0: the newest. Sites that the guest took over in the last step, and what
+ * opts->is_left() says no to, are passed over; if no site is left but a word, that is put back,
+ * with VP_STRATEGY_STOP alone. Errors as vp_poke(), and -ENOENT  no such batch is applied -EBUSY a
+ * newer batch touches the same bytes: revert that one first -ESTALE  somebody else changed the
+ * bytes meanwhile
  */
 int vp_revert(struct vp_engine *engine, uint64_t id, const struct vp_poke_opts *opts,
 	      struct vp_poke_result *result, struct vp_err *err);

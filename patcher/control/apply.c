@@ -24,9 +24,10 @@ struct job {
 	bool stop;  /* no other strategy is right */
 	bool force; /* who owns the bytes was asked, and does not matter */
 	const char *forced;
-	bool permitted;	  /* all checks have passed, and writing may have begun */
-	bool begun;	  /* the ledger holds its begin */
-	const char *text; /* to be said with its end; NULL: nothing */
+	bool permitted;		    /* all checks have passed, and writing may have begun */
+	bool begun;		    /* the ledger holds its begin */
+	const char *text;	    /* to be said with its end; NULL: nothing */
+	const struct vp_left *left; /* revert: what of it */
 };
 
 static void place_of(void *arg, vp_gva addr, struct vp_ledger_place *place)
@@ -198,6 +199,8 @@ static int choose_space(struct job *j, struct vp_poke_opts *opts, struct vp_err 
 		if (!opts->space)
 			break;
 	}
+	if (!j->nsites && opts->nwords)
+		rc = vp_control_space(j->control, opts->words[0].addr, &opts->space, err);
 	return rc;
 }
 
@@ -294,20 +297,26 @@ static void turn_round(struct vp_left *left)
 		left->words[i] = vp_word_inverse(&left->words[i]);
 }
 
-/* An engine that lives on knows itself what is left. */
-static int all_of(const struct vp_applied *a, struct vp_left *left, struct vp_err *err)
+/* Is something of the batch left at @addr? For an engine that has the record itself. */
+static bool is_left(void *arg, vp_gva addr)
 {
-	*left = (struct vp_left){
-		.sites = calloc(a->nsites + 1, sizeof(*left->sites)),
-		.words = calloc(a->nwords + 1, sizeof(*left->words)),
-	};
-	if (!left->sites || !left->words)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	memcpy(left->sites, a->sites, a->nsites * sizeof(*left->sites));
-	memcpy(left->words, a->words, a->nwords * sizeof(*left->words));
-	left->nsites = a->nsites;
-	left->nwords = a->nwords;
-	return 0;
+	const struct vp_left *left = ((const struct job *)arg)->left;
+
+	for (size_t i = 0; i < left->nsites; i++)
+		if (left->sites[i].addr.v == addr.v)
+			return true;
+	for (size_t i = 0; i < left->nwords; i++)
+		if (left->words[i].addr.v == addr.v)
+			return true;
+	return false;
+}
+
+static bool words_change(const struct vp_left *left)
+{
+	for (size_t i = 0; i < left->nwords; i++)
+		if (!vp_word_is_condition(&left->words[i]))
+			return true;
+	return false;
 }
 
 /* Nothing is left to be written: the ledger alone is to say so. */
@@ -330,17 +339,20 @@ static int take_back(struct job *j, const struct vp_applied *a, const struct vp_
 		     struct vp_poke_opts *opts, struct vp_poke_result *result, struct vp_err *err)
 {
 	struct vp_control *c = j->control;
-	int rc = choose_space(j, opts, err);
+	bool nothing = !left->nsites && !words_change(left);
+	int rc;
 
-	if (rc)
-		return rc;
 	opts->words = left->words;
 	opts->nwords = left->nwords;
-	if (!c->cfg.short_lived)
-		return vp_revert(c->cfg.engine, a->id, opts, result, err);
-	if (!left->nsites)
-		return take_back_record(j, a, left, err);
-	return vp_poke(c->cfg.engine, left->sites, left->nsites, opts, result, err);
+	opts->is_left = is_left;
+	rc = choose_space(j, opts, err);
+	if (!rc && nothing)
+		rc = take_back_record(j, a, left, err);
+	if (!rc && !c->cfg.short_lived)
+		rc = vp_revert(c->cfg.engine, a->id, opts, result, err);
+	else if (!rc && !nothing)
+		rc = vp_poke(c->cfg.engine, left->sites, left->nsites, opts, result, err);
+	return rc;
 }
 
 static uint64_t batches_applied(const struct vp_control *c)
@@ -354,23 +366,24 @@ static uint64_t batches_applied(const struct vp_control *c)
 json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w,
 			     const struct vp_applied *a, int *code, struct vp_err *err)
 {
+	struct vp_left left = { 0 };
 	struct job j = {
 		.control = c,
 		.command = "revert",
 		.id = a->id,
+		.left = &left,
 		.stop = a->nwords && a->strategy == VP_STRATEGY_STOP,
 	};
 	struct vp_poke_result result = { .bad_word = -1 };
-	struct vp_left left = { 0 };
 	struct vp_poke_opts opts;
 	uint64_t was;
 	char text[80];
 	json_t *ret;
 
-	*code = parse_opts(&j, w, &opts, err);
+	*code = vp_control_left(c, a, &left, err);
+	j.stop |= !left.nsites && words_change(&left); /* there is no int3 for a word */
 	if (!*code)
-		*code = c->cfg.short_lived ? vp_control_left(c, a, &left, err)
-					   : all_of(a, &left, err);
+		*code = parse_opts(&j, w, &opts, err);
 	if (!*code) {
 		turn_round(&left);
 		j.sites = left.sites;

@@ -145,8 +145,8 @@ static int undo(struct vp_control *c, const struct vp_ledger_batch *b, struct vp
 
 	opts.words = b->record.words;
 	opts.nwords = b->record.nwords;
-	if (!rc && n)
-		rc = vp_control_space(c, sites[0].addr, &opts.space, err);
+	if (!rc && (n || opts.nwords)) /* words alone: all the sites are gone */
+		rc = vp_control_space(c, n ? sites[0].addr : opts.words[0].addr, &opts.space, err);
 	if (!rc)
 		rc = vp_poke_undo(c->cfg.engine, sites, n, &opts, err);
 	free(sites);

@@ -25,15 +25,6 @@ struct vp_module_was vp_module_was_of(const json_t *site)
 	return (struct vp_module_was){ name ? name : "", at ? strtoull(at, NULL, 16) : 0 };
 }
 
-/* Does the target answer at all? What could not be asked looks like a page that is not mapped. */
-static int check_answers(struct vp_control *c, struct vp_linux *l, struct vp_err *err)
-{
-	struct vp_target *t = c->cfg.target;
-	uint8_t byte;
-
-	return t->ops->read(t, vp_linux_info(l)->text_phys, &byte, 1, err);
-}
-
 static bool in_image(struct vp_linux *l, vp_gva addr)
 {
 	const struct vp_linux_info *i = vp_linux_info(l);
@@ -87,7 +78,7 @@ int vp_control_standing(struct vp_control *c, const struct vp_site *s,
 		return vp_err_set(err, rc, "%s", why.text);
 	if (l && (rc || (was && *was->name && is_unloaded(l, s->addr, was)))) {
 		*out = VP_STANDS_GONE;
-		return rc ? check_answers(c, l, err) : 0;
+		return 0;
 	}
 	if (!rc)
 		*out = compare(s, now);

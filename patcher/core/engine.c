@@ -313,14 +313,19 @@ struct vp_site vp_site_inverse(const struct vp_site *s)
 	return back;
 }
 
-/* The sites that put the old bytes of @was back, but for those that the guest has taken over. */
-static struct vp_site *inverse(const struct vp_batch *was, size_t *n)
+static bool is_left(const struct vp_poke_opts *o, vp_gva addr)
 {
-	struct vp_site *sites = calloc(was->n, sizeof(*sites));
+	return !o->is_left || o->is_left(o->phase_arg, addr);
+}
+
+/* The sites that put the old bytes of @was back, but for those that the guest has taken over. */
+static struct vp_site *inverse(const struct vp_batch *was, const struct vp_poke_opts *o, size_t *n)
+{
+	struct vp_site *sites = calloc(was->n + 1, sizeof(*sites));
 
 	*n = 0;
 	for (size_t i = 0; sites && i < was->n; i++) {
-		if (was->slots[i].lost)
+		if (was->slots[i].lost || !is_left(o, was->slots[i].site.addr))
 			continue;
 		sites[(*n)++] = vp_site_inverse(&was->slots[i].site);
 	}
@@ -329,16 +334,17 @@ static struct vp_site *inverse(const struct vp_batch *was, size_t *n)
 
 /* Both are sorted by address: the sites must be where they were when they were applied. */
 static int check_same_place(const struct vp_batch *was, const struct vp_batch *now,
-			    struct vp_poke_result *res, struct vp_err *err)
+			    const struct vp_poke_opts *o, struct vp_poke_result *res,
+			    struct vp_err *err)
 {
 	size_t j = 0;
 
 	for (size_t i = 0; i < was->n; i++) {
-		const struct vp_slot *a = &was->slots[i], *b = &now->slots[j];
+		const struct vp_slot *a = &was->slots[i], *b;
 
-		if (a->lost)
+		if (a->lost || !is_left(o, a->site.addr))
 			continue;
-		j++;
+		b = &now->slots[j++];
 		if (a->head.v == b->head.v && a->next.v == b->next.v)
 			continue;
 		res->bad_site = (ptrdiff_t)b->index;
@@ -351,38 +357,40 @@ static int check_same_place(const struct vp_batch *was, const struct vp_batch *n
 }
 
 /* What the words of @was were, with those that changed turned round. NULL: no memory. */
-static struct vp_word *inverse_words(const struct vp_batch *was)
+static struct vp_word *inverse_words(const struct vp_batch *was, const struct vp_poke_opts *o,
+				     size_t *n)
 {
 	struct vp_word *words = calloc(was->rec.nwords + 1, sizeof(*words));
 
+	*n = 0;
 	for (size_t i = 0; words && i < was->rec.nwords; i++)
-		words[i] = vp_word_inverse(&was->rec.words[i]);
+		if (is_left(o, was->rec.words[i].addr))
+			words[(*n)++] = vp_word_inverse(&was->rec.words[i]);
 	return words;
 }
 
-/* Plan the revert of @was. 1: none of its sites is ours any more. */
+/* Plan the revert of @was. 1: nothing of it is left to be taken back. */
 static int plan_revert(struct vp_engine *e, const struct vp_batch *was,
 		       const struct vp_poke_opts *opts, struct vp_poke_result *res,
 		       struct vp_batch **out, struct vp_err *err)
 {
-	struct vp_word *words = inverse_words(was);
 	struct vp_poke_opts o = *opts;
 	size_t n;
-	struct vp_site *sites = inverse(was, &n);
-	int rc;
+	struct vp_word *words = inverse_words(was, opts, &o.nwords);
+	struct vp_site *sites = inverse(was, opts, &n);
+	int rc = 1;
 
 	o.words = words;
-	o.nwords = was->rec.nwords;
 	if (!sites || !words)
 		rc = vp_err_set(err, -ENOMEM, "no memory to revert %zu sites", was->n);
-	else
-		rc = n ? vp_plan_make(e, sites, n, &o, false, res, out, err) : 1;
+	else if (n || vp_words_change(words, o.nwords))
+		rc = vp_plan_make(e, sites, n, &o, false, res, out, err);
 	free(sites);
 	free(words);
 	if (rc)
 		return rc;
 	res->sites = n;
-	rc = check_same_place(was, *out, res, err);
+	rc = check_same_place(was, *out, opts, res, err);
 	if (rc)
 		vp_batch_free(*out);
 	return rc;

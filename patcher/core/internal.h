@@ -164,6 +164,7 @@ int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 		  struct vp_err *err);
 
 /* words.c: the words of a batch. Copy them; check and translate them (plan.c's last step). */
+bool vp_words_change(const struct vp_word *words, size_t n); /* any but conditions? */
 int vp_words_copy(struct vp_batch *b, const struct vp_word *words, size_t n, struct vp_err *err);
 int vp_words_plan(struct vp_space *sp, struct vp_batch *b, bool half_done,
 		  struct vp_poke_result *res, struct vp_err *err);

@@ -224,7 +224,7 @@ static struct vp_batch *copy_batch(const struct vp_site *sites, size_t n,
 /* What the record shows, apart from the slots: plain sites in address order. */
 static int copy_record(struct vp_batch *b, struct vp_err *err)
 {
-	struct vp_site *sites = calloc(b->n, sizeof(*sites));
+	struct vp_site *sites = calloc(b->n + 1, sizeof(*sites));
 
 	if (!sites)
 		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
@@ -286,7 +286,9 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 	struct vp_batch *b;
 	int rc = 0;
 
-	if (!n)
+	/* Words alone: of a batch that is taken back, whose sites are gone. */
+	if (!n &&
+	    (opts->strategy != VP_STRATEGY_STOP || !vp_words_change(opts->words, opts->nwords)))
 		return vp_err_set(err, -EINVAL, "the batch has no sites");
 	b = copy_batch(sites, n, opts);
 	if (!b)

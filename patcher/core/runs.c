@@ -19,7 +19,7 @@ int vp_runs_make(struct vp_batch *b, struct vp_err *err)
 {
 	size_t n = 0;
 
-	b->runs = calloc(b->n, 2 * sizeof(*b->runs));
+	b->runs = calloc(b->n + 1, 2 * sizeof(*b->runs));
 	if (!b->runs)
 		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
 	for (size_t i = 0; i < b->n; i++) {

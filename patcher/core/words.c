@@ -16,6 +16,13 @@
 
 #define AT(w) (unsigned long long)(w)->addr.v
 
+bool vp_words_change(const struct vp_word *words, size_t n)
+{
+	while (n && vp_word_is_condition(&words[n - 1]))
+		n--;
+	return n != 0;
+}
+
 int vp_words_copy(struct vp_batch *b, const struct vp_word *words, size_t n, struct vp_err *err)
 {
 	struct vp_word *copy;

@@ -194,7 +194,9 @@ killed_while_stopped() {
 
 killed_while_stopped
 ok "killed while it holds the domain" $?
-refused "the next one speaks of recover" "vmpoke recover" key set $to sched_schedstats on
+vp key set $to sched_schedstats on 2>"$tmp/err"
+same "the next one may not write" "$?" 9
+check "and says what to do" grep -q "vmpoke recover" "$tmp/err"
 check "it can be looked at" vp info $to
 check "its memory, too" vp read $to vfs_read
 check "and its keys" vp key list $to

@@ -11,6 +11,7 @@ struct rig {
 	struct vp_engine *engine;
 	struct vp_control *control;
 	char dir[32], path[64];
+	bool lives; /* the engine does, as in a VMM */
 };
 
 static struct linux_guest *the_guest; /* for the hooks */
@@ -22,7 +23,7 @@ static void open_it(struct rig *r)
 		.engine = r->engine,
 		.ledger = r->path,
 		.strategy = VP_STRATEGY_STOP,
-		.short_lived = true,
+		.short_lived = !r->lives,
 	};
 
 	assert_int_equal(vp_control_new(&cfg, &r->control, NULL), 0);
@@ -223,12 +224,113 @@ static void test_record_is_gone(void **state)
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
 }
 
+static void alpha_goes(struct rig *r)
+{
+	const uint64_t head = r->g->text + LG_MODULE_LIST;
+
+	lg_set(r->g, head, LG_MODULE(1) + LG_M_LIST, 8);
+	lg_set(r->g, LG_MODULE(1) + LG_M_LIST + 8, head, 8);
+}
+
+/* A site of the kernel and one of a module, which is unloaded: the kernel's is taken back. */
+static void module_goes(struct rig *r)
+{
+	const uint64_t func = LG_MODULES + 0x130;
+	uint8_t others[5] = { 0x90, 0x90, 0x90, 0x90, 0x90 };
+	struct vp_err err;
+	json_t *ret, *sites;
+
+	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
+	json_decref(call(r, "poke",
+			 json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
+			 &err));
+	alpha_goes(r);
+	memcpy(lg_at(r->g, func), others, 5); /* the memory is another's by now */
+	if (!r->lives)
+		another_process(r);
+	ret = call(r, "query-pokes", json_object(), 0, &err);
+	sites = json_object_get(json_array_get(ret, 0), "sites");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(sites, 0), "now")),
+			    "new");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(sites, 1), "now")),
+			    "gone");
+	json_decref(ret);
+	ret = call(r, "revert", json_object(), 0, &err);
+	assert_int_equal(json_integer_value(json_object_get(ret, "gone")), 1);
+	assert_int_equal(json_integer_value(json_object_get(ret, "sites")), 1);
+	json_decref(ret);
+	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
+	assert_memory_equal(lg_at(r->g, func), others, 5);
+	assert_int_equal(flags(r, 0), 0);
+	ret = call(r, "query-pokes", json_object(), 0, &err);
+	assert_int_equal(json_array_size(ret), 0);
+	json_decref(ret);
+	call(r, "revert", json_object(), -ENOENT, &err);
+}
+
+static void test_module_goes(void **state)
+{
+	module_goes(*state);
+}
+
+static void test_module_goes_engine_lives(void **state)
+{
+	struct rig *r = *state;
+
+	r->lives = true;
+	another_process(r);
+	module_goes(r);
+}
+
+/* Nothing is left of it: only the record ends, and nothing stands for ever. */
+static void all_gone(struct rig *r)
+{
+	const uint64_t func = LG_MODULES + 0x130;
+	struct vp_err err;
+	json_t *ret;
+
+	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
+	json_decref(call(r, "poke", json_pack("{s:[o]}", "sites", site(func, NOP, JMP)), 0, &err));
+	alpha_goes(r);
+	memcpy(lg_at(r->g, func), "\xc3\xcc\xcc\xcc\xcc", 5);
+	if (!r->lives)
+		another_process(r);
+	json_decref(call(r, "revert", json_object(), 0, &err));
+	assert_memory_equal(lg_at(r->g, func), "\xc3\xcc\xcc\xcc\xcc", 5);
+	ret = call(r, "query-pokes", json_object(), 0, &err);
+	assert_int_equal(json_array_size(ret), 0);
+	json_decref(ret);
+}
+
+static void test_all_gone(void **state)
+{
+	struct rig *r = *state;
+
+	all_gone(r);
+}
+
+static void test_all_gone_engine_lives(void **state)
+{
+	struct rig *r = *state;
+
+	r->lives = true;
+	another_process(r);
+	all_gone(r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_entry), TEST(test_int3),	     TEST(test_force),
-		TEST(test_waits), TEST(test_record_is_gone),
+		TEST(test_entry),
+		TEST(test_int3),
+		TEST(test_force),
+		TEST(test_waits),
+		TEST(test_record_is_gone),
+		TEST(test_module_goes),
+		TEST(test_module_goes_engine_lives),
+		TEST(test_all_gone),
+		TEST(test_all_gone_engine_lives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

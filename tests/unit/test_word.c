@@ -3,7 +3,8 @@
 #include "fake.h"
 #include "unit.h"
 
-#define COUNT (FAKE_DATA + 0x40)
+#define COUNT  (FAKE_DATA + 0x40)
+#define OTHER5 "\x0f\x1f\x44\x00\x07"
 
 static uint32_t count(struct world *w)
 {
@@ -54,6 +55,52 @@ static void test_changes_with_the_sites(void **state)
 {
 	changes_with_the_sites(*state, VP_STRATEGY_INT3);
 	changes_with_the_sites(*state, VP_STRATEGY_STOP);
+}
+
+static bool not_a(void *arg, vp_gva addr)
+{
+	(void)arg;
+	return addr.v != A;
+}
+
+static bool no_site(void *arg, vp_gva addr)
+{
+	(void)arg;
+	return addr.v != A && addr.v != B;
+}
+
+/* What the caller knows to be gone is passed over; the word of the batch goes back all the same. */
+static void test_left(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_STOP, 0, 1);
+	struct vp_poke_result res;
+
+	assert_int_equal(poke(w, &o, NULL), 0);
+	memcpy(fake_at(w->fake, A), OTHER5, 5); /* somebody else's */
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -ESTALE);
+	o.is_left = not_a;
+	assert_int_equal(vp_revert(w->engine, 0, &o, &res, NULL), 0);
+	assert_int_equal(res.sites, 1);
+	assert_memory_equal(fake_at(w->fake, A), OTHER5, 5);
+	assert_memory_equal(fake_at(w->fake, B), NOP5, 5);
+	assert_int_equal(count(w), 0);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -ENOENT);
+
+	memcpy(fake_at(w->fake, A), NOP5, 5);
+	o.is_left = NULL;
+	assert_int_equal(poke(w, &o, NULL), 0);
+	memcpy(fake_at(w->fake, A), OTHER5, 5);
+	memcpy(fake_at(w->fake, B), OTHER5, 5);
+	o.is_left = no_site;
+	o.strategy = VP_STRATEGY_INT3;
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -EINVAL);
+	assert_int_equal(count(w), 1);
+	o.strategy = VP_STRATEGY_STOP;
+	assert_int_equal(vp_revert(w->engine, 0, &o, &res, NULL), 0);
+	assert_int_equal(res.sites, 0);
+	expect(w, OTHER5, 0);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), -ENOENT);
 }
 
 /* After the last tail and before the first head, so that all of it can still be taken back. */
@@ -373,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_changes_with_the_sites),
+		T(test_left),
 		T(test_order),
 		T(test_refused),
 		T(test_guest_changes_it),
