@@ -320,6 +320,70 @@ wait "$pid"
 same "SIGTERM ends it with code 0" $? 0
 pid=
 
+# --- a guest that does not answer, and two VMs of one base name ---
+
+vms=()
+begin() { # GUEST ARGS...: another VM; its number is in $!
+	local guest=$1
+	shift
+	"$vmpoke" run --kernel "$tmp/$guest.elf" "$@" >"$tmp/out.$guest" 2>&1 </dev/null &
+	vms+=($!)
+}
+answers() { # TARGET: within 30 seconds
+	local _
+	for _ in $(seq 300); do
+		vp info "$1" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	return 1
+}
+trap 'for p in $pid "${vms[@]}"; do kill -9 "$p" 2>/dev/null; done; rm -rf "$tmp"' EXIT
+
+${CC:-gcc} -nostdlib -static -no-pie -I"$root/include" -Wl,--build-id=none \
+	-Wl,-z,max-page-size=4096 -Wl,-T,"$root/tests/guests/guest.ld" \
+	-o "$tmp/deaf.elf" "$root/tests/guests/deaf.S"
+ok "build the guest that does not look" $?
+begin deaf --name deaf --vcpus 2
+check "it runs" answers deaf
+# Both in one piece: when the first is answered, the second is being carried out.
+printf '%s{"execute":"query-status"}{"execute":"vcpu-remove","arguments":{"id":1,"timeout":%s},"id":"slow"}' \
+	"$ready" 600000 >"$tmp/slow.qmp"
+"$rig" "$tmp/run/deaf" 99 <"$tmp/slow.qmp" >"$tmp/slow" 2>&1 &
+slow=$!
+for _ in $(seq 300); do
+	[ "$(wc -l <"$tmp/slow")" -ge 3 ] && break
+	sleep 0.1
+done
+holds "a slow vcpu remove: what came before it is answered" "$(cat "$tmp/slow")" '"status": "running"'
+check "another client is answered meanwhile: info" vp info deaf
+check "status" vp status deaf
+same "and stop" "$(vp stop deaf)" paused
+same "and cont" "$(vp cont deaf)" running
+check "while the guest is still being asked" kill -0 $slow
+same "which says nothing" "$(grep -c '"id": "slow"' "$tmp/slow")" 0
+kill -TERM "${vms[0]}"
+wait "${vms[0]}"
+same "SIGTERM ends the VM all the same, with code 0" $? 0
+wait $slow
+
+mkdir -m 700 "$tmp/a" "$tmp/b"
+begin sites --socket "$tmp/a/x"
+begin sites --socket "$tmp/b/x"
+for vm in a b; do
+	check "$vm/x runs" answers "$tmp/$vm/x"
+	holds "$vm/x can be patched" "$(vp poke "$tmp/$vm/x" site_3 --old $nop --new $mov)" "poke 1:"
+done
+for vm in a b; do
+	holds "$vm/x has its own record" "$(vp status "$tmp/$vm/x")" "site_3  $nop -> $mov"
+	same "$vm/x is reverted by itself" "$(vp revert "$tmp/$vm/x")" "1 site(s) reverted"
+done
+for vm in "${vms[@]:1}"; do
+	kill -TERM "$vm"
+	wait "$vm"
+	same "and ends" $? 0
+done
+vms=()
+
 for cmd in info read poke status revert stop cont vcpu; do
 	holds "$cmd --help" "$(vp $cmd --help)" "usage: vmpoke $cmd"
 done

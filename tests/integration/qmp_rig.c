@@ -35,6 +35,7 @@ static long take(int fd)
 	if (n <= 0)
 		return -1;
 	fwrite(in, 1, (size_t)n, stdout);
+	fflush(stdout);
 	while (n)
 		lines += in[--n] == '\n';
 	return lines;
