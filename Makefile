@@ -99,7 +99,7 @@ bench: deps
 	@$(MAKE) --no-print-directory all
 	@echo 'bench: nothing to compare yet; `vmpoke demo --strategy int3|stop --json` prints poke_us'
 
-test-bins: $(UNIT_BINS)
+test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
 $(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(PARTS)

@@ -6,6 +6,7 @@
 #include "fake_qemu.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,6 +85,50 @@ static void test_describes(void **state)
 	assert_int_equal(json_array_size(json_object_get(vm, "strategies")), 1);
 	assert_null(json_object_get(vm, "confidential"));
 	json_decref(vm);
+}
+
+/* What `vmpoke COMMAND qemu+qmp:...` prints on both of its outputs, and its exit code. */
+static int command_line(struct fixture *f, const char *command, const char *args, char *out,
+			size_t size)
+{
+	char self[PATH_MAX], line[2 * PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	FILE *pipe;
+	size_t n;
+	int rc;
+
+	assert_true(len > 0);
+	self[len] = 0;
+	*strrchr(self, '/') = 0;
+	snprintf(line, sizeof(line),
+		 "VMPOKE_STATE_DIR=%s VMPOKE_RUNTIME_DIR=%s timeout 60 %s/../vmpoke %s qemu+qmp:%s "
+		 "%s 2>&1",
+		 f->dir, f->dir, self, command, f->q->qmp_path, args);
+	pipe = popen(line, "r");
+	assert_non_null(pipe);
+	n = fread(out, 1, size - 1, pipe);
+	out[n] = 0;
+	rc = pclose(pipe);
+	assert_true(WIFEXITED(rc));
+	return WEXITSTATUS(rc);
+}
+
+static void test_confidential_cli(void **state)
+{
+	struct fixture *f = *state;
+	char out[4096];
+
+	f->q->confidential = "tdx-guest";
+	if (command_line(f, "info", "", out, sizeof(out)))
+		fail_msg("%s", out);
+	assert_non_null(strstr(out, "TDX: to patch it from outside is impossible by design\n"));
+	if (command_line(f, "info", "--json", out, sizeof(out)))
+		fail_msg("%s", out);
+	assert_non_null(strstr(out, "TDX"));
+	if (command_line(f, "poke", "0xffffffff81000000 --old 90 --new cc", out, sizeof(out)) != 10)
+		fail_msg("%s", out);
+	assert_non_null(strstr(out, "confidential guest (TDX)"));
+	assert_ptr_equal(strchr(out, '\n'), out + strlen(out) - 1);
 }
 
 /* Looking works, and says why nothing else does. */
@@ -172,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_describes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confidential, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_confidential_cli, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 	};
 
