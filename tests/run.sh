@@ -137,9 +137,15 @@ rigs_tier() { # real KVM semantics, on hosts that are emulated
 	begin
 	run_test rigs vmx 2400 tests/rigs/vmx.sh
 	run_test rigs svm 1800 tests/rigs/svm.sh
-	run_test rigs qemu-kvm 2400 tests/rigs/qemu-kvm.sh
 	run_test rigs vmx-linux 3000 tests/rigs/vmx-linux.sh
 	finish rigs
+}
+
+# Not one of the whole so far: it has not come to its end in a reasonable time (docs/qemu.md).
+qemu-kvm_tier() { # stock QEMU with KVM, on a host that is emulated
+	begin
+	build qemu-kvm tests-all build/rigs/vmpoke && run_test qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh
+	finish qemu-kvm
 }
 
 # Run a tier beside the others; it must build nothing. collect() waits for it.
@@ -188,6 +194,7 @@ integration	guests on this machine's KVM, and Linux under its QEMU
 matrix	Linux 5.10 to the newest, under QEMU 7.2 to the newest
 rigs	real KVM semantics, on hosts that are emulated
 cores	what shows itself only if two cores really run at the same time
+qemu-kvm	stock QEMU with KVM on an emulated host; alone, not with the others
 "
 
 list() {

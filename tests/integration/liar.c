@@ -6,6 +6,7 @@
  */
 #include <jansson.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,7 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		return 2;
+	signal(SIGPIPE, SIG_IGN); /* a client may hang up in the middle of an answer */
 	raw = !strcmp(argv[3], "raw");
 	listener = open_socket(argv[2], true);
 	for (;;) {
