@@ -375,7 +375,7 @@ for vm in a b; do
 done
 for vm in a b; do
 	holds "$vm/x has its own record" "$(vp status "$tmp/$vm/x")" "site_3  $nop -> $mov"
-	same "$vm/x is reverted by itself" "$(vp revert "$tmp/$vm/x")" "1 site(s) reverted"
+	holds "$vm/x is reverted by itself" "$(vp revert "$tmp/$vm/x")" "1 site(s) reverted"
 done
 for vm in "${vms[@]:1}"; do
 	kill -TERM "$vm"
