@@ -375,7 +375,7 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 		.stop = a->nwords && a->strategy == VP_STRATEGY_STOP,
 	};
 	struct vp_poke_result result = { .bad_word = -1 };
-	struct vp_poke_opts opts;
+	struct vp_poke_opts opts = VP_POKE_OPTS_INIT;
 	uint64_t was;
 	char text[80];
 	json_t *ret;

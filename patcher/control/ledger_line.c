@@ -75,8 +75,10 @@ int vp_ledger_word_from(const json_t *json, struct vp_word *w, struct vp_err *er
 /* FNV-1a */
 static uint64_t digest(uint64_t d, const void *bytes, size_t n)
 {
-	for (const uint8_t *b = bytes; n--; b++)
-		d = (d ^ *b) * 0x100000001b3ull;
+	const uint8_t *b = bytes;
+
+	for (size_t i = 0; i < n; i++)
+		d = (d ^ b[i]) * 0x100000001b3ull;
 	return d;
 }
 
@@ -105,8 +107,11 @@ static int digest_batch(const json_t *json, uint64_t *out, struct vp_err *err)
 		struct vp_word w = { 0 };
 
 		rc = vp_ledger_word_from(json_array_get(words, i), &w, err);
-		if (!vp_word_is_condition(&w)) /* the count of a key, say */
-			d = digest(d, &w, sizeof(w));
+		if (vp_word_is_condition(&w))
+			continue;
+		d = digest(d, &w.addr.v, sizeof(w.addr.v));
+		d = digest(d, &w.old_value, sizeof(w.old_value));
+		d = digest(d, &w.new_value, sizeof(w.new_value));
 	}
 	*out = d;
 	return rc;

@@ -174,7 +174,7 @@ static int find_slide(const struct vp_linux *l, uint64_t *slide, struct vp_err *
 {
 	static const char key[] = "\nKERNELOFFSET=";
 	char text[4096 + 1];
-	uint64_t at, size;
+	uint64_t at, size = 0;
 	const char *found;
 	int rc = vp_linux_variable(l, "vmcoreinfo_data", &at, sizeof(at), err);
 
@@ -257,7 +257,7 @@ static int prefer_kernel_tables(struct vp_linux *l, struct vp_err *err)
  */
 static int has_pti(const struct vp_linux *l, bool *out, struct vp_err *err)
 {
-	vp_gpa kernel, user;
+	vp_gpa kernel = { 0 }, user = { 0 };
 	vp_gva entry;
 	int rc;
 

@@ -99,7 +99,7 @@ static bool take_number(const char *at, unsigned int *number, const char **end)
 	unsigned long value = 0;
 	size_t digits = 0;
 
-	for (at += 4; isdigit((unsigned char)at[digits]) && digits < 6; digits++)
+	for (at += 4; digits < 6 && isdigit((unsigned char)at[digits]); digits++)
 		value = 10 * value + (unsigned long)(at[digits] - '0');
 	*number = (unsigned int)value;
 	*end = at + digits;
@@ -125,7 +125,7 @@ static int read_vcpus(const char *text, struct vp_hmp_vcpu *list, size_t n, stru
 	for (size_t i = 0; i < n; i++) {
 		struct section s = { 0 };
 
-		if (!take_number(at, &list[i].number, &s.at) ||
+		if (!at || !take_number(at, &list[i].number, &s.at) ||
 		    (i && list[i].number <= list[i - 1].number))
 			return vp_hmp_unknown("info registers -a", at, err);
 		if (list[i].number >= VP_VCPU_NUMBERS)

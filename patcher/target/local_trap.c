@@ -226,7 +226,7 @@ static bool int3_stands(struct vp_local_vcpu *v)
 {
 	struct vp_phys_reader mem = { read_phys, &v->l->target };
 	uint8_t bytes[VP_INSN_MAX];
-	struct vp_trap trap;
+	struct vp_trap trap = { 0 };
 	struct vp_map map;
 	size_t n;
 

@@ -508,9 +508,9 @@ static int prepare_poll(const struct vp_qmp_server *s, struct pollfd *p)
 		/* While its command runs nothing is wanted of it; but whether it hangs up. */
 		p[2 + i] = (struct pollfd){
 			.fd = c->gone ? -1 : c->fd,
-			.events = !idle	    ? POLLOUT
-				  : c->busy ? 0
-					    : POLLIN,
+			.events = (short)(!idle	    ? POLLOUT
+					  : c->busy ? 0
+						    : POLLIN),
 		};
 		if (c->fd >= 0 && idle && c->more && !c->busy)
 			wait = 0;

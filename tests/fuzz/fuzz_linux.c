@@ -143,7 +143,8 @@ static void check_care(const struct vp_linux_care *c, bool force)
 {
 	size_t changes = 0;
 
-	for (size_t i = 0; i < c->nwords; i++) {
+	FUZZ_CHECK(!c->words == !c->nwords);
+	for (size_t i = 0; c->words && i < c->nwords; i++) {
 		const struct vp_word *w = &c->words[i];
 		uint32_t bit = w->old_value ^ w->new_value;
 
