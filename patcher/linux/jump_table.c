@@ -226,7 +226,7 @@ const struct vp_jump_entry *vp_jump_table_find(const struct vp_jump_table *t, ui
 	for (hi = lo; hi < t->n && t->entries[hi].key == key; hi++)
 		;
 	*n = hi - lo;
-	return t->entries + lo;
+	return *n ? t->entries + lo : NULL;
 }
 
 static int add_table(const struct vp_jump_table *t, uint64_t key, struct vp_jump_list *list,

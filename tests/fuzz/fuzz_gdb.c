@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "target/gdb.h"
 #include "target/gdb_wire.h"
 #include "target/hmp.h"
@@ -64,8 +65,7 @@ static void check_framing(const uint8_t *data, size_t size)
 static void one_line(const struct vp_err *err)
 {
 	FUZZ_CHECK(err->text[0]);
-	for (const char *c = err->text; *c; c++)
-		FUZZ_CHECK(*c >= ' ' && *c <= '~');
+	FUZZ_CHECK(vp_text_is_clean(err->text));
 }
 
 /* A peer that says all of it and hangs up: nobody has to wait for anything. */

@@ -7,6 +7,7 @@
  * Judged: nothing is read outside what the target gave (the sanitizers), it ends, a refusal has a
  * reason, and what is given out is fit for the one who gets it.
  */
+#include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/linux_build.h"
 
@@ -78,8 +79,7 @@ static size_t change(struct linux_guest *g, struct fuzz_in *in, struct edit *edi
 
 static void check_text(const char *text)
 {
-	for (; *text; text++)
-		FUZZ_CHECK(*text >= ' ' && *text <= '~');
+	FUZZ_CHECK(vp_text_is_clean(text));
 }
 
 static void check_info(const struct linux_guest *g, const struct vp_linux *l)
