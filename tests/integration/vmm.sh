@@ -7,24 +7,9 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 vmpoke=${VMPOKE:-$root/build/vmpoke}
 tmp=$(mktemp -d)
 export VMPOKE_STATE_DIR=$tmp/state
-failed=0
+. "$root/tests/verdict.sh"
 pid=
 trap '[ -n "$pid" ] && kill -9 "$pid" 2>/dev/null; rm -rf "$tmp"' EXIT
-
-ok() { # TEXT STATUS
-	if [ "$2" -eq 0 ]; then
-		echo "ok - $1"
-	else
-		echo "not ok - $1"
-		failed=1
-	fi
-}
-
-same() { # TEXT GOT WANTED
-	[ "$2" = "$3" ]
-	ok "$1" $?
-	[ "$2" = "$3" ] || printf '#  got:    %q\n#  wanted: %q\n' "$2" "$3"
-}
 
 holds() { # TEXT FILE STRING
 	grep -qF -- "$3" "$2"
