@@ -171,6 +171,7 @@ static struct stream converse(const uint8_t *data, size_t size)
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct pollfd p = { .fd = sock, .events = POLLIN };
 	struct sockaddr_un addr;
+	int ready;
 	ssize_t n;
 
 	FUZZ_CHECK(sock >= 0 && !vp_qmp_address(path, &addr, NULL));
@@ -179,7 +180,10 @@ static struct stream converse(const uint8_t *data, size_t size)
 	(void)!send(sock, data, size, MSG_NOSIGNAL);
 	shutdown(sock, SHUT_WR);
 	do {
-		FUZZ_CHECK(poll(&p, 1, HANG_MS) == 1);
+		do /* libFuzzer's alarm interrupts it */
+			ready = poll(&p, 1, HANG_MS);
+		while (ready < 0 && errno == EINTR);
+		FUZZ_CHECK(ready == 1);
 		n = vp_qmp_in_recv(&in, sock, NULL);
 		if (n > 0)
 			FUZZ_CHECK(take_items(&in, &s));
