@@ -6,10 +6,12 @@
 #   tests/run.sh all	everything
 #
 # A test prints `ok ...`, `not ok ...` or `SKIP: why`, one a line (cmocka does with TAP); a test that
-# ends with an error and names no failure counts as one. Output is kept in build/log.
+# ends with an error and names no failure counts as one. Output is kept in build/log; how long each
+# took, and how much of that a core was busy, in build/log/times.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 mkdir -p build/log
+: >build/log/times
 export CMOCKA_MESSAGE_OUTPUT=TAP
 passed=0 failed=0 skipped=0 aside_pid=
 make=(make --no-print-directory -j"$(nproc)")
@@ -18,7 +20,8 @@ make=(make --no-print-directory -j"$(nproc)")
 run_test() {
 	local tier=$1 name=$2 limit=$3 log="build/log/$1-$2.log" rc ok bad skip
 	shift 3
-	timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null
+	local TIMEFORMAT="$tier/$name: %0R s, %0U s user, %0S s system"
+	{ time timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null; } 2>>build/log/times
 	rc=$?
 	ok=$(grep -c '^ok\b' "$log")
 	bad=$(grep -c '^not ok\b' "$log")

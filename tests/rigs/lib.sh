@@ -27,13 +27,13 @@ copy_program() { # ROOT PROGRAM DESTINATION
 	done
 }
 
-# busybox and bash; vmpoke; the scripts of the rigs.
+# busybox and bash; vmpoke; the scripts of the rigs, and what every test is built of.
 host_root() { # ROOT
 	install -D /bin/busybox "$1/bin/busybox" &&
 		copy_program "$1" "$(command -v bash)" /bin/bash &&
 		copy_program "$1" "$vmpoke" /vmpoke/build/vmpoke &&
 		strip "$1/vmpoke/build/vmpoke" &&
-		mkdir -p "$1/vmpoke/tests" && cp -r tests/rigs "$1/vmpoke/tests/"
+		mkdir -p "$1/vmpoke/tests" && cp -r tests/rigs tests/verdict.sh "$1/vmpoke/tests/"
 }
 
 # A Linux guest for our own VMM: /inner/vmlinuz, /inner/initrd.

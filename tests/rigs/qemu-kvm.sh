@@ -37,7 +37,7 @@ guest_tools() {
 	for program in "${programs[@]}"; do
 		copy_program "$root" "$(command -v "$program")" "/usr/bin/$program" || return
 	done
-	cp -r tests/integration tests/linux tests/verdict.sh "$root/vmpoke/tests/" &&
+	cp -r tests/integration tests/linux "$root/vmpoke/tests/" &&
 		install -D tests/rigs/cc "$root/rig/cc" && mkdir -p "$root/rig/built" &&
 		install tests/rigs/qemu-kvm/{qemu,vmpoke} "$root/rig/" &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/rig/built/witness" \
