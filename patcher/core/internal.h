@@ -10,6 +10,13 @@
 #include "x86/decode.h"
 #include "x86/walk.h"
 
+/* Can an int3 on a head be ours? Trap handlers ask. */
+enum vp_claim {
+	VP_CLAIM_NONE,	 /* no: it was not capped yet, or could not be */
+	VP_CLAIM_TRYING, /* it is being capped just now */
+	VP_CLAIM_OURS,	 /* yes, and it stays so to the end of the batch */
+};
+
 /* One site of a batch: checked, decoded, translated. */
 struct vp_slot {
 	struct vp_site site;
@@ -18,6 +25,7 @@ struct vp_slot {
 	vp_gpa head;		   /* where the first byte is */
 	vp_gpa next;		   /* where the first byte on the second page is, if split < len */
 	uint8_t split;		   /* how many bytes lie on the first page */
+	_Atomic uint8_t claim;	   /* enum vp_claim */
 	bool capped;		   /* our int3 stands on the head */
 	bool tailed;		   /* the new tail was written */
 	bool torn;		   /* ... or some bytes of it: the write failed */
@@ -35,8 +43,8 @@ struct vp_run {
 };
 
 /*
- * A batch in flight; once published it is the trap table. `undoing`, `open` and `awake`
- * are the only members that change while handlers may look; handlers change nothing.
+ * A batch in flight; once published it is the trap table. Of what handlers look at, only
+ * `undoing`, `open`, `awake` and the slots' `claim` change then; handlers change nothing.
  */
 struct vp_batch {
 	struct vp_batch *next_retired;

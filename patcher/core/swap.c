@@ -34,7 +34,11 @@ static int swap_whole(struct vp_target *t, const struct vp_slot *s, uint8_t from
 int vp_slot_cap(struct vp_target *t, struct vp_slot *s)
 {
 	const uint8_t *old = s->site.old_bytes;
-	int rc = swap_whole(t, s, old[0], old, VP_INT3, old);
+	int rc;
+
+	/* Release, as below: pairs with the acquire load in look_up() (trap.c). */
+	atomic_store_explicit(&s->claim, VP_CLAIM_TRYING, memory_order_release);
+	rc = swap_whole(t, s, old[0], old, VP_INT3, old);
 
 	if (rc == -EOPNOTSUPP) {
 		rc = t->ops->swap_head(t, s->head, old[0], VP_INT3, NULL);
@@ -42,6 +46,7 @@ int vp_slot_cap(struct vp_target *t, struct vp_slot *s)
 				   memcmp(s->seen + 1, old + 1, (size_t)(s->site.len - 1)));
 	}
 	s->capped = !rc;
+	atomic_store_explicit(&s->claim, rc ? VP_CLAIM_NONE : VP_CLAIM_OURS, memory_order_release);
 	return s->doubt ? -EAGAIN : rc;
 }
 

@@ -125,7 +125,14 @@ static const struct vp_slot *look_up(struct vp_engine *e, const struct vp_batch 
 				     vp_gpa gpa, uint8_t byte, struct vp_trap_facts *f)
 {
 	const struct vp_slot *slot = b ? vp_runs_find_head(b, gpa) : NULL;
+	uint8_t claim = VP_CLAIM_NONE;
 
+	/* Acquire: pairs with vp_slot_cap(), which claims a site before its int3 can be seen. */
+	if (slot)
+		claim = atomic_load_explicit(&slot->claim, memory_order_acquire);
+	if (claim == VP_CLAIM_NONE)
+		slot = NULL;
+	f->capping = claim == VP_CLAIM_TRYING;
 	f->in_table = slot && slot->site.addr.v == rip.v;
 	f->alias = slot && !f->in_table;
 	f->int3 = byte == VP_INT3 || (!slot && prefixed_int3(e, gpa, byte));

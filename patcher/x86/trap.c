@@ -7,6 +7,9 @@ enum vp_trap_action vp_trap_decide(const struct vp_trap_facts *f)
 	 */
 	if (!f->in_table && !f->alias)
 		return f->int3 ? VP_TRAP_FOREIGN : VP_TRAP_RERUN;
+	/* In a moment it is known whose. */
+	if (f->capping)
+		return VP_TRAP_RERUN;
 	/* None of ours stands any more: the guest has put its own on the final instruction. */
 	if (f->open && f->int3)
 		return VP_TRAP_FOREIGN;

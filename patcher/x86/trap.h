@@ -13,10 +13,12 @@ enum vp_trap_action {
 };
 
 struct vp_trap_facts {
-	bool in_table; /* a site of the batch in flight, at its address and physical address */
+	bool in_table; /* a site that the batch in flight has capped, at its address and physical
+			  address */
 	bool alias;    /* not that, but a site's physical address through another mapping */
 	bool undoing;  /* that batch is being rolled back: its new code must not be seen any more */
 	bool open;     /* that batch has written every final head */
+	bool capping;  /* it is being capped just now: an int3 may be ours or the guest's */
 	bool int3;     /* an int3 stands at the address now, with prefixes or without */
 };
 

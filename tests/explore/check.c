@@ -159,6 +159,12 @@ void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict v
 			violate("swallowed: the guest did not get its own int3 from vCPU %u", i);
 		return;
 	}
+	/* It may be run again; the guest must get it if it still stands. */
+	if (w.vcpu[i].not_ours && !(w.ever_capped & 1u << w.vcpu[i].at) &&
+	    (moved || verdict == VP_VERDICT_PARK))
+		violate("swallowed: the guest's int3 on vCPU %u, where we never capped, was taken "
+			"for ours",
+			i);
 	if (verdict == VP_VERDICT_FOREIGN && !w.vcpu[i].guests)
 		violate("lost: a trap of ours on vCPU %u was given to the guest", i);
 	if (verdict == VP_VERDICT_RESUME)

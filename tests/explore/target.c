@@ -133,6 +133,8 @@ static void store(unsigned int site, unsigned int pos, uint8_t value)
 		if (sc->condition && !w.was_free)
 			violate("a new head, but the lock was not seen free behind capped heads");
 	}
+	if (!pos && value == VP_INT3)
+		w.ever_capped |= (uint8_t)(1u << site);
 	text_store(site, pos, value);
 }
 

@@ -149,7 +149,7 @@ static void enter(struct vcpu *v)
 	v->mode = GUEST;
 	v->at = 0;
 	v->table = NULL;
-	v->woken = v->must_leave = v->began_undone = v->guests = false;
+	v->woken = v->must_leave = v->began_undone = v->guests = v->not_ours = false;
 	if (broken & BREAK_ENTRY)
 		v->behind = false;
 	vcpu_serve(v);
@@ -203,6 +203,7 @@ static void trap(struct vcpu *v, unsigned int at)
 	v->at = (uint8_t)at;
 	v->mode = TRAPPED;
 	v->guests = at != AT_FOREIGN && patch_int3_stands(at);
+	v->not_ours = v->guests && !(w.ever_capped & 1u << at);
 	if (v->behind && !(broken & BREAK_ENTRY))
 		memset(v->may, 0, sizeof(v->may));
 }

@@ -85,6 +85,7 @@ struct vcpu {
 	bool must_leave;   /* quiesce() waits for it */
 	bool began_undone; /* its handler began after the batch was being taken back */
 	bool guests;	   /* the guest's own int3 stood there when it trapped, or was looked at */
+	bool not_ours;	   /* ... and none of ours had ever stood there */
 	uint8_t stage;	   /* of the handler: steps made so far */
 	/* Every value that each byte had since it last serialized: bits of value_id(). */
 	uint8_t may[MAX_SITES][MAX_LEN];
@@ -116,6 +117,7 @@ struct world {
 	bool unseen;  /* it wrote tail or head since the engine looked, or was to look */
 	bool cut;     /* nothing can save this guest: the schedule ends here (target.c) */
 	uint8_t poke_site, poke_step; /* of its text_poke: enum poke_step */
+	uint8_t ever_capped;	      /* bits of sites: by the engine */
 	uint8_t poke_answered;	      /* bits of vCPUs */
 	bool given_up;	 /* a wait timed out before a new head stood: it must be taken back */
 	bool undone;	 /* the engine has begun to take the batch back */

@@ -4,12 +4,13 @@
 
 /* docs/protocol.md, "The trap decision", row by row; -1: either */
 static const struct {
-	int in_table, alias, undoing, open, int3;
+	int in_table, alias, capping, undoing, open, int3;
 	enum vp_trap_action action;
 } rows[] = {
-	{ 0, 0, -1, -1, 1, VP_TRAP_FOREIGN },  { 0, 0, -1, -1, 0, VP_TRAP_RERUN },
-	{ -1, -1, -1, 1, 1, VP_TRAP_FOREIGN }, { 1, -1, 0, -1, -1, VP_TRAP_RULE },
-	{ -1, -1, -1, -1, 1, VP_TRAP_WAIT },   { -1, -1, -1, -1, 0, VP_TRAP_RERUN },
+	{ 0, 0, -1, -1, -1, 1, VP_TRAP_FOREIGN }, { 0, 0, -1, -1, -1, 0, VP_TRAP_RERUN },
+	{ -1, -1, 1, -1, -1, -1, VP_TRAP_RERUN }, { -1, -1, -1, -1, 1, 1, VP_TRAP_FOREIGN },
+	{ 1, -1, -1, 0, -1, -1, VP_TRAP_RULE },	  { -1, -1, -1, -1, -1, 1, VP_TRAP_WAIT },
+	{ -1, -1, -1, -1, -1, 0, VP_TRAP_RERUN },
 };
 
 static bool fits(int want, bool is)
@@ -17,23 +18,24 @@ static bool fits(int want, bool is)
 	return want < 0 || want == is;
 }
 
-/* All 32 inputs: the first row that fits says what must come out. */
+/* All 64 inputs: the first row that fits says what must come out. */
 static void every_input(void **state)
 {
 	(void)state;
-	for (unsigned int i = 0; i < 32; i++) {
+	for (unsigned int i = 0; i < 64; i++) {
 		struct vp_trap_facts f = {
 			.in_table = i & 1,
 			.alias = i & 2,
 			.undoing = i & 4,
 			.open = i & 8,
 			.int3 = i & 16,
+			.capping = i & 32,
 		};
 		size_t r = 0;
 
 		while (!fits(rows[r].in_table, f.in_table) || !fits(rows[r].alias, f.alias) ||
-		       !fits(rows[r].undoing, f.undoing) || !fits(rows[r].open, f.open) ||
-		       !fits(rows[r].int3, f.int3))
+		       !fits(rows[r].capping, f.capping) || !fits(rows[r].undoing, f.undoing) ||
+		       !fits(rows[r].open, f.open) || !fits(rows[r].int3, f.int3))
 			r++;
 		assert_int_equal(vp_trap_decide(&f), rows[r].action);
 	}
