@@ -223,7 +223,9 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 		return vp_err_set(err, -EAGAIN,
 				  "somebody let %.60s go on while it was being stopped: try again",
 				  q->name);
-	if (q->found_running && !q->paused && vp_qemu_announces(q->version) && !announced) {
+	/* Of a stub of our own no QEMU tells: it is put up by the command that stops the VM. */
+	if (q->found_running && !q->paused && !q->own_stub && vp_qemu_announces(q->version) &&
+	    !announced) {
 		q->found_running = false;
 		return vp_err_set(
 			err, -EBUSY,

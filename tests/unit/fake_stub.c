@@ -39,11 +39,14 @@ void fake_stub_open(struct fake_qemu *q, int fd, bool own)
 {
 	q->stub = fd;
 	q->own_stub = own;
-	q->attached = true;
+	/* A character device that is open already stops the VM before the stub is active, which
+	 * then tells nothing (gdbserver_start()). */
+	q->attached = !own;
 	q->may_tell = false;
 	q->unanswered = q->mute_stub = false;
 	q->packet_state = 0;
 	fake_qemu_pause(q);
+	q->attached = true;
 }
 
 void fake_stub_close(struct fake_qemu *q)
