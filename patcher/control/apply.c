@@ -381,9 +381,10 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 	json_t *ret;
 
 	*code = vp_control_left(c, a, &left, err);
-	j.stop |= !left.nsites && words_change(&left); /* there is no int3 for a word */
-	if (!*code)
+	if (!*code) {
+		j.stop |= !left.nsites && words_change(&left); /* there is no int3 for a word */
 		*code = parse_opts(&j, w, &opts, err);
+	}
 	if (!*code) {
 		turn_round(&left);
 		j.sites = left.sites;

@@ -89,6 +89,5 @@ void vp_left_clear(struct vp_left *left)
 {
 	free(left->sites);
 	free(left->words);
-	left->sites = NULL;
-	left->words = NULL;
+	*left = (struct vp_left){ 0 };
 }

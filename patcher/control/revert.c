@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which batch is taken back. */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "control/internal.h"
 
@@ -73,10 +71,10 @@ json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, str
 		*code = vp_control_applied(c, id != 0, &list, &n, err);
 	if (!*code)
 		*code = find(list, n, id, &which, err);
-	do {
-		if (!*code || *code == -EAGAIN)
+	if (!*code)
+		do
 			ret = vp_control_take_back(c, &w, which, code, err);
-	} while (vp_control_again(&patience, &w, *code));
+		while (vp_control_again(&patience, &w, *code));
 	vp_control_applied_free(list, n);
 	return ret;
 }

@@ -64,17 +64,23 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* @args is stolen. What the command returns; @rc and @err for the failure. */
-static json_t *call(struct rig *r, const char *name, json_t *args, int want, struct vp_err *err)
+static const struct vp_qmp_command *command(const char *name)
 {
 	const struct vp_qmp_command *c = vp_control_commands;
-	json_t *ret;
-	int fd = -1, code = 0;
 
 	while (strcmp(c->name, name))
 		c++;
+	return c;
+}
+
+/* @args is stolen. What the command returns; @rc and @err for the failure. */
+static json_t *call(struct rig *r, const char *name, json_t *args, int want, struct vp_err *err)
+{
+	json_t *ret;
+	int fd = -1, code = 0;
+
 	err->text[0] = '\0';
-	ret = c->fn(r->control, args, &fd, &code, err);
+	ret = command(name)->fn(r->control, args, &fd, &code, err);
 	if (code != want)
 		fail_msg("%s: %d, not %d: %s", name, code, want, err->text);
 	json_decref(args);
@@ -192,6 +198,59 @@ static void test_waits(void **state)
 	json_decref(call(r, "revert", json_pack("{s:i}", "timeout", 60000), 0, &err));
 	assert_int_equal(flags(r, 0), 0);
 	r->g->on_read = NULL;
+}
+
+/* --- a target that does not answer -------------------------------------------------- */
+
+/*
+ * Revert again and again, with another read that fails each time, until none is left to fail. All
+ * that is wanted is an error, not a crash; and what was not taken back stands as a whole.
+ */
+static void revert_with_each_read_failing(struct rig *r, int with, bool stays)
+{
+	struct vp_err err;
+	int fd = -1, code = -1;
+
+	for (unsigned int at = 1; code; at++) {
+		json_t *args = json_pack("{s:i}", "timeout", 1);
+
+		another_process(r);
+		r->g->reads = 0;
+		r->g->fail_at = at;
+		r->g->fail_with = with;
+		r->g->fail_stays = stays;
+		json_decref(command("revert")->fn(r->control, args, &fd, &code, &err));
+		json_decref(args);
+		r->g->fail_at = 0;
+		assert_true(!code || flags(r, 0) == LG_DISABLED);
+		assert_true(at < 100000);
+	}
+	assert_int_equal(flags(r, 0), 0);
+	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
+}
+
+static void reads_fail(struct rig *r, bool sites_are_old)
+{
+	static const int with[] = { -EAGAIN, -EIO };
+	struct vp_err err;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		json_decref(call(r, "poke", json_pack("{s:[o]}", "sites", entry(r, 0)), 0, &err));
+		if (sites_are_old)
+			memcpy(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
+		revert_with_each_read_failing(r, with[i / 2], i % 2);
+	}
+}
+
+static void test_reads_fail(void **state)
+{
+	reads_fail(*state, false);
+}
+
+/* Only the words are left to be taken back. */
+static void test_reads_fail_words(void **state)
+{
+	reads_fail(*state, true);
 }
 
 /* --- a module that goes ------------------------------------------------------------- */
@@ -326,6 +385,8 @@ int main(void)
 		TEST(test_int3),
 		TEST(test_force),
 		TEST(test_waits),
+		TEST(test_reads_fail),
+		TEST(test_reads_fail_words),
 		TEST(test_record_is_gone),
 		TEST(test_module_goes),
 		TEST(test_module_goes_engine_lives),
