@@ -142,7 +142,7 @@ static void store(unsigned int site, unsigned int pos, uint8_t value)
  * Nothing can save a guest whose text_poke is at a site at the same time, in two cases, and so its
  * schedules end there. Our int3 goes while its own is under it, which bytes cannot show, and its
  * tail comes later. And where a target swaps single bytes only: it wrote between the engine's look
- * at the bytes and its write. (README, "Limits".)
+ * at the bytes and its write. (docs/protocol.md, "Giving up".)
  */
 static void cut_if_blind(unsigned int site, bool blind, bool uncaps)
 {
