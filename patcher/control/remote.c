@@ -159,6 +159,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		.repair_arg = r,
 	};
 	struct vp_qemu_info info = { 0 };
+	struct vp_err why = { "" };
 	struct vp_linux *kernel;
 	int rc;
 
@@ -174,11 +175,12 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 		rc = vp_control_linux(r->control, &kernel, err);
 	if (!rc && !*info.confidential) /* else nothing of ours was ever in it */
 		rc = put_right(r, info.interrupted, err);
-	if (rc)
-		vp_remote_close(r, NULL);
-	else
+	if (!rc) {
 		*out = r;
-	return rc;
+		return 0;
+	}
+	/* Whatever it failed for: the VM may stand still. */
+	return vp_remote_close(r, &why) ? vp_err_set(err, -EUCLEAN, "%s", why.text) : rc;
 }
 
 int vp_remote_close(struct vp_remote *r, struct vp_err *err)

@@ -170,12 +170,13 @@ static int receive_held(struct vp_gdb *g, char **payload, size_t *len, int64_t d
 	int64_t soon = vp_now_ms() + patience;
 	bool probed = false;
 
+	g->probed = false;
 	for (unsigned int i = 0; i < 64; i++) {
 		int rc = receive(g, payload, len, probed || soon > deadline ? deadline : soon, err);
 
 		if (rc == -ETIMEDOUT && !probed) {
 			rc = probe(g, deadline, err);
-			probed = true;
+			g->probed = probed = true;
 			if (!rc)
 				continue;
 		}
@@ -420,6 +421,32 @@ void vp_gdb_close(struct vp_gdb *g)
 
 /* --- running and stopped ----------------------------------------------------- */
 
+/*
+ * An owner who lets the VM go on just then has our packet lost, which is known: so once more. But
+ * never a detach that was carried out: of a second one QEMU dies (seen on 7.2 and 11.1).
+ */
+#define TRIES 16
+
+static bool is_lost(const struct vp_gdb *g, int rc)
+{
+	return rc == -EAGAIN && g->ran;
+}
+
+/* The mode is QEMU's, not the connection's: the next debugger would find it. */
+static int leave_physical(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	int rc = -EAGAIN;
+
+	if (!g->physical)
+		return 0;
+	for (unsigned int i = 0; i < TRIES; i++) {
+		rc = vp_gdb_physical(g, false, deadline, err);
+		if (!is_lost(g, rc))
+			break;
+	}
+	return rc;
+}
+
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
 {
 	int64_t deadline;
@@ -427,9 +454,7 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
 
 	/* Whoever is killed while the VM runs leaves the mode as he found it. */
 	if (!rc && g->physical)
-		rc = vp_gdb_finish(g, vp_gdb_physical(g, false, deadline, err), deadline, err);
-	if (rc == -EAGAIN && g->ran)
-		rc = vp_gdb_finish(g, vp_gdb_physical(g, false, deadline, err), deadline, err);
+		rc = vp_gdb_finish(g, leave_physical(g, deadline, err), deadline, err);
 	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
 	if (!rc)
 		rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
@@ -514,20 +539,30 @@ int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *
 	return rc;
 }
 
+static int detach(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	int rc = -EAGAIN;
+
+	for (unsigned int i = 0; i < TRIES; i++) {
+		rc = vp_gdb_ask(g, deadline, err, "D;1");
+		if (!rc)
+			rc = vp_gdb_want_ok(g, "the detach", deadline, err);
+		if (!is_lost(g, rc))
+			break;
+	}
+	/* Slow, not lost: what we asked behind it has stopped the VM again. */
+	return !rc && g->probed ? vp_gdb_ask(g, deadline, err, "vCont;c") : rc;
+}
+
 int vp_gdb_detach(struct vp_gdb *g, bool go_on, struct vp_err *err)
 {
 	int64_t deadline;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
-	/* The mode is QEMU's, not the connection's: the next debugger would find it. */
-	if (!rc && g->physical)
-		rc = vp_gdb_physical(g, false, deadline, err);
-	if (rc == -EAGAIN && g->ran)
-		rc = vp_gdb_physical(g, false, deadline, err);
+	if (!rc)
+		rc = leave_physical(g, deadline, err);
 	if (!rc && go_on)
-		rc = vp_gdb_ask(g, deadline, err, "D;1");
-	if (!rc && go_on)
-		rc = vp_gdb_want_ok(g, "the detach", deadline, err);
+		rc = detach(g, deadline, err);
 	g->broken = true; /* not one byte more: it would stop the VM again */
 	return rc;
 }

@@ -10,6 +10,7 @@ struct vp_gdb {
 	unsigned int timeout_ms;
 	bool broken;
 	bool ran;	       /* somebody let the VM go on while we held it */
+	bool probed;	       /* the last answer took so long that we asked behind it */
 	bool physical;	       /* addresses of memory are guest-physical */
 	bool paused_elsewhere; /* when we last wanted to stop it, somebody had */
 	size_t packet;	       /* the longest that the stub takes */

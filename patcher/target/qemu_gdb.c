@@ -126,21 +126,29 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
  * gets to us, however late; one that broke off may have stopped it: the mark stays. What never
  * spoke like a stub stopped nothing.
  */
-static void back_out(struct vp_qemu *q, int rc)
+static int back_out(struct vp_qemu *q, int rc, struct vp_err *err)
 {
 	bool unsure = !q->gdb && (q->found_running || rc == -ETIMEDOUT || rc == -ECONNRESET);
 	bool go_on = q->found_running;
+	struct vp_err why = { "" };
 	struct vp_runstate state;
 
 	/* Somebody else's state is left alone: to stop it was no change. */
 	if (q->gdb && q->mon && go_on && vp_qemu_ready(q, &state, NULL) == -EBUSY)
 		go_on = false;
-	if (q->gdb && vp_gdb_detach(q->gdb, go_on, NULL))
+	if (q->gdb && vp_gdb_detach(q->gdb, go_on, &why)) {
 		unsure = q->found_running;
+		if (unsure)
+			rc = vp_err_set(
+				err, -EUCLEAN,
+				"%.60s may have been left stopped (%.100s): `vmpoke recover %.60s`",
+				q->name, why.text, q->name);
+	}
 	if (!unsure)
 		vp_qemu_unmark(q);
 	q->windows = 0;
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
+	return rc;
 }
 
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
@@ -158,10 +166,8 @@ int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
 	}
 	if (!rc)
 		rc = settle(q, err);
-	if (rc) {
-		back_out(q, rc);
-		return rc;
-	}
+	if (rc)
+		return back_out(q, rc, err);
 	vp_qemu_window_leave(q);
 	return 0;
 }

@@ -36,12 +36,16 @@ int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_e
 			  q->name, state->text);
 }
 
-/* What ran amid a window is stopped again by our next byte; ask once more then. */
+/* What ran amid a window is stopped again by our next byte: ask again then. */
+#define TRIES 16
+
 int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
 {
-	int rc = vp_qemu_may_resume(q, state, err);
+	int rc = -EAGAIN;
 
-	return rc == -EAGAIN ? vp_qemu_may_resume(q, state, err) : rc;
+	for (unsigned int i = 0; rc == -EAGAIN && i < TRIES; i++)
+		rc = vp_qemu_may_resume(q, state, err);
+	return rc;
 }
 
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err)

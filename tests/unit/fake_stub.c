@@ -153,6 +153,9 @@ static void packet(struct fake_qemu *q)
 		q->may_tell = true;
 		fake_qemu_cont(q);
 	} else if (!strcmp(p, "D;1")) {
+		if (!q->attached) /* it is what QEMU does, too */
+			abort();
+		usleep(1000 * q->detach_ms);
 		q->attached = false;
 		fake_qemu_cont(q);
 		put(q, "OK");
@@ -167,6 +170,11 @@ static void byte(struct fake_qemu *q, char c)
 			q->unanswered = false;
 		if (c != '$')
 			return;
+	}
+	if (c == '$' && q->packet_state == 0) {
+		if (q->eager & 1)
+			fake_qemu_cont(q);
+		q->eager >>= 1;
 	}
 	if (q->running) {
 		fake_qemu_pause(q);

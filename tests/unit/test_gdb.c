@@ -390,6 +390,57 @@ static void test_faults(void **state)
 		}
 }
 
+/* It runs when all that was sent has been taken. */
+static bool runs_at_last(struct fake_qemu *q)
+{
+	bool runs = false;
+
+	for (unsigned int ms = 0; ms < HANG_MS && !runs; ms += 10) {
+		usleep(10000);
+		pthread_mutex_lock(&q->lock);
+		runs = q->running && q->stub < 0;
+		pthread_mutex_unlock(&q->lock);
+	}
+	return runs;
+}
+
+/*
+ * The VM goes on, in the mode that was found, though its owner lets it go on before one packet
+ * after the other; and though QEMU is so slow that we asked behind the detach.
+ */
+static void test_detach(void **state)
+{
+	static const int versions[][2] = { { 7, 2 }, { 11, 1 } };
+	/* Behind each that is lost there are two questions. */
+	static const unsigned int eager[] = { 0, 1, 1 << 3 | 1, 1 << 7 | 1 << 3 | 1,
+					      1 << 4 | 1 << 1 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2 * sizeof(eager) / sizeof(eager[0]); i++) {
+		struct fake_qemu *q = fake_qemu_new();
+		struct vp_gdb *g;
+		struct vp_err err = { "" };
+		uint8_t byte;
+		int was;
+
+		q->major = versions[i & 1][0];
+		q->minor = versions[i & 1][1];
+		g = attach(q, &was);
+		assert_int_equal(vp_gdb_read(g, VP_GPA(0), &byte, 1, &err), 0);
+		pthread_mutex_lock(&q->lock);
+		assert_true(q->physical);
+		q->eager = eager[i / 2];
+		q->detach_ms = i < 2 ? 1300 : 0;
+		pthread_mutex_unlock(&q->lock);
+		if (vp_gdb_detach(g, true, &err))
+			fail_msg("%s", err.text);
+		vp_gdb_close(g);
+		assert_true(runs_at_last(q));
+		assert_false(q->physical);
+		fake_qemu_free(q);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,7 +449,7 @@ int main(void)
 		cmocka_unit_test(test_packet_sizes),  cmocka_unit_test(test_mode_left_behind),
 		cmocka_unit_test(test_run_and_stop),  cmocka_unit_test(test_paused_by_owner),
 		cmocka_unit_test(test_other_machine), cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults),	      cmocka_unit_test(test_detach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
