@@ -16,8 +16,8 @@ guest_start g cloud && guest_symbols g
 ok "boots" $? || exit 1
 check "the load is at work" guest_run g 'load start; load settle'
 guest_warnings g >"$tmp/warnings"
-for proto in gdb qmp; do
-	check_kills $proto $proto $((kills / 2)) $((kills / 10))
+for way in gdb qmp own; do
+	check_kills $way $way $((kills / 3)) $((kills / 15))
 done
 ok "some kills hit a moment when the VM was stopped: $paused" "$([ $paused -gt 0 ]; echo $?)"
 guest_run g 'echo 1 >/proc/sys/kernel/sched_schedstats; echo 0 >/proc/sys/kernel/sched_schedstats'

@@ -4,10 +4,13 @@
 # the guest g: the VM runs on, or it does after `vmpoke recover`; the batch is there as a whole or not
 # at all, and no int3 of ours is left.
 #
-#	check_kills gdb|qmp TEXT N SIGNALS	N times kill -9, SIGNALS times SIGTERM and SIGINT
+#	check_kills gdb|qmp|own TEXT N SIGNALS	N times kill -9, SIGNALS times SIGTERM and SIGINT;
+#						own: over QMP, in a stub that vmpoke opens itself
 #
 # RANDOM=N before repeats the moments of a run, as far as moments repeat. `paused` counts the kills that
 # left the VM stopped.
+#
+#	KILL_CONTROL=1	nobody is killed: what fails then is not about kills
 
 aimed=0 paused=0 now=off
 
@@ -16,46 +19,84 @@ key_set() { vp key set "$to" sched_schedstats "$1" >"$tmp/out" 2>&1; }
 
 now_us() { echo $(("${EPOCHREALTIME/./}")); }
 
-# Switch once, and keep the longest time that took, in microseconds, and the code it makes.
+# Hear of QEMU's events, until guest_disconnect.
+listen() {
+	guest_connect g watch
+	qemu_says '{"execute":"qmp_capabilities"}' >"$tmp/events"
+}
+
+# Commands to QEMU on that connection: all that it says until it has answered them.
+qemu_says() { # JSON...
+	local line answers=0
+	printf '%s\n' "$@" >&"$link_in"
+	while [ $answers -lt $# ] && IFS= read -r -t "$GUEST_LIMIT" line <&"$link_out"; do
+		echo "$line"
+		[[ $line != '{"return"'* ]] || answers=$((answers + 1))
+	done
+}
+
+# The longest of the stops that QEMU told of, in microseconds.
+longest_stop() { # EVENTS
+	jq -s '[.[] | select(.event == "STOP" or .event == "RESUME")] |
+		[range(length - 1) as $i | select(.[$i].event == "STOP") | [.[$i, $i + 1].timestamp |
+		.seconds * 1000000 + .microseconds] | .[1] - .[0]] | max // 0' "$1"
+}
+
+# Switch once, and keep the longest time that took, and that the VM was stopped meanwhile, in
+# microseconds; and the code it makes.
 measure() { # ON|OFF
-	local begin
+	local begin code stop link_in link_out link_pid
+	listen
 	begin=$(now_us)
-	key_set "$1" || return
+	key_set "$1"
+	code=$?
 	begin=$(($(now_us) - begin))
+	qemu_says '{"execute":"query-status"}' >"$tmp/events"
+	guest_disconnect
+	[ $code -eq 0 ] || { sed 's/^/#  /' "$tmp/out"; return 1; }
+	stop=$(longest_stop "$tmp/events")
 	[ $begin -le $took ] || took=$begin
+	[ "$stop" -le $window ] || window=$stop
 	guest_text g "$tmp/$1"
 }
 
-sleep_us() { sleep "$(printf '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)))"; }
+seconds() { printf '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)); } # MICROSECONDS
 
-# Wait until the vmpoke $1 has written down in its ledger what it is about to do, or ends.
-until_begun() {
-	local ledger
-	while kill -0 "$1" 2>/dev/null; do
-		for ledger in "$VMPOKE_STATE_DIR"/ledger/*; do
-			[ "$ledger" -nt "$tmp/started" ] && return
-		done
+# Wait until QEMU has said that the VM stopped, and for so long after that not that it runs; or until the
+# vmpoke ends. Its short stops, to look, are none of the moments that matter.
+until_stopped() { # PID MICROSECONDS
+	local line wait=0.5
+	while :; do
+		if IFS= read -r -t $wait line <&"$link_out"; then
+			case $line in
+			*'"STOP"'*) wait=$(seconds "$2") ;;
+			*'"RESUME"'*) wait=0.5 ;;
+			esac
+		elif [ $wait != 0.5 ] || ! kill -0 "$1" 2>/dev/null; then
+			return
+		fi
 	done
 }
 
 # interrupt SIGNAL: start a switch and send the signal at some moment of it; every other time at one
 # of the moments that matter most: the VM is stopped, and half of the batch is written.
 interrupt() {
-	local us=$(((RANDOM * 32768 + RANDOM) % (took * 11 / 10))) pid what=off
+	local random=$((RANDOM * 32768 + RANDOM)) pid what=off link_in link_out link_pid
 	[ $now = off ] && what=on
-	: >"$tmp/started"
+	aimed=$((1 - aimed))
+	[ $aimed -eq 0 ] || listen
 	# SIGINT is ignored in what a script puts into the background.
 	env --default-signal=INT "$vmpoke" key set "$to" sched_schedstats $what >"$tmp/out" 2>&1 \
 		</dev/null &
 	pid=$!
-	aimed=$((1 - aimed))
 	if [ $aimed -eq 1 ]; then
-		until_begun $pid
-		us=$((us / 4))
+		until_stopped $pid $((window / 8 + random % (window / 2 + 1)))
+	else
+		sleep "$(seconds $((random % (took * 11 / 10))))"
 	fi
-	sleep_us $us
-	kill -"$1" $pid 2>/dev/null
+	[ -n "${KILL_CONTROL-}" ] || kill -"$1" $pid 2>/dev/null
 	wait $pid 2>/dev/null
+	[ $aimed -eq 0 ] || guest_disconnect
 }
 
 # Where bytes differ, by the kernel's names: what cmp -l says of the first of them.
@@ -133,15 +174,48 @@ rounds() {
 	ok "$text" 0
 }
 
-check_kills() { # gdb|qmp TEXT N SIGNALS
-	to=$(target g "$1")
-	took=0
-	measure on && measure off
-	ok "$2: switches, in up to $((took / 1000)) ms" $? || return
-	rounds "$3" "$2: kill -9, $3 times" kill_once
-	rounds "$4" "$2: SIGTERM, $4 times" signal_once TERM
-	rounds "$4" "$2: SIGINT, $4 times" signal_once INT
+# Kill until one kill has left the VM stopped: a test that never does so shows little.
+kill_in_window() {
+	local before=$paused i
+	[ -z "${KILL_CONTROL-}" ] || return 0
+	for ((i = 0; i < 20; i++)); do
+		aimed=0 # the next one is
+		kill_once || return
+		[ $paused -eq "$before" ] || return 0
+	done
+	echo "of 20 kills none hit a moment when the VM was stopped"
+	return 1
+}
+
+hmp() { guest_qmp g '{"execute":"human-monitor-command","arguments":{"command-line":"'"$1"'"}}'; }
+
+# The stub of the guest's owner: take it away, put it back.
+owner_stub() { # off|on
+	if [ "$1" = off ]; then
+		hmp "gdbserver none" | grep "Disabled gdbserver"
+		return
+	fi
+	guest_qmp g "$(printf '{"execute":"chardev-add","arguments":{"id":"gdb","backend":{"type":"socket",
+		"data":{"addr":{"type":"unix","data":{"path":"%s"}},"wait":false}}}}' "$(guest_dir g)/gdb")" &&
+		hmp "gdbserver chardev:gdb" | grep "Waiting for gdb"
+}
+
+kills() { # TEXT N SIGNALS
+	[ "$2" -eq 0 ] || rounds 1 "$1: kill -9 while it is stopped" kill_in_window
+	rounds "$2" "$1: kill -9, $2 times" kill_once
+	rounds "$3" "$1: SIGTERM, $3 times" signal_once TERM
+	rounds "$3" "$1: SIGINT, $3 times" signal_once INT
 	[ $now = off ] || key_set off
 	guest_text g "$tmp/text"
-	check "$2: at last the code is the original" cmp "$tmp/off" "$tmp/text"
+	check "$1: at last the code is the original" cmp "$tmp/off" "$tmp/text"
+}
+
+check_kills() { # gdb|qmp|own TEXT N SIGNALS
+	to=$(target g "${1/own/qmp}") took=0 window=0
+	[ "$1" != own ] || check "$2: its owner takes his stub away" owner_stub off
+	measure on && measure off
+	if ok "$2: switches, in $((took / 1000)) ms, stopped for up to $window us" $?; then
+		kills "$2" "$3" "$4"
+	fi
+	[ "$1" != own ] || check "$2: its owner has his stub again" owner_stub on
 }
