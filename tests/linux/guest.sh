@@ -65,7 +65,7 @@ guest_launch() { # NAME QEMU-ARG...
 
 # Without no_timer_check a guest under TCG panics at boot when the host is too busy for its timer.
 guest_start() { # NAME FLAVOUR [QEMU-ARG...]
-	local name=$1 flavour=$2 kernel dir i
+	local name=$1 flavour=$2 kernel dir end
 	shift 2
 	kernel=$("$guest_here/kernel.sh" "$flavour") || return
 	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
@@ -76,8 +76,9 @@ guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$dir/console.log" \
 		-serial chardev:con \
 		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
-		-device virtio-serial -device virtserialport,chardev=shell,name=shell "$@" || return
-	for ((i = 0; i < GUEST_LIMIT * 5; i++)); do
+		-device virtio-serial,max_ports=2 -device virtserialport,chardev=shell,name=shell "$@" || return
+	end=$((SECONDS + GUEST_LIMIT))
+	while [ $SECONDS -lt $end ]; do
 		grep -qs '^GUEST READY' "$dir/console.log" && return
 		grep -qs 'Kernel panic' "$dir/console.log" && break
 		kill -0 "$(guest_pid "$name")" 2>/dev/null || break
