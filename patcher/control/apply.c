@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/exit_code.h"
 #include "control/internal.h"
 
 /* A batch on its way: what the callbacks of the engine need. */
@@ -95,16 +96,16 @@ static int write_begin(void *arg, struct vp_err *err)
 
 /*
  * What the code of a batch that failed says is where it got to (docs/control-protocol.md):
- * -EUCLEAN, half of it may stand; -EIO, it is applied, but; -EAGAIN, -ETIMEDOUT and -ECANCELED,
- * begun or not, the old bytes stand; all others, not one byte was written.
+ * -EUCLEAN, half of it may stand; -VP_EAPPLIED, it is applied, but; -EAGAIN, -ETIMEDOUT and
+ * -ECANCELED, begun or not, the old bytes stand; all others, not one byte was written.
  */
 static int where_it_got(const struct job *j, int rc, bool applied)
 {
 	if (!rc || rc == -EUCLEAN || rc == -EAGAIN || rc == -ETIMEDOUT)
 		return rc;
 	if (j->permitted)
-		return applied ? -EIO : -ECANCELED;
-	return rc == -EIO ? -EREMOTEIO : rc;
+		return applied ? -VP_EAPPLIED : -ECANCELED;
+	return rc;
 }
 
 /* The batch stands as the engine says; that the ledger cannot be written is said all the same. */
@@ -119,7 +120,7 @@ static int write_end(struct job *j, int rc, uint64_t id, struct vp_err *err)
 	if (rc)
 		vp_ledger_end(l, id ? "applied" : "failed", id, err ? err->text : NULL, NULL);
 	else if (vp_ledger_end(l, "applied", id, j->text, &why))
-		rc = vp_err_set(err, -EIO, "the change is made, but %.200s", why.text);
+		rc = vp_err_set(err, -VP_EAPPLIED, "the change is made, but %.200s", why.text);
 	vp_ledger_rotate(l, j->control->cfg.boot, NULL); /* if it fails, the next one tries again */
 	return rc;
 }

@@ -23,6 +23,7 @@ int vp_exit_code(int err)
 	case -ENOTCONN:
 	case -ENETDOWN:
 	case -EREMOTEIO: /* the target failed before anything was written */
+	case -EIO:
 		return VP_EXIT_UNREACHABLE;
 	case -ENODEV:
 	case -ENOMEM:
@@ -33,7 +34,7 @@ int vp_exit_code(int err)
 		return VP_EXIT_ENCRYPTED;
 	case -ENOEXEC:
 		return VP_EXIT_FILE;
-	case -EIO: /* applied, but */
+	case -VP_EAPPLIED:
 		return VP_EXIT_FAILED;
 	default:
 		/*
@@ -49,6 +50,5 @@ int vp_exit_code_of_open(int err)
 {
 	int code = vp_exit_code(err);
 
-	return err == -ENOENT || err == -ETIMEDOUT || code == VP_EXIT_FAILED ? VP_EXIT_UNREACHABLE
-									     : code;
+	return err == -ENOENT || err == -ETIMEDOUT ? VP_EXIT_UNREACHABLE : code;
 }

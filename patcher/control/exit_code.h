@@ -21,6 +21,9 @@ enum vp_exit {
 	VP_EXIT_ENCRYPTED = 10,	 /* a confidential guest: it cannot be patched, by design */
 };
 
+/* What no other error is: it is applied, but (the ledger, or a site, is not as it should be). */
+#define VP_EAPPLIED EREMCHG
+
 /* The exit code that stands for -errno of a control command (docs/control-protocol.md). */
 int vp_exit_code(int err);
 

@@ -60,7 +60,7 @@ static int recover(struct vp_qemu *q, struct vp_err *err)
 	rc = vp_qemu_repair(q, err);
 	vp_qemu_window_leave(q);
 	if (!rc && q->stuck.text[0])
-		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);
+		rc = vp_err_set(err, -EUCLEAN, "%s", q->stuck.text); /* half is right: the bytes */
 	return rc;
 }
 

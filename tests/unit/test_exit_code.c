@@ -213,7 +213,8 @@ static void test_mapping(void **state)
 	(void)state;
 	assert_int_equal(vp_exit_code(0), VP_EXIT_OK);
 	assert_int_equal(vp_exit_code(-EUCLEAN), VP_EXIT_HALF);
-	assert_int_equal(vp_exit_code(-EIO), VP_EXIT_FAILED);
+	assert_int_equal(vp_exit_code(-VP_EAPPLIED), VP_EXIT_FAILED);
+	assert_int_equal(vp_exit_code(-EIO), VP_EXIT_UNREACHABLE);
 	assert_int_equal(vp_exit_code(-ECANCELED), VP_EXIT_ROLLED_BACK);
 	assert_int_equal(vp_exit_code(-EREMOTEIO), VP_EXIT_UNREACHABLE);
 	assert_int_equal(vp_exit_code(-E2BIG), VP_EXIT_REFUSED);
