@@ -85,7 +85,7 @@ int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, s
  *	vp_engine_thaw(engine)
  *
  * A snapshot without dirty logging is taken between freeze and thaw. When the log is off again,
- *tell so by vp_local_set_ram_flags().
+ * tell so by vp_local_set_ram_flags().
  */
 
 /*

@@ -172,9 +172,10 @@ int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_er
 
 /*
  * Free the engine. The patches stay in the guest. What an unfinished batch left is taken back
- * first, parked vCPUs go on. NULL is fine. -EBUSY  a vCPU does not answer, or pages are being
- * logged: an int3 of ours still stands, so the engine is not freed, and goes on guarding it; try
- * again
+ * first, parked vCPUs go on. NULL is fine.
+ *
+ *  -EBUSY  a vCPU does not answer, or pages are being logged: an int3 of ours still stands, so the
+ *          engine is not freed, and goes on guarding it; try again
  */
 int vp_engine_free(struct vp_engine *engine);
 
@@ -224,9 +225,11 @@ int vp_poke_undo(struct vp_engine *engine, const struct vp_site *sites, size_t n
  * Take back an applied batch: put its old bytes back, by the same protocol with
  * resume rule park. @id 0: the newest. Sites that the guest took over in the last step, and what
  * opts->is_left() says no to, are passed over; if no site is left but a word, that is put back,
- * with VP_STRATEGY_STOP alone. Errors as vp_poke(), and -ENOENT  no such batch is applied -EBUSY a
- * newer batch touches the same bytes: revert that one first -ESTALE  somebody else changed the
- * bytes meanwhile
+ * with VP_STRATEGY_STOP alone. Errors as vp_poke(), and
+ *
+ *  -ENOENT  no such batch is applied
+ *  -EBUSY   a newer batch touches the same bytes: revert that one first
+ *  -ESTALE  somebody else changed the bytes meanwhile
  */
 int vp_revert(struct vp_engine *engine, uint64_t id, const struct vp_poke_opts *opts,
 	      struct vp_poke_result *result, struct vp_err *err);
