@@ -30,11 +30,22 @@ peer closes 'EXEC:true'
 for what in garbage nested greeting nonsense huge; do
 	peer $what "EXEC:$tmp/say $tmp/$what"
 done
+# What vmpoke has to say of each.
+says() { # PROTO WHAT
+	case $1-$2 in
+	*-closes) echo "closed the connection" ;;
+	gdb-silent) echo "no answer within" ;;
+	gdb-*) echo "this is no gdbstub" ;;
+	qmp-silent | qmp-greeting) echo "no greeting within" ;;
+	qmp-nonsense) echo "no architecture" ;;
+	*) echo "not a QMP socket" ;;
+	esac
+}
 for proto in gdb qmp; do
-	refused "$proto: no socket" "" info qemu+$proto:"$tmp/none"
-	refused "$proto: no socket but a file" "" info qemu+$proto:"$tmp/garbage"
+	refused "$proto: no socket" "No such file" info qemu+$proto:"$tmp/none"
+	refused "$proto: no socket but a file" "Connection refused" info qemu+$proto:"$tmp/garbage"
 	for what in silent closes garbage nested greeting nonsense huge; do
-		refused "$proto: what answers: $what" "" \
+		refused "$proto: what answers: $what" "$(says $proto $what)" \
 			key set qemu+$proto:"$tmp/$what.sock" sched_schedstats on
 	done
 	VMPOKE_TIMEOUT=300 refused "$proto: what does not answer, a limit for every command" "300 ms" \
@@ -51,9 +62,9 @@ guest_launch bios
 until_true 60 guest_qmp bios '{"execute":"query-status"}' >"$tmp/out"
 for proto in gdb qmp; do
 	to=$(target bios $proto)
-	refused "$proto: firmware alone: sym" "" sym "$to" schedule
-	refused "$proto: firmware alone: key set" "" key set "$to" sched_schedstats on
-	refused "$proto: firmware alone: poke" "" poke "$to" 0xffffffff81000000 --old 90 --new c3
+	refused "$proto: firmware alone: sym" "has not booted" sym "$to" schedule
+	refused "$proto: firmware alone: key set" "has not booted" key set "$to" sched_schedstats on
+	refused "$proto: firmware alone: poke" "has the guest booted" poke "$to" 0xffffffff81000000 --old 90 --new c3
 	same "$proto: it runs on" "$(guest_status bios)" running
 done
 guest_stop bios
@@ -79,10 +90,10 @@ other=$("$here/../linux/kernel.sh" generic)/vmlinuz
 head -c 100000 "$kernel" >"$tmp/cut"
 to=$(target g qmp)
 check "the right bzImage is accepted" vp sym "$to" schedule --kernel "$kernel"
-refused "another kernel's bzImage" "" sym "$to" schedule --kernel "$other"
-refused "a bzImage that is cut" "" sym "$to" schedule --kernel "$tmp/cut"
-refused "a file that is no kernel" "" sym "$to" schedule --kernel "$tmp/garbage"
-refused "no file" "" sym "$to" schedule --kernel "$tmp/none"
+refused "another kernel's bzImage" "is of another kernel" sym "$to" schedule --kernel "$other"
+refused "a bzImage that is cut" "damaged bzImage" sym "$to" schedule --kernel "$tmp/cut"
+refused "a file that is no kernel" "not a vmlinux" sym "$to" schedule --kernel "$tmp/garbage"
+refused "no file" "No such file" sym "$to" schedule --kernel "$tmp/none"
 slide=$(($(guest_symbol g _text) - 0xffffffff81000000))
 while read -r addr name; do # what lies below is per CPU or absolute: it does not slide
 	[[ $addr == ffffffff* ]] && printf -v addr '%x' $((0x$addr - slide))
@@ -90,7 +101,7 @@ while read -r addr name; do # what lies below is per CPU or absolute: it does no
 done <"$tmp/g.symbols" >"$tmp/System.map"
 check "a System.map that agrees" vp sym "$to" schedule --kernel "$tmp/System.map"
 sed 's/^\(.*\)0 T schedule$/\18 T schedule/' "$tmp/System.map" >"$tmp/wrong.map"
-refused "a System.map that does not" "" sym "$to" schedule --kernel "$tmp/wrong.map"
+refused "a System.map that does not" "is of another kernel" sym "$to" schedule --kernel "$tmp/wrong.map"
 
 guest_text g "$tmp/before"
 guest_qmp g '{"execute":"stop"}' >"$tmp/out"
@@ -143,8 +154,8 @@ done
 ok "the guest's own /proc/kallsyms can be made to lie" "$([ "$(names)" != "$truth" ]; echo $?)"
 for lie in lie noise; do
 	overwrite $where "$tmp/$lie"
-	refused "gdb: kallsyms is $lie: sym" "" sym "$(target g gdb)" schedule
-	refused "qmp: kallsyms is $lie: key set" "" \
+	refused "gdb: kallsyms is $lie: sym" "no kernel symbol table" sym "$(target g gdb)" schedule
+	refused "qmp: kallsyms is $lie: key set" "no kernel symbol table" \
 		key set "$(target g qmp)" sched_schedstats on
 	same "it runs on" "$(guest_status g)" running
 	overwrite $where "$tmp/true"
