@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/vcpus.h"
 #include "control/internal.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
@@ -165,38 +166,19 @@ struct vcpus {
 		struct vp_vcpu_state state;
 	} * list;
 	size_t n;
+	struct vp_err *err;
 };
 
-static int add_vcpu(struct vcpus *v, unsigned int id, const struct vp_vcpu_state *state)
+static int add_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 {
+	struct vcpus *v = arg;
 	void *more = v->n % 64 ? v->list : reallocarray(v->list, v->n + 64, sizeof(*v->list));
 
 	if (!more)
-		return -ENOMEM;
+		return vp_err_set(v->err, -ENOMEM, "out of memory");
 	v->list = more;
-	v->list[v->n].id = id;
+	v->list[v->n].id = (unsigned int)vcpu;
 	v->list[v->n++].state = *state;
-	return 0;
-}
-
-/* Locked. */
-static int look_at_vcpus(struct vp_target *t, struct vcpus *v, struct vp_err *err)
-{
-	for (int i = 0; i < VP_VCPU_NUMBERS; i++) {
-		struct vp_vcpu_state state;
-		struct vp_err why = { "" };
-		int rc = t->ops->hold(t, i, &state, &why);
-
-		if (rc == -ERANGE)
-			break;
-		if (rc == -ENOENT)
-			continue;
-		if (rc)
-			return vp_err_set(err, rc, "%s", why.text);
-		t->ops->release(t);
-		if (add_vcpu(v, (unsigned int)i, &state))
-			return vp_err_set(err, -ENOMEM, "out of memory");
-	}
 	return 0;
 }
 
@@ -205,7 +187,7 @@ json_t *vp_control_query_registers(void *arg, const json_t *args, int *fd, int *
 {
 	struct vp_control *c = arg;
 	struct vp_target *t = c->cfg.target;
-	struct vcpus vcpus = { 0 };
+	struct vcpus vcpus = { .err = err };
 	json_t *list = NULL;
 
 	(void)fd;
@@ -215,7 +197,7 @@ json_t *vp_control_query_registers(void *arg, const json_t *args, int *fd, int *
 	*code = t->ops->lock(t, err);
 	if (*code)
 		return NULL;
-	*code = look_at_vcpus(t, &vcpus, err);
+	*code = vp_each_vcpu(t, add_vcpu, &vcpus, err);
 	t->ops->unlock(t);
 	if (!*code)
 		list = json_array();

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/vcpus.h"
 #include "core/internal.h"
 
 static int check_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
@@ -32,48 +33,38 @@ static vp_gva where_it_stands(const struct vp_vcpu_state *s)
 	return VP_GVA(s->code64 ? s->regs.rip : (uint32_t)(s->cs_base + s->regs.rip));
 }
 
+/* Who asks where the vCPUs stand, and what he is told. */
+struct standing {
+	const struct vp_batch *batch;
+	struct vp_poke_result *res;
+	struct vp_err *err;
+};
+
 /*
  * A whole instruction replaces a whole instruction, so nobody stands between the two but who jumped
  * into the middle of it, or found other code in these bytes.
  */
-static int check_vcpus(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
-		       struct vp_err *err)
+static int check_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 {
-	for (int vcpu = 0; vcpu < VP_VCPU_NUMBERS; vcpu++) {
-		struct vp_vcpu_state state;
-		struct vp_err why = { "" };
-		const struct vp_slot *s;
-		vp_gva at;
-		int rc = e->target->ops->hold(e->target, vcpu, &state, &why);
+	const struct standing *where = arg;
+	vp_gva at = where_it_stands(state);
+	const struct vp_slot *s = vp_batch_find(where->batch, at);
 
-		if (rc == -ERANGE)
-			break;
-		if (rc == -ENOENT)
-			continue;
-		if (rc)
-			return vp_err_set(err, rc, "%s", why.text);
-		e->target->ops->release(e->target);
-		/* One that runs a guest of its own enters this one where that exits to. */
-		if (state.nested)
-			continue;
-		at = where_it_stands(&state);
-		s = vp_batch_find(b, at);
-		if (!s || s->site.addr.v == at.v)
-			continue;
-		res->bad_site = (ptrdiff_t)s->index;
-		return vp_err_set(
-			err, -EAGAIN,
-			"site %zu at 0x%llx: vCPU %d stands inside it, at 0x%llx; nothing "
-			"written, try again",
-			s->index, (unsigned long long)s->site.addr.v, vcpu,
-			(unsigned long long)at.v);
-	}
-	return 0;
+	/* One that runs a guest of its own enters this one where that exits to. */
+	if (state->nested || !s || s->site.addr.v == at.v)
+		return 0;
+	where->res->bad_site = (ptrdiff_t)s->index;
+	return vp_err_set(where->err, -EAGAIN,
+			  "site %zu at 0x%llx: vCPU %d stands inside it, at 0x%llx; nothing "
+			  "written, try again",
+			  s->index, (unsigned long long)s->site.addr.v, vcpu,
+			  (unsigned long long)at.v);
 }
 
-static int check_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err *err)
+/* @now gets what stands there. */
+static int check_slot(struct vp_engine *e, const struct vp_slot *s, uint8_t *now,
+		      struct vp_err *err)
 {
-	uint8_t now[VP_INSN_MAX];
 	int rc = vp_slot_read(e->target, s, now, err);
 
 	if (rc || vp_slot_is_half_done(s, now))
@@ -87,10 +78,8 @@ static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err
 {
 	const uint8_t *old = s->site.old_bytes;
 	uint8_t now[VP_INSN_MAX] = { 0 };
-	int rc = check_slot(e, s, err);
+	int rc = check_slot(e, s, now, err);
 
-	if (!rc)
-		rc = vp_slot_read(e->target, s, now, err);
 	if (rc || !memcmp(now, old, s->site.len))
 		return rc;
 	rc = vp_slot_write(e->target, s, old, err);
@@ -138,9 +127,8 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	}
 	if (!rc)
 		rc = vp_words_swap(e, b, res, err);
-	if (!rc && e->target->ops->held)
-		rc = e->target->ops->held(e->target,
-					  err); /* what ran amid a batch ran half of it */
+	if (!rc && e->target->ops->held) /* what ran amid a batch ran half of it */
+		rc = e->target->ops->held(e->target, err);
 	if (!rc || !undo_held(e, b, &why))
 		return rc;
 	return vp_err_set(err, -EUCLEAN,
@@ -158,6 +146,7 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 {
 	struct vp_poke_result inside = { .bad_site = -1 };
 	struct vp_err why = { "" };
+	struct standing where = { b, &inside, &why };
 	int rc, standing = 0;
 
 	for (int i = 0; i < STOPS_MAX; i++) {
@@ -171,7 +160,7 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 			rc = check_all(e, b, res, err);
 		if (!rc)
 			rc = vp_words_check(e, b, res, err);
-		standing = rc ? 0 : check_vcpus(e, b, &inside, &why);
+		standing = rc ? 0 : vp_each_vcpu(e->target, check_vcpu, &where, &why);
 		if (!rc && !standing)
 			return 0;
 		e->target->ops->resume(e->target);
@@ -215,13 +204,14 @@ int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 {
 	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	struct vp_err why = { "" };
+	uint8_t now[VP_INSN_MAX];
 	int rc = e->target->ops->stop(e->target, timeout_ms, err);
 
 	if (rc)
 		return rc;
 	rc = vp_place_recheck(e, b, &res, err);
 	for (size_t i = 0; i < b->n && !rc; i++)
-		rc = check_slot(e, &b->slots[i], err); /* before anything is written */
+		rc = check_slot(e, &b->slots[i], now, err); /* before anything is written */
 	if (!rc && undo_all(e, b, &why))
 		rc = vp_err_set(err, -EUCLEAN, "the old bytes cannot be put back: %.180s",
 				why.text);

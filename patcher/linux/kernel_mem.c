@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "linux/kernel_mem.h"
 
+#include "base/vcpus.h"
 #include "x86/walk.h"
 
 #include <errno.h>
@@ -159,45 +160,50 @@ static int try_space(struct vp_tables *tab, struct vp_kernel_mem *m, const struc
 	return rc ? rc : is_whole(m) ? 0 : -ENOENT;
 }
 
+struct search {
+	struct vp_kernel_mem *mem;
+	struct vp_err *err;
+	unsigned int seen; /* vCPUs in 64-bit mode */
+};
+
+/* 1: found. */
+static int try_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
+{
+	const struct vp_paging *p = &state->paging;
+	struct search *s = arg;
+	struct vp_err why = { "" }; /* of what is not mapped, too: a walk goes on behind it */
+	struct vp_tables tab;
+	int rc;
+
+	(void)vcpu;
+	if (!vp_paging_is_long(p) || state->nested)
+		return 0;
+	s->seen++;
+	tables_init(&tab, s->mem->t);
+	rc = try_space(&tab, s->mem, p, p->cr3 & ~CR3_PTI_USER, &why);
+	if (rc == -ENOENT && p->cr3 & CR3_PTI_USER)
+		rc = try_space(&tab, s->mem, p, p->cr3, &why);
+	if (rc == -ENOENT)
+		return 0;
+	return rc ? vp_err_set(s->err, rc, "%s", why.text) : 1;
+}
+
 int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp_err *err)
 {
-	struct vp_tables tab;
-	struct vp_err why = { "" }; /* of what is not mapped, too: a walk goes on behind it */
-	unsigned int seen = 0;
-	int rc = -ENOENT;
+	struct search s = { out, err, 0 };
+	int rc;
 
 	memset(out, 0, sizeof(*out));
 	out->t = t;
-	for (int vcpu = 0; vcpu < VP_VCPU_NUMBERS && rc == -ENOENT; vcpu++) {
-		struct vp_vcpu_state state;
-		int held = t->ops->hold(t, vcpu, &state, &why);
-
-		if (held == -ERANGE)
-			break;
-		if (held == -ENOENT)
-			continue;
-		if (held)
-			return vp_err_set(err, held, "%s", why.text);
-		tables_init(&tab, t);
-		if (vp_paging_is_long(&state.paging) && !state.nested) {
-			const struct vp_paging *p = &state.paging;
-
-			seen++;
-			rc = try_space(&tab, out, p, p->cr3 & ~CR3_PTI_USER, &why);
-			if (rc == -ENOENT && p->cr3 & CR3_PTI_USER)
-				rc = try_space(&tab, out, p, p->cr3, &why);
-		}
-		t->ops->release(t);
-	}
-	if (rc && rc != -ENOENT)
-		vp_err_set(err, rc, "%s", why.text);
-	else if (rc)
-		vp_err_set(err, rc,
-			   seen ? "no vCPU has a Linux kernel in its page tables: the guest runs "
-				  "another system, or has not booted so far"
-				: "no vCPU is in 64-bit mode with paging: the guest has not booted "
-				  "so far, or is no 64-bit Linux");
-	return rc;
+	rc = vp_each_vcpu(t, try_vcpu, &s, err);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	return vp_err_set(
+		err, -ENOENT,
+		s.seen ? "no vCPU has a Linux kernel in its page tables: the guest runs "
+			 "another system, or has not booted so far"
+		       : "no vCPU is in 64-bit mode with paging: the guest has not booted "
+			 "so far, or is no 64-bit Linux");
 }
 
 /* --- reading ----------------------------------------------------------------- */
