@@ -87,12 +87,6 @@ int vp_linux_refresh(struct vp_linux *l, struct vp_err *err);
 /* Read kernel memory by kernel address. -EFAULT. */
 int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err);
 
-/*
- * Is the guest patching itself at this moment (text_mutex, jump_label_mutex)? -EAGAIN and why if
- * so. Only a hint unless every vCPU is stopped.
- */
-int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err);
-
 /* --- who else changes the text --------------------------------------------------- */
 
 /* What a poke into the kernel's text needs besides its sites. */

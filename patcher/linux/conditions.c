@@ -47,49 +47,22 @@ static uint64_t owner_offset(const struct vp_linux *l)
 	return strstr(l->banner, " PREEMPT_RT") ? 24 : 0;
 }
 
-/* Where the owner of a mutex is written, and who it is now; 0: nobody. */
-static int read_owner(const struct vp_linux *l, const char *name, vp_gva *at, uint64_t *owner,
-		      struct vp_err *err)
-{
-	if (!vp_linux_find(l, name, at))
-		return vp_err_set(err, -ENOENT,
-				  "the kernel's symbols do not tell where %s is: whether the guest "
-				  "patches itself cannot be known",
-				  name);
-	at->v += owner_offset(l);
-	return vp_kernel_mem_read(&l->mem, *at, owner, sizeof(*owner), err);
-}
-
-static int is_free(const char *name, uint64_t owner, struct vp_err *err)
-{
-	return owner ? vp_err_set(err, -EAGAIN,
-				  "the guest holds %s: it is patching itself; try again", name)
-		     : 0;
-}
-
 int vp_lock_require(const struct vp_linux *l, const char *name, struct vp_word_list *list,
 		    struct vp_err *err)
 {
 	uint64_t owner = 0;
 	vp_gva at;
-	int rc = read_owner(l, name, &at, &owner, err);
+	int rc;
 
-	if (!rc)
-		rc = is_free(name, owner, err);
+	if (!vp_linux_find(l, name, &at))
+		return vp_err_set(err, -ENOENT,
+				  "the kernel's symbols do not tell where %s is: whether the guest "
+				  "patches itself cannot be known",
+				  name);
+	at.v += owner_offset(l);
+	rc = vp_kernel_mem_read(&l->mem, at, &owner, sizeof(owner), err);
+	if (!rc && owner)
+		rc = vp_err_set(err, -EAGAIN,
+				"the guest holds %s: it is patching itself; try again", name);
 	return rc ? rc : vp_word_list_require(list, at, 0, err);
-}
-
-int vp_linux_text_idle(struct vp_linux *l, struct vp_err *err)
-{
-	static const char *const locks[] = { "text_mutex", "jump_label_mutex" };
-
-	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++) {
-		uint64_t owner;
-		vp_gva at;
-		int rc = read_owner(l, locks[i], &at, &owner, NULL);
-
-		if (!rc && is_free(locks[i], owner, err))
-			return -EAGAIN;
-	}
-	return 0;
 }

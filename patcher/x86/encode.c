@@ -66,9 +66,3 @@ int vp_encode_call(uint8_t *out, vp_gva at, vp_gva to)
 {
 	return encode_rel(out, 0xe8, 5, at, to);
 }
-
-int vp_encode_int3(uint8_t *out)
-{
-	out[0] = VP_INT3;
-	return 1;
-}

@@ -15,7 +15,4 @@ int vp_encode_jmp(uint8_t *out, size_t len, vp_gva at, vp_gva to);
 /* call rel32 at @at to @to, 5 bytes. -ERANGE. */
 int vp_encode_call(uint8_t *out, vp_gva at, vp_gva to);
 
-/* int3, 1 byte. */
-int vp_encode_int3(uint8_t *out);
-
 #endif /* VP_X86_ENCODE_H */

@@ -90,21 +90,11 @@ static void branch_golden(void **state)
 	}
 }
 
-static void int3(void **state)
-{
-	uint8_t buf[1];
-
-	(void)state;
-	assert_int_equal(vp_encode_int3(buf), 1);
-	assert_int_equal(buf[0], 0xcc);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nop_every_length),
 		cmocka_unit_test(branch_golden),
-		cmocka_unit_test(int3),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -275,31 +275,34 @@ static void guest_patches_itself(void **state)
 	struct vp_linux_flip f;
 
 	(void)state;
-	assert_int_equal(vp_linux_text_idle(l, NULL), 0);
 	for (size_t i = 0; i < 2; i++) {
 		struct vp_err err = { "" };
 
 		lg_put(g, locks[i], 0xffff888001234560, 8);
-		assert_int_equal(vp_linux_text_idle(l, &err), -EAGAIN);
-		assert_non_null(strstr(err.text, i ? "jump_label_mutex" : "text_mutex"));
 		assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, &err), -EAGAIN);
+		assert_non_null(strstr(err.text, i ? "jump_label_mutex" : "text_mutex"));
 		lg_put(g, locks[i], 0, 8);
 	}
 	/* Behind the owner are lists, which say nothing. */
 	lg_put(g, LG_TEXT_MUTEX + 24, 1, 8);
-	assert_int_equal(vp_linux_text_idle(l, NULL), 0);
+	assert_int_equal(vp_linux_key_plan(l, key(LG_KEY_OFF), true, &f, NULL), 0);
+	vp_linux_flip_free(&f);
 }
 
 static void realtime_mutex(void **state)
 {
-	struct linux_guest *rt = lg_new(&(struct lg_opts){ .rt = true });
+	struct linux_guest *rt = lg_new(&(struct lg_opts){
+		.layout = LG_6_1, .slide = 0x200000, .modules = true, .rt = true });
+	struct vp_linux_flip f;
 	struct vp_linux *lrt;
 
 	(void)state;
+	lg_set(rt, LG_MODULE(2) + LG_M_STATE, 0, 4);
 	assert_int_equal(vp_linux_open(&rt->target, NULL, &lrt, NULL), 0);
-	assert_int_equal(vp_linux_text_idle(lrt, NULL), 0);
+	assert_int_equal(vp_linux_key_plan(lrt, key(LG_KEY_OFF), true, &f, NULL), 0);
+	vp_linux_flip_free(&f);
 	lg_put(rt, LG_TEXT_MUTEX + 24, 0xffff888001234561, 8);
-	assert_int_equal(vp_linux_text_idle(lrt, NULL), -EAGAIN);
+	assert_int_equal(vp_linux_key_plan(lrt, key(LG_KEY_OFF), true, &f, NULL), -EAGAIN);
 	vp_linux_free(lrt);
 	lg_free(rt);
 }
