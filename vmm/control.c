@@ -241,9 +241,8 @@ static void send_event(void *host, const char *name, json_t *data)
 
 static void who_asks(void *host, uid_t *uid, pid_t *pid)
 {
-	const struct vp_vm_control *c = host;
-
-	vp_qmp_server_peer(c->server, uid, pid);
+	(void)host;
+	vp_qmp_server_peer(uid, pid);
 }
 
 static size_t count(const struct vp_qmp_command *list)

@@ -90,7 +90,7 @@ void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */
 void vp_qmp_server_free(struct vp_qmp_server *s); /* removes the socket */
 
 /* Who asked for the command that runs now. For handlers, on their thread. */
-void vp_qmp_server_peer(const struct vp_qmp_server *s, uid_t *uid, pid_t *pid);
+void vp_qmp_server_peer(uid_t *uid, pid_t *pid);
 
 /* Send an event to every negotiated client. Any thread. @data is stolen; may be NULL. */
 void vp_qmp_server_event(struct vp_qmp_server *s, const char *event, json_t *data);

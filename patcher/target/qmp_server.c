@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The QMP server: one thread, one poll loop, sockets that never block. Commands run on threads of
- * their own (qmp_jobs.c); nothing here is touched by those but the queue of events.
+ * their own (qmp_jobs.c); nothing here is touched by those but the queue of events (qmp_events.c).
  *
  * A client's next request is taken only when its last reply has been sent, so a client
  * that does not read costs one reply and, until it is dropped, VP_QMP_OUTPUT_MAX of events.
  */
 #include "target/qmp_wire.h"
 #include "target/qmp.h"
+#include "target/qmp_events.h"
 #include "target/qmp_jobs.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLIENTS_MAX 32
@@ -35,11 +34,6 @@ struct client {
 	struct vp_qmp_out out;
 };
 
-struct event {
-	struct event *next;
-	char *text;
-};
-
 struct vp_qmp_server {
 	const struct vp_qmp_command *commands;
 	void *arg;
@@ -50,10 +44,7 @@ struct vp_qmp_server {
 	ino_t ino;
 	atomic_bool stop;
 	struct client clients[CLIENTS_MAX];
-
-	pthread_mutex_t lock; /* protects the queue of events */
-	struct event *first, **last;
-	size_t queued; /* bytes */
+	struct vp_qmp_events events;
 };
 
 /* --- listening --- */
@@ -84,8 +75,7 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 	s->commands = commands;
 	s->arg = arg;
 	s->listen_fd = -1;
-	s->last = &s->first;
-	pthread_mutex_init(&s->lock, NULL);
+	vp_qmp_events_init(&s->events);
 	for (i = 0; i < CLIENTS_MAX; i++)
 		s->clients[i].fd = -1;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -420,61 +410,16 @@ static void client_serve(struct vp_qmp_server *s, struct client *c)
 
 void vp_qmp_server_event(struct vp_qmp_server *s, const char *event, json_t *data)
 {
-	struct event *e = malloc(sizeof(*e));
-	struct timespec now;
-	json_t *message;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	message = json_pack("{s:{s:I, s:I}, s:s}", "timestamp", "seconds", (json_int_t)now.tv_sec,
-			    "microseconds", (json_int_t)(now.tv_nsec / 1000), "event", event);
-	if (data)
-		json_object_set_new(message, "data", data);
-	if (!e) {
-		json_decref(message);
-		return;
-	}
-	*e = (struct event){ .text = vp_qmp_dump(message) };
-	pthread_mutex_lock(&s->lock);
-	/* A server that is busy for long must not make its callers fill the memory. */
-	if (e->text && s->queued < VP_QMP_OUTPUT_MAX) {
-		s->queued += strlen(e->text);
-		*s->last = e;
-		s->last = &e->next;
-		e = NULL;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (e) {
-		free(e->text);
-		free(e);
-	}
+	vp_qmp_events_put(&s->events, event, data);
 	(void)!write(s->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-}
-
-static struct event *take_events(struct vp_qmp_server *s)
-{
-	struct event *list;
-
-	pthread_mutex_lock(&s->lock);
-	list = s->first;
-	s->first = NULL;
-	s->last = &s->first;
-	s->queued = 0;
-	pthread_mutex_unlock(&s->lock);
-	return list;
-}
-
-static void free_event(struct event *e)
-{
-	free(e->text);
-	free(e);
 }
 
 static void send_events(struct vp_qmp_server *s)
 {
-	struct event *e, *next;
+	struct vp_qmp_event *e, *next;
 	size_t i;
 
-	for (e = take_events(s); e; e = next) {
+	for (e = vp_qmp_events_take(&s->events); e; e = next) {
 		next = e->next;
 		for (i = 0; i < CLIENTS_MAX; i++) {
 			struct client *c = &s->clients[i];
@@ -486,7 +431,7 @@ static void send_events(struct vp_qmp_server *s)
 			    vp_qmp_out_flush(&c->out, c->fd))
 				client_lose(c);
 		}
-		free_event(e);
+		vp_qmp_event_free(e);
 	}
 }
 
@@ -557,11 +502,10 @@ int vp_qmp_server_run(struct vp_qmp_server *s)
 	return ret;
 }
 
-void vp_qmp_server_peer(const struct vp_qmp_server *s, uid_t *uid, pid_t *pid)
+void vp_qmp_server_peer(uid_t *uid, pid_t *pid)
 {
 	const struct vp_qmp_job *job = vp_qmp_job_current();
 
-	(void)s;
 	*uid = job ? job->uid : geteuid();
 	*pid = job ? job->pid : getpid();
 }
@@ -574,7 +518,6 @@ void vp_qmp_server_stop(struct vp_qmp_server *s)
 
 void vp_qmp_server_free(struct vp_qmp_server *s)
 {
-	struct event *e, *next;
 	struct stat st;
 	size_t i;
 
@@ -583,10 +526,7 @@ void vp_qmp_server_free(struct vp_qmp_server *s)
 	for (i = 0; i < CLIENTS_MAX; i++)
 		if (s->clients[i].fd >= 0)
 			client_drop(&s->clients[i]);
-	for (e = take_events(s); e; e = next) {
-		next = e->next;
-		free_event(e);
-	}
+	vp_qmp_events_clear(&s->events);
 	/* Another server may stand at our path by now: remove only the file that we made. */
 	if (s->ino && !stat(s->addr.sun_path, &st) && st.st_dev == s->dev && st.st_ino == s->ino)
 		unlink(s->addr.sun_path);
@@ -595,6 +535,5 @@ void vp_qmp_server_free(struct vp_qmp_server *s)
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);
 	vp_qmp_jobs_free(s->jobs);
-	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

@@ -46,12 +46,11 @@ static json_t *cmd_count(void *arg, const json_t *args, int *fd, int *code, stru
 
 static json_t *cmd_who(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
-	struct fixture *f = arg;
 	uid_t uid;
 	pid_t pid;
 
-	(void)args, (void)fd, (void)code, (void)err;
-	vp_qmp_server_peer(f->server, &uid, &pid);
+	(void)arg, (void)args, (void)fd, (void)code, (void)err;
+	vp_qmp_server_peer(&uid, &pid);
 	return json_pack("{s:i, s:i}", "uid", (int)uid, "pid", (int)pid);
 }
 
