@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "control/ledger_internal.h"
 #include "target/hex.h"
 
@@ -72,19 +73,9 @@ int vp_ledger_word_from(const json_t *json, struct vp_word *w, struct vp_err *er
 	return vp_err_set(err, -EINVAL, "a word without address, or not of 32 bits");
 }
 
-/* FNV-1a */
-static uint64_t digest(uint64_t d, const void *bytes, size_t n)
-{
-	const uint8_t *b = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		d = (d ^ b[i]) * 0x100000001b3ull;
-	return d;
-}
-
 uint64_t vp_ledger_build(const char *build_id)
 {
-	return digest(0xcbf29ce484222325ull, build_id, strlen(build_id));
+	return vp_digest(VP_DIGEST_INIT, build_id, strlen(build_id));
 }
 
 /* The same for two batches that change the same bytes of the same kernel in the same way. */
@@ -99,9 +90,9 @@ static int digest_batch(const json_t *json, uint64_t *out, struct vp_err *err)
 		struct vp_site s = { 0 };
 
 		rc = vp_ledger_site_from(json_array_get(sites, i), &s, err);
-		d = digest(d, &s.addr.v, sizeof(s.addr.v));
-		d = digest(d, s.old_bytes, sizeof(s.old_bytes));
-		d = digest(d, s.new_bytes, sizeof(s.new_bytes));
+		d = vp_digest(d, &s.addr.v, sizeof(s.addr.v));
+		d = vp_digest(d, s.old_bytes, sizeof(s.old_bytes));
+		d = vp_digest(d, s.new_bytes, sizeof(s.new_bytes));
 	}
 	for (size_t i = 0; i < json_array_size(words) && !rc; i++) {
 		struct vp_word w = { 0 };
@@ -109,9 +100,9 @@ static int digest_batch(const json_t *json, uint64_t *out, struct vp_err *err)
 		rc = vp_ledger_word_from(json_array_get(words, i), &w, err);
 		if (vp_word_is_condition(&w))
 			continue;
-		d = digest(d, &w.addr.v, sizeof(w.addr.v));
-		d = digest(d, &w.old_value, sizeof(w.old_value));
-		d = digest(d, &w.new_value, sizeof(w.new_value));
+		d = vp_digest(d, &w.addr.v, sizeof(w.addr.v));
+		d = vp_digest(d, &w.old_value, sizeof(w.old_value));
+		d = vp_digest(d, &w.new_value, sizeof(w.new_value));
 	}
 	*out = d;
 	return rc;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "control/ledger.h"
 
 /* The socket's folder as it really is, and its name in that. */
@@ -31,13 +32,12 @@ int vp_ledger_path_for(const char *state_dir, const char *socket, char *out, siz
 		       struct vp_err *err)
 {
 	char real[PATH_MAX];
-	uint64_t digest = 0xcbf29ce484222325ull; /* FNV-1a */
+	uint64_t digest;
 	int rc = real_path(socket, real, sizeof(real), err);
 
 	if (rc)
 		return rc;
-	for (const char *c = real; *c; c++)
-		digest = (digest ^ (uint8_t)*c) * 0x100000001b3ull;
+	digest = vp_digest(VP_DIGEST_INIT, real, strlen(real));
 	if ((size_t)snprintf(out, size, "%s/ledger/vm-%s-%016llx.jsonl", state_dir,
 			     strrchr(real, '/') + 1, (unsigned long long)digest) >= size)
 		return vp_err_set(err, -ENAMETOOLONG, "the state folder's name is too long");

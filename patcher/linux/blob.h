@@ -79,16 +79,4 @@ static inline struct vp_blob vp_blob_from(const struct vp_blob *b, uint64_t off)
 	return (struct vp_blob){ b->data + off, b->len - (size_t)off, b->base + off };
 }
 
-/* FNV-1a, 64 bits: tells what was damaged or differs, not what was forged. */
-#define VP_DIGEST_INIT 0xcbf29ce484222325ull
-
-static inline uint64_t vp_digest(uint64_t digest, const void *bytes, size_t n)
-{
-	const uint8_t *p = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		digest = (digest ^ p[i]) * 0x100000001b3ull;
-	return digest;
-}
-
 #endif /* VP_LINUX_BLOB_H */

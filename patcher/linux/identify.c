@@ -2,6 +2,7 @@
 /* Which kernel it is, where it is, and what it set up at boot. */
 #include "linux/internal.h"
 
+#include "base/digest.h"
 #include "base/text.h"
 
 #include <elf.h>

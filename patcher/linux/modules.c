@@ -5,6 +5,7 @@
  */
 #include "linux/modules.h"
 
+#include "base/digest.h"
 #include "linux/conditions.h"
 #include "linux/view.h"
 

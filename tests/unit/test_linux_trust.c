@@ -6,6 +6,7 @@
 #include "unit.h"
 #include "linux_build.h"
 
+#include "base/digest.h"
 #include "linux/internal.h"
 
 static struct lg_opts all_of_it = { .layout = LG_6_1, .modules = true, .pti = true };
