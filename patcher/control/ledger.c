@@ -115,7 +115,7 @@ static json_t *end_line(const struct vp_ledger *l, const char *event, long long 
 	return line;
 }
 
-static void add_us(json_t *line)
+void vp_ledger_add_us(json_t *line)
 {
 	json_object_set_new(line, "uid", json_integer((json_int_t)geteuid()));
 	json_object_set_new(line, "user", user_name(geteuid()));
@@ -133,6 +133,6 @@ int vp_ledger_end_of(struct vp_ledger *l, const struct vp_ledger_batch *b, const
 {
 	json_t *line = end_line(l, event, b->seq, b->record.id, text);
 
-	add_us(line); /* not the process that began it */
+	vp_ledger_add_us(line); /* not the process that began it */
 	return vp_ledger_append(l, line, err);
 }

@@ -5,35 +5,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/ledger_internal.h"
 #include "target/folder.h"
+#include "target/vmlock.h"
 
-#define LOCK_WAIT_MS 20
 #define LINE_MAX_LEN ((size_t)256 << 20) /* a batch of a million sites has less */
 
 /* --- open -------------------------------------------------------------------- */
 
 static int lock_file(int fd, const char *path, unsigned int timeout_ms, struct vp_err *err)
 {
-	const struct timespec a_while = { .tv_nsec = LOCK_WAIT_MS * 1000000L };
+	int rc = vp_flock(fd, timeout_ms);
 
-	for (unsigned int waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_WAIT_MS) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return vp_err_set(err, -errno, "%.180s: cannot lock it: %s", path,
-					  strerror(errno));
-		if (waited >= timeout_ms)
-			return vp_err_set(err, -EBUSY,
-					  "another vmpoke works on this VM; try again when it is "
-					  "done (%.150s is locked)",
-					  path);
-		nanosleep(&a_while, NULL);
-	}
-	return 0;
+	if (rc == -EWOULDBLOCK)
+		return vp_err_set(err, -EBUSY,
+				  "another vmpoke works on this VM; try again when it is done "
+				  "(%.150s is locked)",
+				  path);
+	return rc ? vp_err_set(err, rc, "%.180s: cannot lock it: %s", path, strerror(-rc)) : 0;
 }
 
 /* The file may have been put away while we waited for it. */

@@ -66,6 +66,11 @@ uint64_t vp_ledger_build(const char *build_id);
 int vp_ledger_site_from(const json_t *json, struct vp_site *s, struct vp_err *err);
 int vp_ledger_word_from(const json_t *json, struct vp_word *w, struct vp_err *err);
 
+/* --- ledger.c ----------------------------------------------------------------- */
+
+/* Who writes it: the members "uid", "user" and "pid". */
+void vp_ledger_add_us(json_t *line);
+
 /* --- ledger_file.c ------------------------------------------------------------ */
 
 /* alloc: with no file open; NULL: no memory. load: all lines of the open file. */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,17 +311,16 @@ int vp_ledger_rotate(struct vp_ledger *l, uint64_t boot, struct vp_err *err)
 
 int vp_ledger_put_aside(struct vp_ledger *l, char **name, struct vp_err *err)
 {
-	struct passwd *pw = getpwuid(geteuid());
 	char *where = NULL;
+	json_t *line;
 	int rc;
 
 	if (!l->damaged)
 		return vp_err_set(err, -EINVAL, "the ledger %.180s is not damaged", l->path);
-	rc = replace(l, 0,
-		     json_pack("{s:s, s:I, s:o, s:i, s:o}", "event", "put-aside", "uid",
-			       (json_int_t)geteuid(), "user", vp_qmp_text(pw ? pw->pw_name : ""),
-			       "pid", (int)getpid(), "text", vp_qmp_text(l->trouble)),
-		     "damaged-", &where, err);
+	line = json_pack("{s:s}", "event", "put-aside");
+	vp_ledger_add_us(line);
+	json_object_set_new(line, "text", vp_qmp_text(l->trouble));
+	rc = replace(l, 0, line, "damaged-", &where, err);
 	if (name && !rc)
 		*name = where;
 	else

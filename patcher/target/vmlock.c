@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "target/process.h"
+#include "target/wait.h"
 
 #define MARK ".mark"
 
@@ -125,31 +125,33 @@ void vp_vmlock_of(struct vp_vmlock *l, const char *process, bool own)
 	sweep(l);
 }
 
+int vp_flock(int fd, unsigned int timeout_ms)
+{
+	int64_t deadline = vp_now_ms() + timeout_ms;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		int rc = -errno;
+
+		if ((rc != -EINTR && rc != -EWOULDBLOCK) || vp_now_ms() >= deadline)
+			return rc == -EINTR ? -EWOULDBLOCK : rc;
+		poll(NULL, 0, 10);
+	}
+	return 0;
+}
+
 int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *err)
 {
-	struct timespec t;
-	int64_t deadline;
+	int rc;
 
 	if (l->depth++)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	deadline = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + timeout_ms;
-	while (flock(l->fd, LOCK_EX | LOCK_NB)) {
-		int why = errno;
-
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		if (why == EINTR || (why == EWOULDBLOCK &&
-				     (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 < deadline)) {
-			poll(NULL, 0, 10);
-			continue;
-		}
+	rc = vp_flock(l->fd, timeout_ms);
+	if (rc)
 		l->depth = 0;
-		if (why == EWOULDBLOCK)
-			return vp_err_set(err, -ETIMEDOUT,
-					  "another vmpoke works on this VM: wait until it is done");
-		return vp_err_set(err, -why, "the VM's lock file: %s", strerror(why));
-	}
-	return 0;
+	if (rc == -EWOULDBLOCK)
+		return vp_err_set(err, -ETIMEDOUT,
+				  "another vmpoke works on this VM: wait until it is done");
+	return rc ? vp_err_set(err, rc, "the VM's lock file: %s", strerror(-rc)) : 0;
 }
 
 void vp_vmlock_drop(struct vp_vmlock *l)
