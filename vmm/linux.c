@@ -5,6 +5,7 @@
  * zero-page.rst).
  */
 #include "vmm/kernel.h"
+#include "x86/walk.h"
 #include <asm/e820.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +33,6 @@
 #define CR0_CD	 (1ull << 30)
 #define CR4_PAE	 (1ull << 5)
 #define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
 
 /* As high as the kernel allows: below it takes what it needs. */
 static int write_initrd(const struct vp_ram *ram, const struct vp_kernel *k,
@@ -155,7 +155,7 @@ void vp_linux_entry(const struct vp_kernel *kernel, unsigned int id, struct vp_e
 	s->cr3 = VP_LINUX_TABLES;
 	s->cr4 = CR4_PAE;
 	s->cr0 = (s->cr0 & ~(CR0_CD | CR0_NW)) | CR0_PG | CR0_PE;
-	s->efer = EFER_LME | EFER_LMA;
+	s->efer = EFER_LME | VP_EFER_LMA;
 	entry->regs = (struct kvm_regs){
 		.rip = kernel->entry,
 		.rsi = VP_LINUX_ZERO,

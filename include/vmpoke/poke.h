@@ -113,8 +113,6 @@ struct vp_poke_opts {
 	bool (*is_left)(void *arg, vp_gva addr);
 };
 
-#define VP_TIMEOUT_MS 5000u
-
 /* What a NULL @opts stands for: int3, any vCPU. struct vp_poke_opts opts = VP_POKE_OPTS_INIT; */
 #ifdef __cplusplus
 static inline vp_poke_opts vp_poke_opts_init()

@@ -15,6 +15,8 @@ extern "C" {
 
 struct vp_target;
 
+#define VP_TIMEOUT_MS 5000u /* where the caller says 0, or nothing */
+
 /* What a vCPU does next after a #BP exit. See docs/protocol.md, "The trap decision". */
 enum vp_verdict {
 	VP_VERDICT_RESUME,  /* go on with trap->regs, which the sink may have changed */

@@ -269,7 +269,8 @@ static int choose(struct replay *r, const struct vp_ledger_vm *vm, struct vp_err
 		bool last = i + 1 == n || sorted[i + 1]->begin->digest != sorted[i]->begin->digest;
 		bool applied = false;
 
-		sorted[i]->wanted = sorted[i]->fate <= VP_FATE_APPLIED;
+		sorted[i]->wanted =
+			sorted[i]->fate == VP_FATE_OPEN || sorted[i]->fate == VP_FATE_APPLIED;
 		if (!last)
 			continue;
 		for (size_t j = first; j <= i; j++)

@@ -95,7 +95,7 @@ enum vp_fate {
 	VP_FATE_ABANDONED, /* by `vmpoke recover --abandon` */
 };
 
-/* "open", "applied", ... */
+/* "unfinished", "applied", ... */
 const char *vp_fate_name(enum vp_fate fate);
 
 /* One batch of the ledger, as it was begun. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only the human monitor tells: the registers of the vCPUs, the map of the memory. */
 #include "target/hmp.h"
+#include "x86/walk.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -73,8 +74,7 @@ static bool general(const struct section *s, struct vp_regs *regs)
 	       field(s, names[VP_GPR_COUNT + 1], 0, &regs->rflags);
 }
 
-#define EFER_LMA (1ull << 10)
-#define CS_L	 (1ull << 21) /* of the descriptor's second word, which is shown fourth */
+#define CS_L (1ull << 21) /* of the descriptor's second word, which is shown fourth */
 
 static bool read_section(const struct section *s, struct vp_vcpu_state *state)
 {
@@ -89,7 +89,7 @@ static bool read_section(const struct section *s, struct vp_vcpu_state *state)
 
 	state->cs = (uint16_t)cs;
 	state->ss = (uint16_t)ss;
-	state->code64 = state->paging.efer & EFER_LMA && flags & CS_L;
+	state->code64 = state->paging.efer & VP_EFER_LMA && flags & CS_L;
 	return ok && cs <= 0xffff && ss <= 0xffff;
 }
 

@@ -7,8 +7,6 @@
 
 #include "target/libvirt_job.h"
 
-#define TIMEOUT_MS 5000u
-
 /* "0-3,6": the CPUs of one map. */
 static void cpu_list(const uint8_t *map, int cpus, char *out, size_t size)
 {
@@ -93,7 +91,7 @@ int vp_qemu_list(const char *uri, unsigned int timeout_ms,
 		 struct vp_err *err)
 {
 	struct vp_libvirt_job *j = vp_libvirt_new(run_list, uri);
-	int rc = vp_libvirt_do(j, timeout_ms ? timeout_ms : TIMEOUT_MS, err);
+	int rc = vp_libvirt_do(j, timeout_ms ? timeout_ms : VP_TIMEOUT_MS, err);
 
 	if (rc)
 		return rc;

@@ -115,10 +115,6 @@ void vp_local_op_unpark(struct vp_target *t);
 int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_resume(struct vp_target *t);
 
-/* local_wake.c */
-void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
-void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */
-
 /*
  * local_kick.c. Take the signal for this process: -EINVAL, -EBUSY (it has a handler). Does the
  * calling thread let it in? -EINVAL.
@@ -142,13 +138,14 @@ bool vp_local_was_foreign(const struct vp_local_vcpu *v);
  */
 void vp_local_sleep(struct vp_local_vcpu *v, uint32_t seen);
 
+void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
+void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */
+
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);
 void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
 
 /* Does the vCPU run a guest of the guest's own just now (L2)? Its registers are that one's then. */
 bool vp_local_runs_nested(int fd);
-
-#define VP_EFER_LMA (1ull << 10)
 
 #endif /* VP_TARGET_LOCAL_INTERNAL_H */

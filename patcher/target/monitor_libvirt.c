@@ -12,8 +12,7 @@
 #include "target/qmp_wire.h"
 #include "target/wait.h"
 
-#define PEEK_MAX   (1u << 20) /* the most that any libvirt takes in one message */
-#define TIMEOUT_MS 5000u
+#define PEEK_MAX (1u << 20) /* the most that any libvirt takes in one message */
 
 /*
  * How much later than it should calls may end, together, while we hold the domain. One that is left
@@ -275,13 +274,13 @@ static int monitor_open(const char *uri, const char *domain, unsigned int timeou
 int vp_qemu_open_libvirt(const char *uri, const char *domain, const struct vp_qemu_config *cfg,
 			 struct vp_qemu **out, struct vp_err *err)
 {
+	unsigned int timeout_ms = cfg->timeout_ms ? cfg->timeout_ms : VP_TIMEOUT_MS;
 	struct vp_qemu_config own = *cfg;
 	struct vp_monitor *mon = NULL;
-	int rc = monitor_open(uri, domain, cfg->timeout_ms ? cfg->timeout_ms : TIMEOUT_MS, &mon,
-			      err);
+	int rc = monitor_open(uri, domain, timeout_ms, &mon, err);
 
 	own.gdb_path = own.qmp_path = NULL;
-	if (!rc && (rc = vp_monitor_who(mon, cfg->timeout_ms ? cfg->timeout_ms : TIMEOUT_MS, err)))
+	if (!rc && (rc = vp_monitor_who(mon, timeout_ms, err)))
 		mon->ops->close(mon);
 	return rc ? rc : vp_qemu_open_monitor(&own, domain, mon, out, err);
 }

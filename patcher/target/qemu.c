@@ -38,7 +38,7 @@ int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qe
 	q->target.ops = &vp_qemu_ops;
 	q->cfg = *cfg;
 	if (!q->cfg.timeout_ms)
-		q->cfg.timeout_ms = 5000;
+		q->cfg.timeout_ms = VP_TIMEOUT_MS;
 	q->name = strdup(cfg->name ? cfg->name : name);
 	q->gdb_path = cfg->gdb_path ? strdup(cfg->gdb_path) : NULL;
 	if (!q->name || (cfg->gdb_path && !q->gdb_path)) {
@@ -147,8 +147,9 @@ int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct 
 	int rc;
 
 	if (cfg->qmp_path) {
-		rc = vp_monitor_qmp_open(cfg->qmp_path, cfg->timeout_ms ? cfg->timeout_ms : 5000,
-					 &mon, err);
+		rc = vp_monitor_qmp_open(cfg->qmp_path,
+					 cfg->timeout_ms ? cfg->timeout_ms : VP_TIMEOUT_MS, &mon,
+					 err);
 		return rc ? rc : vp_qemu_open_monitor(cfg, cfg->qmp_path, mon, out, err);
 	}
 	if (!cfg->gdb_path)

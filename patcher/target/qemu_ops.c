@@ -5,12 +5,9 @@
 #include <string.h>
 
 #include "target/qemu_internal.h"
+#include "x86/walk.h"
 
-#define EFER_LMA (1ull << 10)
-#define CR0_PG	 (1ull << 31)
-#define PEEK_MIN                                                                         \
-	(256u << 10) /* in a window: from here on the monitor is faster than the gdbstub \
-		      */
+#define PEEK_MIN     (256u << 10) /* in a window: from here on the monitor beats the gdbstub */
 #define WINDOW_BYTES (128u << 10) /* what one window reads over the gdbstub: some 3 ms */
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
@@ -215,9 +212,8 @@ static const struct vp_hmp_vcpu *find_vcpu(const struct vp_qemu *q, int vcpu)
 {
 	for (size_t i = 0; i < q->nvcpus; i++) {
 		const struct vp_hmp_vcpu *v = &q->vcpus[i];
-		const struct vp_paging *p = &v->state.paging;
 
-		if (vcpu < 0 ? p->efer & EFER_LMA && p->cr0 & CR0_PG
+		if (vcpu < 0 ? vp_paging_is_long(&v->state.paging)
 			     : v->number == (unsigned int)vcpu)
 			return v;
 	}

@@ -7,7 +7,6 @@
 #define CR0_PG	 (1ull << 31)
 #define CR4_PAE	 (1ull << 5)
 #define CR4_LA57 (1ull << 12)
-#define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
 
 #define PTE_P	 (1ull << 0)
@@ -26,7 +25,7 @@ static const char *const level_name[] = { "", "PTE", "PDE", "PDPTE", "PML4E", "P
 
 bool vp_paging_is_long(const struct vp_paging *p)
 {
-	return p->cr0 & CR0_PG && p->cr4 & CR4_PAE && p->efer & EFER_LMA;
+	return p->cr0 & CR0_PG && p->cr4 & CR4_PAE && p->efer & VP_EFER_LMA;
 }
 
 static bool canonical(uint64_t va, unsigned int bits)

@@ -25,6 +25,8 @@ struct vp_map {
 	bool dirty; /* the CPU need not set the D bit to write here */
 };
 
+#define VP_EFER_LMA (1ull << 10) /* long mode is active (SDM vol. 3, section 2.2.1) */
+
 /* Is this 64-bit mode with paging (CR0.PG, CR4.PAE, EFER.LMA)? */
 bool vp_paging_is_long(const struct vp_paging *p);
 
