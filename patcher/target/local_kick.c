@@ -121,3 +121,22 @@ void vp_local_sleep(struct vp_local_vcpu *v, uint32_t seen)
 	    __atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST) & ~EXIT_OURS)
 		atomic_store(&v->interrupt, true);
 }
+
+/* --- waking who sleeps, on both sides ------------------------------------------ */
+
+void vp_local_notify(struct vp_local *l)
+{
+	/* Our answer was stored before; the asking thread sets `waiting` before it reads answers.
+	 */
+	if (!atomic_load(&l->waiting))
+		return;
+	pthread_mutex_lock(&l->wait_lock);
+	pthread_cond_broadcast(&l->answered);
+	pthread_mutex_unlock(&l->wait_lock);
+}
+
+void vp_local_wake(struct vp_local *l)
+{
+	atomic_fetch_add(&l->changes, 1);
+	syscall(SYS_futex, &l->changes, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
