@@ -53,7 +53,7 @@ only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
 only '#include <bpf/' 'patcher/linux/module_layout.c' "libbpf"
 only '\bvp_(qmp|remote)_call\(' 'patcher/cli/client.[ch]|patcher/(target/(qmp|monitor)|control/remote).*' \
 	"what prints asks through vp_client_ask(), which makes texts printable: that"
-only '#include <jansson' 'patcher/target/(qmp|monitor|hmp).*|patcher/control/.*|patcher/cli/.*|vmm/control.*' "JSON"
+only '#include <jansson' 'patcher/target/qmp.*|patcher/control/.*|patcher/cli/.*' "JSON"
 
 # A circle on stdin ("A B": A needs B) is told as such. tsort does not say which edges close it.
 no_circle() { # WHAT

@@ -41,6 +41,27 @@ int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struc
 	return rc;
 }
 
+int vp_monitor_add_socket(struct vp_monitor *m, const char *label, int fd, bool listens,
+			  struct vp_err *err)
+{
+	int rc = m->ops->execute(m, "getfd", json_pack("{s:s}", "fdname", label), fd, NULL, err);
+	json_t *data;
+
+	if (rc)
+		return rc;
+	data = json_pack("{s:{s:s, s:{s:s}}, s:b}", "addr", "type", "fd", "data", "str", label,
+			 "server", listens);
+	if (listens)
+		json_object_update_new(data, json_pack("{s:b, s:b}", "wait", 0, "telnet", 1));
+	rc = m->ops->execute(m, "chardev-add",
+			     json_pack("{s:s, s:{s:s, s:o}}", "id", label, "backend", "type",
+				       "socket", "data", data),
+			     -1, NULL, err);
+	if (rc)
+		m->ops->execute(m, "closefd", json_pack("{s:s}", "fdname", label), -1, NULL, NULL);
+	return rc;
+}
+
 /* --- over the gdbstub -------------------------------------------------------- */
 
 struct gdb_monitor {

@@ -73,6 +73,13 @@ int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struc
 int vp_monitor_check_arch(struct vp_monitor *m, struct vp_err *err);
 
 /*
+ * Give QEMU the socket @fd (borrowed) as a character device of that name: one that is connected,
+ * or, with @listens, one where it waits for a call and greets as telnet does. Needs execute().
+ */
+int vp_monitor_add_socket(struct vp_monitor *m, const char *label, int fd, bool listens,
+			  struct vp_err *err);
+
+/*
  * Which process carries out our commands: have QEMU itself say hello on a socket of ours. Fills
  * m->peer; it stays unknown if the way to QEMU passes no descriptors (a proxy, another host), or if
  * the process cannot be seen from here. Needs execute(). An error: QEMU does not answer any more.

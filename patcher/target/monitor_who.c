@@ -29,23 +29,6 @@ static int make_sockets(int *listener, int *call, struct sockaddr_un *addr, sock
 	return getsockname(*listener, (struct sockaddr *)addr, len) ? -errno : 0;
 }
 
-static int offer(struct vp_monitor *m, const char *label, int fd, struct vp_err *err)
-{
-	int rc = m->ops->execute(m, "getfd", json_pack("{s:s}", "fdname", label), fd, NULL, err);
-
-	if (rc)
-		return rc;
-	rc = m->ops->execute(m, "chardev-add",
-			     json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b, s:b, s:b}}}", "id",
-				       label, "backend", "type", "socket", "data", "addr", "type",
-				       "fd", "data", "str", label, "server", 1, "wait", 0, "telnet",
-				       1),
-			     -1, NULL, err);
-	if (rc)
-		m->ops->execute(m, "closefd", json_pack("{s:s}", "fdname", label), -1, NULL, NULL);
-	return rc;
-}
-
 /* Who sends the first byte; 0: nobody does, or he cannot be seen. */
 static int listen_to(int sock, unsigned int timeout_ms)
 {
@@ -80,7 +63,7 @@ int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err 
 	}
 	snprintf(label, sizeof(label), VP_MONITOR_WHO "%d", (int)getpid());
 	/* Refused: it is not to be known by this way. No answer: that is an error. */
-	rc = offer(m, label, listener, err);
+	rc = vp_monitor_add_socket(m, label, listener, true, err);
 	if (rc) {
 		rc = rc == -ETIMEDOUT || rc == -ENOTCONN || rc == -ECONNRESET ? rc : 0;
 		goto out;

@@ -108,25 +108,6 @@ static int look_around(struct vp_qemu *q, struct vp_err *err)
 
 /* --- opening ------------------------------------------------------------------ */
 
-static int chardev_add(struct vp_qemu *q, int fd, struct vp_err *err)
-{
-	const struct vp_monitor_ops *ops = q->mon->ops;
-	int rc = ops->execute(q->mon, "getfd", json_pack("{s:s}", "fdname", VP_QEMU_CHARDEV), fd,
-			      NULL, err);
-
-	if (rc)
-		return rc;
-	rc = ops->execute(q->mon, "chardev-add",
-			  json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b}}}", "id",
-				    VP_QEMU_CHARDEV, "backend", "type", "socket", "data", "addr",
-				    "type", "fd", "data", "str", VP_QEMU_CHARDEV, "server", 0),
-			  -1, NULL, err);
-	if (rc)
-		ops->execute(q->mon, "closefd", json_pack("{s:s}", "fdname", VP_QEMU_CHARDEV), -1,
-			     NULL, NULL);
-	return rc;
-}
-
 /* Our own stub; returns our end of it. The VM stops in here. */
 static int own_stub(struct vp_qemu *q, struct vp_err *err)
 {
@@ -134,7 +115,7 @@ static int own_stub(struct vp_qemu *q, struct vp_err *err)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
 		return vp_err_set(err, -errno, "socketpair: %s", strerror(errno));
-	rc = chardev_add(q, pair[1], err);
+	rc = vp_monitor_add_socket(q->mon, VP_QEMU_CHARDEV, pair[1], false, err);
 	close(pair[1]);
 	if (!rc) {
 		q->own_stub = true; /* in parts, from now on */
