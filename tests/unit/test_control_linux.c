@@ -255,11 +255,19 @@ static void test_reads_fail_words(void **state)
 
 /* --- a module that goes ------------------------------------------------------------- */
 
+static void alpha_goes(struct rig *r)
+{
+	const uint64_t head = r->g->text + LG_MODULE_LIST;
+
+	lg_set(r->g, head, LG_MODULE(1) + LG_M_LIST, 8);
+	lg_set(r->g, LG_MODULE(1) + LG_M_LIST + 8, head, 8);
+}
+
 /* With the module its record is freed: what is there then is another's, and nothing waits for it.
  */
 static void test_record_is_gone(void **state)
 {
-	const uint64_t func = LG_MODULES + 0x130, head = the_guest->text + LG_MODULE_LIST;
+	const uint64_t func = LG_MODULES + 0x130;
 	struct rig *r = *state;
 	struct vp_err err;
 
@@ -270,9 +278,7 @@ static void test_record_is_gone(void **state)
 			 json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
 			 &err));
 	assert_int_equal(flags(r, 8), LG_DISABLED);
-	/* alpha goes */
-	lg_set(r->g, head, LG_MODULE(1) + LG_M_LIST, 8);
-	lg_set(r->g, LG_MODULE(1) + LG_M_LIST + 8, head, 8);
+	alpha_goes(r);
 	lg_put(r->g, LG_PAGE_STRUCTS + 32 + 16, 4, 4);
 	lg_put(r->g, LG_RECORD(8), 0x4141414141414141, 8);
 	lg_put(r->g, LG_RECORD(8) + 8, 0x4242424242424242, 8);
@@ -281,14 +287,6 @@ static void test_record_is_gone(void **state)
 	assert_int_equal(flags(r, 0), 0);
 	assert_int_equal(flags(r, 8), 0x4242424242424242);
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
-}
-
-static void alpha_goes(struct rig *r)
-{
-	const uint64_t head = r->g->text + LG_MODULE_LIST;
-
-	lg_set(r->g, head, LG_MODULE(1) + LG_M_LIST, 8);
-	lg_set(r->g, LG_MODULE(1) + LG_M_LIST + 8, head, 8);
 }
 
 /* A site of the kernel and one of a module, which is unloaded: the kernel's is taken back. */

@@ -247,14 +247,17 @@ static void test_killed(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int i = 0; i < 4; i++) {
-		const struct vp_qemu_config *way = i % 2 ? &f->gdb : &f->qmp;
-		struct vp_qemu_config repair = i < 2 ? *way : f->qmp;
+	const struct {
+		const struct vp_qemu_config *killed, *repairs;
+	} ways[] = { { &f->qmp, &f->qmp }, { &f->gdb, &f->gdb }, { &f->gdb, &f->qmp } };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct vp_qemu_config repair = *ways[i].repairs;
 		struct vp_qemu_info info;
 		struct vp_qemu *q;
 
 		f->q->ram[SITE.v] = 0x90;
-		be_killed(way);
+		be_killed(ways[i].killed);
 		assert_false(f->q->running);
 		assert_int_equal(f->q->ram[SITE.v], 0xcc);
 		looked_at(f);
@@ -272,7 +275,7 @@ static void test_killed(void **state)
 		assert_true(runs(f));
 		assert_int_equal(f->q->ram[SITE.v], 0x90);
 		/* Both ways are free again; the socket of the stub has a mark of its own. */
-		if (i == 3) {
+		if (ways[i].killed != ways[i].repairs) {
 			repair = f->gdb;
 			repair.repair = repaired;
 			repair.repair_arg = f;
@@ -488,7 +491,6 @@ static void nothing_lasts(struct fixture *f, const struct vp_qemu_config *cfg,
 		if (rc && (!f->err.text[0] || strpbrk(f->err.text, "\r\n\xff")))
 			fail_msg("fault %d at %u: %d '%s'", fault, n, rc, f->err.text);
 		/* It runs now; or the next one is told, and repair makes it run. */
-		usleep(2000);
 		rc = attempt(cfg, &f->err);
 		if (rc == -EUCLEAN && strstr(f->err.text, "vmpoke recover"))
 			rc = attempt(&repair, &f->err);

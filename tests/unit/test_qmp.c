@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP server and client against each other and against peers that misbehave. */
-#include "unit.h"
+#include "qmp_rig.h"
 
-#include "target/qmp.h"
 #include "target/qmp_wire.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,12 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HANG_MS 20000u /* nothing here takes long: only a hang gets this far */
-
 struct fixture {
-	char dir[32], path[48];
-	struct vp_qmp_server *server;
-	pthread_t thread;
+	struct qmp_rig rig;
 	int memfd, calls;
 };
 
@@ -60,7 +54,7 @@ static json_t *cmd_burst(void *arg, const json_t *args, int *fd, int *code, stru
 	(void)args, (void)fd, (void)code, (void)err;
 	memset(pad, 'x', 100000);
 	for (i = 0; i < 8; i++)
-		vp_qmp_server_event(f->server, "BURST", json_pack("{s:s}", "pad", pad));
+		vp_qmp_server_event(f->rig.server, "BURST", json_pack("{s:s}", "pad", pad));
 	free(pad);
 	return json_object();
 }
@@ -71,26 +65,13 @@ static const struct vp_qmp_command commands[] = {
 	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
-static void *serve(void *arg)
-{
-	struct fixture *f = arg;
-
-	assert_int_equal(vp_qmp_server_run(f->server), 0);
-	return NULL;
-}
-
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct vp_err err;
 
-	strcpy(f->dir, "/tmp/vmpoke-qmp-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
 	f->memfd = memfd_create("test", MFD_CLOEXEC);
 	assert_int_equal(write(f->memfd, "guest RAM", 9), 9);
-	assert_int_equal(vp_qmp_server_new(f->path, commands, f, &f->server, &err), 0);
-	assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+	qmp_rig_start(&f->rig, commands, f);
 	*state = f;
 	return 0;
 }
@@ -99,27 +80,13 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	vp_qmp_server_stop(f->server);
-	pthread_join(f->thread, NULL);
-	vp_qmp_server_free(f->server);
-	assert_int_equal(access(f->path, F_OK), -1);
+	qmp_rig_stop(&f->rig);
 	close(f->memfd);
-	rmdir(f->dir);
 	free(f);
 	return 0;
 }
 
-/* --- a raw client --- */
-
-static int dial(const char *path)
-{
-	struct sockaddr_un addr;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
+/* --- raw clients --- */
 
 /* Send all of it, however often the peer hangs up in the middle. */
 static void put(int fd, const char *text, size_t len)
@@ -139,29 +106,9 @@ static void put_text(int fd, const char *text)
 	put(fd, text, strlen(text));
 }
 
-/* The next line as JSON; NULL: the server hung up. */
-static json_t *get(int fd)
-{
-	static char line[1 << 17];
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	size_t n = 0;
-	json_t *json;
-
-	while (n < sizeof(line)) {
-		assert_int_equal(poll(&p, 1, HANG_MS), 1);
-		if (read(fd, line + n, 1) != 1)
-			return NULL;
-		if (line[n++] == '\n')
-			break;
-	}
-	json = json_loadb(line, n, 0, NULL);
-	assert_non_null(json);
-	return json;
-}
-
 static void expect_error(int fd, const char *error_class, const char *errno_name)
 {
-	json_t *j = get(fd), *e = json_object_get(j, "error");
+	json_t *j = qmp_get(fd), *e = json_object_get(j, "error");
 
 	assert_non_null(j);
 	assert_non_null(e);
@@ -173,7 +120,7 @@ static void expect_error(int fd, const char *error_class, const char *errno_name
 
 static void expect_return(int fd)
 {
-	json_t *j = get(fd);
+	json_t *j = qmp_get(fd);
 
 	assert_non_null(json_object_get(j, "return"));
 	json_decref(j);
@@ -181,20 +128,8 @@ static void expect_return(int fd)
 
 static void expect_closed(int fd)
 {
-	assert_null(get(fd));
+	assert_null(qmp_get(fd));
 	close(fd);
-}
-
-static int dial_ready(const char *path)
-{
-	int fd = dial(path);
-	json_t *j = get(fd);
-
-	assert_non_null(json_object_get(j, "QMP"));
-	json_decref(j);
-	put_text(fd, "{\"execute\":\"qmp_capabilities\"}");
-	expect_return(fd);
-	return fd;
 }
 
 /* The server still serves others. */
@@ -204,7 +139,7 @@ static void expect_alive(struct fixture *f)
 	struct vp_err err = { "" };
 	json_t *ret;
 
-	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
 	assert_int_equal(vp_qmp_call(q, "echo", json_pack("{s:s}", "a", "b"), &ret, NULL, &err), 0);
 	assert_string_equal(json_string_value(json_object_get(ret, "a")), "b");
 	json_decref(ret);
@@ -221,9 +156,9 @@ static void test_dialogue(void **state)
 	struct stat st;
 	json_t *ret;
 
-	assert_int_equal(stat(f->path, &st), 0);
+	assert_int_equal(stat(f->rig.path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
 	assert_int_equal(vp_qmp_call(q, "echo", json_object(), &ret, NULL, &err), 0);
 	assert_int_equal(json_object_size(ret), 0);
 	json_decref(ret);
@@ -242,8 +177,8 @@ static void test_dialogue(void **state)
 static void test_negotiation(void **state)
 {
 	struct fixture *f = *state;
-	int fd = dial(f->path);
-	json_t *j = get(fd);
+	int fd = qmp_dial(&f->rig);
+	json_t *j = qmp_get(fd);
 
 	assert_non_null(
 		json_object_get(json_object_get(json_object_get(j, "QMP"), "version"), "qemu"));
@@ -265,15 +200,15 @@ static void test_framing(void **state)
 	static const char slow[] = " {\"execute\": \"echo\", \"arguments\": {\"q\": \"}\\\"{\"}}";
 	struct fixture *f = *state;
 	static char many[3000 * 40];
-	int i, fd = dial_ready(f->path);
+	int i, fd = qmp_dial_ready(&f->rig);
 	size_t n;
 	json_t *j;
 
 	put_text(fd, "{\"execute\":\"echo\",\"id\":1}{\"execute\":\"echo\",\"id\":{\"n\":[2]}}");
-	j = get(fd);
+	j = qmp_get(fd);
 	assert_int_equal(json_integer_value(json_object_get(j, "id")), 1);
 	json_decref(j);
-	j = get(fd);
+	j = qmp_get(fd);
 	assert_true(json_is_object(json_object_get(j, "id")));
 	json_decref(j);
 
@@ -282,7 +217,7 @@ static void test_framing(void **state)
 		if (i % 7 == 0)
 			usleep(1000);
 	}
-	j = get(fd);
+	j = qmp_get(fd);
 	assert_string_equal(json_string_value(json_object_get(json_object_get(j, "return"), "q")),
 			    "}\"{");
 	json_decref(j);
@@ -293,7 +228,7 @@ static void test_framing(void **state)
 				      "{\"execute\":\"echo\",\"id\":%d}\n", i);
 	put(fd, many, n);
 	for (i = 0; i < 3000; i++) {
-		j = get(fd);
+		j = qmp_get(fd);
 		assert_int_equal(json_integer_value(json_object_get(j, "id")), i);
 		json_decref(j);
 	}
@@ -315,7 +250,7 @@ static void test_bad_requests(void **state)
 		"{\"execute\":\"\xff\"}",
 	};
 	struct fixture *f = *state;
-	int fd = dial_ready(f->path);
+	int fd = qmp_dial_ready(&f->rig);
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -334,12 +269,12 @@ static void test_garbage(void **state)
 	size_t n = 512u << 10, i;
 	char *noise = malloc(n);
 	uint64_t seed = 1;
-	int fd, other = dial_ready(f->path);
+	int fd, other = qmp_dial_ready(&f->rig);
 
 	for (i = 0; i < n; i++)
 		noise[i] = (char)unit_random(&seed);
 	noise[0] = 'G';
-	fd = dial_ready(f->path);
+	fd = qmp_dial_ready(&f->rig);
 	put(fd, noise, n);
 	expect_error(fd, "GenericError", "EPROTO");
 	expect_closed(fd);
@@ -347,12 +282,12 @@ static void test_garbage(void **state)
 	/* Garbage that looks like an endless string, before and after the negotiation. */
 	memset(noise, 'x', n);
 	memcpy(noise, "{\"a", 3);
-	fd = dial(f->path);
-	json_decref(get(fd));
+	fd = qmp_dial(&f->rig);
+	json_decref(qmp_get(fd));
 	put(fd, noise, n);
 	expect_error(fd, "GenericError", "EMSGSIZE");
 	expect_closed(fd);
-	fd = dial_ready(f->path);
+	fd = qmp_dial_ready(&f->rig);
 	for (i = 0; i < 40; i++) /* 20 MiB */
 		put(fd, noise + (i ? 3 : 0), n - (i ? 3 : 0));
 	expect_error(fd, "GenericError", "EMSGSIZE");
@@ -360,7 +295,7 @@ static void test_garbage(void **state)
 
 	memset(noise, '[', 4096);
 	noise[0] = '{';
-	fd = dial_ready(f->path);
+	fd = qmp_dial_ready(&f->rig);
 	put(fd, noise, 4096);
 	expect_error(fd, "GenericError", "EPROTO");
 	expect_closed(fd);
@@ -381,7 +316,7 @@ static void test_large_request(void **state)
 	json_t *ret;
 
 	memset(pad, 'y', n);
-	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
 	assert_int_equal(vp_qmp_call(q, "echo", json_pack("{s:s}", "pad", pad), &ret, NULL, &err),
 			 0);
 	assert_int_equal(json_string_length(json_object_get(ret, "pad")), n);
@@ -393,14 +328,14 @@ static void test_large_request(void **state)
 static void test_slow_reader(void **state)
 {
 	struct fixture *f = *state;
-	int i, deaf = dial_ready(f->path);
+	int i, deaf = qmp_dial_ready(&f->rig);
 	struct vp_err err = { "" };
 	struct vp_qmp *q;
 	char buf[4096];
 	size_t got = 0;
 	ssize_t n;
 
-	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
 	for (i = 0; i < 10; i++) /* 8 MB of events; the caller reads them, the other does not */
 		assert_int_equal(vp_qmp_call(q, "burst", json_object(), NULL, NULL, &err), 0);
 	while ((n = read(deaf, buf, sizeof(buf))) > 0)
@@ -417,7 +352,7 @@ static void test_vanishing(void **state)
 	int i;
 
 	for (i = 0; i < 200; i++) {
-		int fd = i % 2 ? dial(f->path) : dial_ready(f->path);
+		int fd = i % 2 ? qmp_dial(&f->rig) : qmp_dial_ready(&f->rig);
 
 		put_text(fd, i % 3 ? "{\"execute\":\"burst\"}{\"execute\":\"give\"}" : "{\"exec");
 		close(fd);
@@ -432,8 +367,8 @@ static void test_too_many(void **state)
 	size_t i;
 
 	for (i = 0; i < 32; i++)
-		fds[i] = dial_ready(f->path);
-	extra = dial(f->path);
+		fds[i] = qmp_dial_ready(&f->rig);
+	extra = qmp_dial(&f->rig);
 	expect_error(extra, "GenericError", "EBUSY");
 	expect_closed(extra);
 	for (i = 0; i < 32; i++)
@@ -449,7 +384,7 @@ static void test_fd(void **state)
 	char buf[10] = "";
 	int fd, i;
 
-	assert_int_equal(vp_qmp_connect(f->path, HANG_MS, &q, &err), 0);
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
 	for (i = 0; i < 50; i++) {
 		assert_int_equal(vp_qmp_call(q, "give", json_object(), NULL, &fd, &err), 0);
 		assert_true(fd >= 0);
@@ -490,7 +425,7 @@ static void test_bad_server(void **state)
 	size_t i;
 	int s;
 
-	snprintf(path, sizeof(path), "%s/bad", f->dir);
+	snprintf(path, sizeof(path), "%s/bad", f->rig.dir);
 	assert_int_equal(vp_qmp_address(path, &addr, NULL), 0);
 	s = vp_qmp_listen(&addr, &err);
 	assert_true(s >= 0);

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A command that takes long keeps nobody waiting but its own client. */
 #include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "target/qmp.h"
-#include "target/qmp_wire.h"
-#include "unit.h"
-
-#define HANG_MS 20000
+#include "qmp_rig.h"
 
 struct fixture {
-	char dir[32], path[48];
-	struct vp_qmp_server *server;
-	pthread_t thread;
+	struct qmp_rig rig;
 	sem_t begun, released;
 	atomic_int calls;
 };
@@ -64,25 +56,13 @@ static const struct vp_qmp_command commands[] = {
 	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
-static void *serve(void *arg)
-{
-	struct fixture *f = arg;
-
-	assert_int_equal(vp_qmp_server_run(f->server), 0);
-	return NULL;
-}
-
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	strcpy(f->dir, "/tmp/vmpoke-qmp-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
 	sem_init(&f->begun, 0, 0);
 	sem_init(&f->released, 0, 0);
-	assert_int_equal(vp_qmp_server_new(f->path, commands, f, &f->server, NULL), 0);
-	assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+	qmp_rig_start(&f->rig, commands, f);
 	*state = f;
 	return 0;
 }
@@ -91,29 +71,12 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	vp_qmp_server_stop(f->server);
-	pthread_join(f->thread, NULL);
-	vp_qmp_server_free(f->server);
-	rmdir(f->dir);
+	qmp_rig_stop(&f->rig);
 	free(f);
 	return 0;
 }
 
 /* --- raw clients --- */
-
-static json_t *get(int fd)
-{
-	static char line[4096];
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	size_t n = 0;
-
-	do {
-		assert_int_equal(poll(&p, 1, HANG_MS), 1);
-		if (read(fd, line + n, 1) != 1)
-			return NULL;
-	} while (line[n++] != '\n');
-	return json_loadb(line, n, 0, NULL);
-}
 
 static void put(int fd, const char *command, int id)
 {
@@ -123,23 +86,10 @@ static void put(int fd, const char *command, int id)
 	assert_int_equal(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
 }
 
-static int dial(const struct fixture *f)
-{
-	struct sockaddr_un addr;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(vp_qmp_address(f->path, &addr, NULL), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	json_decref(get(fd));
-	put(fd, "qmp_capabilities", 0);
-	json_decref(get(fd));
-	return fd;
-}
-
 /* The reply to request @id: a member of what it returns. */
 static int answer(int fd, int id, const char *key)
 {
-	json_t *json = get(fd);
+	json_t *json = qmp_get(fd);
 	int value;
 
 	assert_non_null(json);
@@ -161,7 +111,8 @@ static bool has_answer(int fd)
 static void test_aside(void **state)
 {
 	struct fixture *f = *state;
-	int slow = dial(f), slower = dial(f), other = dial(f);
+	int slow = qmp_dial_ready(&f->rig), slower = qmp_dial_ready(&f->rig),
+	    other = qmp_dial_ready(&f->rig);
 
 	put(slow, "linger-aside", 1);
 	put(slower, "linger-aside", 2);
@@ -188,7 +139,8 @@ static void test_aside(void **state)
 static void test_in_turn(void **state)
 {
 	struct fixture *f = *state;
-	int first = dial(f), second = dial(f), third = dial(f), other = dial(f);
+	int first = qmp_dial_ready(&f->rig), second = qmp_dial_ready(&f->rig),
+	    third = qmp_dial_ready(&f->rig), other = qmp_dial_ready(&f->rig);
 
 	put(first, "linger-in-turn", 1);
 	sem_wait(&f->begun);
@@ -213,18 +165,18 @@ static void test_in_turn(void **state)
 static void test_vanished(void **state)
 {
 	struct fixture *f = *state;
-	int slow = dial(f), other, next;
+	int slow = qmp_dial_ready(&f->rig), other, next;
 	json_t *event;
 
 	put(slow, "linger-aside", 1);
 	sem_wait(&f->begun);
 	close(slow);
-	other = dial(f);
-	vp_qmp_server_event(f->server, "NEWS", NULL); /* sending it finds out who is gone */
-	event = get(other);
+	other = qmp_dial_ready(&f->rig);
+	vp_qmp_server_event(f->rig.server, "NEWS", NULL); /* sending it finds out who is gone */
+	event = qmp_get(other);
 	assert_non_null(json_object_get(event, "event"));
 	json_decref(event);
-	next = dial(f);
+	next = qmp_dial_ready(&f->rig);
 	sem_post(&f->released);
 	put(next, "count-in-turn", 2);
 	assert_true(answer(next, 2, "call") >= 1);
@@ -238,11 +190,11 @@ static void test_vanished(void **state)
 static void test_stop(void **state)
 {
 	struct fixture *f = *state;
-	int slow = dial(f), late = dial(f);
+	int slow = qmp_dial_ready(&f->rig), late = qmp_dial_ready(&f->rig);
 
 	put(slow, "linger-aside", 1);
 	sem_wait(&f->begun);
-	vp_qmp_server_stop(f->server);
+	vp_qmp_server_stop(f->rig.server);
 	put(late, "count-in-turn", 2);
 	sem_post(&f->released);
 	assert_int_equal(answer(slow, 1, "call"), 1);
@@ -253,7 +205,7 @@ static void test_stop(void **state)
 static void test_who(void **state)
 {
 	struct fixture *f = *state;
-	int fd = dial(f);
+	int fd = qmp_dial_ready(&f->rig);
 
 	put(fd, "who-in-turn", 1);
 	assert_int_equal(answer(fd, 1, "pid"), getpid());

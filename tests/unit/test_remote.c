@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest of QEMU behind the control commands, from the fake QEMU up. */
-#include "unit.h"
+#include "qemu_fixture.h"
 
 #include "control/remote.h"
-#include "fake_qemu.h"
 
 #include <jansson.h>
 #include <limits.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct fixture {
+struct rig {
 	struct fake_qemu *q;
 	char dir[40], target[80];
 	struct vp_remote *r;
@@ -20,7 +18,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct rig *f = calloc(1, sizeof(*f));
 
 	f->q = fake_qemu_new();
 	strcpy(f->dir, "/tmp/vmpoke-remote-XXXXXX");
@@ -32,7 +30,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	struct fixture *f = *state;
+	struct rig *f = *state;
 	char command[80];
 
 	vp_remote_close(f->r, NULL);
@@ -43,18 +41,18 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void open_well(struct fixture *f)
+static void open_remote(struct rig *f)
 {
 	struct vp_remote_config cfg = {
 		.state_dir = f->dir,
-		.timeout_ms = 20000,
+		.timeout_ms = HANG_MS,
 	};
 
 	if (vp_remote_open(f->target, &cfg, &f->r, &f->err))
 		fail_msg("%s", f->err.text);
 }
 
-static json_t *ask(struct fixture *f, const char *command)
+static json_t *ask(struct rig *f, const char *command)
 {
 	json_t *ret = NULL;
 
@@ -72,10 +70,10 @@ static const char *text(const json_t *object, const char *key)
 
 static void test_describes(void **state)
 {
-	struct fixture *f = *state;
+	struct rig *f = *state;
 	json_t *vm;
 
-	open_well(f);
+	open_remote(f);
 	vm = ask(f, "query-vm");
 	assert_string_equal(text(vm, "name"), "fake");
 	assert_string_equal(text(vm, "state"), "running");
@@ -88,7 +86,7 @@ static void test_describes(void **state)
 }
 
 /* What `vmpoke COMMAND qemu+qmp:...` prints on both of its outputs, and its exit code. */
-static int command_line(struct fixture *f, const char *command, const char *args, char *out,
+static int command_line(struct rig *f, const char *command, const char *args, char *out,
 			size_t size)
 {
 	char self[PATH_MAX], line[2 * PATH_MAX];
@@ -115,7 +113,7 @@ static int command_line(struct fixture *f, const char *command, const char *args
 
 static void test_confidential_cli(void **state)
 {
-	struct fixture *f = *state;
+	struct rig *f = *state;
 	char out[4096];
 
 	f->q->confidential = "tdx-guest";
@@ -134,14 +132,14 @@ static void test_confidential_cli(void **state)
 /* Looking works, and says why nothing else does. */
 static void test_confidential(void **state)
 {
-	struct fixture *f = *state;
+	struct rig *f = *state;
 	json_t *vm, *ret = NULL, *poke;
 	uint8_t before[16];
 
 	f->q->confidential = "sev-snp-guest";
 	f->q->sev = FAKE_SEV_ON;
 	f->q->sev_type = "sev-snp";
-	open_well(f);
+	open_remote(f);
 	vm = ask(f, "query-vm");
 	assert_string_equal(text(vm, "confidential"), "SEV-SNP");
 	assert_int_equal(json_array_size(json_object_get(vm, "strategies")), 0);
@@ -160,40 +158,17 @@ static void test_confidential(void **state)
 	assert_int_equal(f->q->stops, 0);
 }
 
-/* A vmpoke that is killed while it has the VM stopped. */
-static void be_killed(struct fixture *f)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid) {
-		struct vp_qemu_config cfg = { .qmp_path = f->q->qmp_path,
-					      .state_dir = f->dir,
-					      .timeout_ms = 20000 };
-		struct vp_target *t;
-		struct vp_qemu *q;
-
-		if (!vp_qemu_open(&cfg, &q, NULL)) {
-			t = vp_qemu_target(q);
-			if (!t->ops->lock(t, NULL) && !t->ops->stop(t, 20000, NULL))
-				kill(getpid(), SIGKILL);
-		}
-		_exit(1);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-}
-
 /* Who looks at what it left is told, stops nothing and resumes nothing; who would write may not. */
 static void test_killed(void **state)
 {
-	struct fixture *f = *state;
+	struct rig *f = *state;
 	json_t *vm, *ret = NULL, *poke;
 	unsigned int stops;
 
-	be_killed(f);
+	be_killed(&(struct vp_qemu_config){
+		.qmp_path = f->q->qmp_path, .state_dir = f->dir, .timeout_ms = HANG_MS });
 	stops = f->q->stops;
-	open_well(f);
+	open_remote(f);
 	vm = ask(f, "query-vm");
 	assert_string_equal(text(vm, "state"), "paused");
 	assert_non_null(strstr(text(vm, "attention"), "vmpoke recover"));
