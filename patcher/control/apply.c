@@ -205,37 +205,6 @@ static int choose_space(struct job *j, struct vp_poke_opts *opts, struct vp_err 
 	return rc;
 }
 
-/* --- again ------------------------------------------------------------------- */
-
-#define NAP_MS	   4u
-#define NAP_MAX_MS 64u
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-bool vp_control_again(struct vp_patience *p, const struct vp_write_args *w, int code)
-{
-	uint64_t timeout_ms = VP_TIMEOUT_MS;
-	struct timespec nap;
-
-	if (code != -EAGAIN ||
-	    vp_args_number(w->timeout, "timeout", 1, VP_CONTROL_TIMEOUT_MAX_MS, &timeout_ms, NULL))
-		return false;
-	if (!p->until_ms)
-		*p = (struct vp_patience){ now_ms() + (int64_t)timeout_ms, NAP_MS };
-	if (now_ms() >= p->until_ms)
-		return false;
-	nap = (struct timespec){ .tv_nsec = (long)p->nap_ms * 1000000 };
-	nanosleep(&nap, NULL);
-	p->nap_ms = p->nap_ms * 3 / 2 < NAP_MAX_MS ? p->nap_ms * 3 / 2 : NAP_MAX_MS;
-	return true;
-}
-
 /* The engine knows the address of a word that did not hold; a person wants its name. */
 static int name_word(const struct job *j, int rc, const struct vp_poke_result *result,
 		     struct vp_err *err)

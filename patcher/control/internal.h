@@ -193,10 +193,10 @@ struct vp_write_args {
 	"strategy", &(w)->strategy, "dry-run", &(w)->dry_run, "timeout", &(w)->timeout
 
 /*
- * A command that was refused with -EAGAIN, because the guest is at work there, is worth another
- * try: all of it, from the look at the guest on, after a nap in which the guest runs. False: no, it
- * was something else, or took as long as a vCPU may to answer (@timeout, as given) already. Begin
- * with an empty one.
+ * again.c. A command that was refused with -EAGAIN, because the guest is at work there, is worth
+ * another try: all of it, from the look at the guest on, after a nap in which the guest runs.
+ * False: no, it was something else, or took as long as a vCPU may to answer (@timeout, as given)
+ * already. Begin with an empty one.
  */
 struct vp_patience {
 	int64_t until_ms;
