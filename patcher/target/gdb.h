@@ -28,6 +28,20 @@ int vp_gdb_dial(const char *path, struct vp_err *err);
 int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was_running,
 		struct vp_err *err);
 
+/* Of this QEMU (702 for 7.2; 0: unknown): does it announce the stop that connecting has caused? */
+static inline bool vp_gdb_announces(unsigned int version)
+{
+	return version && version < 801;
+}
+
+/*
+ * Be done with a stub that is not the one that was meant: let the VM go on only if it was our
+ * connecting that stopped it, as far as that can be told: a stop was @announced, or the stub says
+ * that it is a QEMU which announces none. 0: it is as it was. The connection is good for
+ * vp_gdb_close() only afterwards.
+ */
+int vp_gdb_undo(struct vp_gdb *g, bool announced, struct vp_err *err);
+
 /* The process that answered last; 0: it cannot be seen from here. */
 int vp_gdb_peer(const struct vp_gdb *g);
 

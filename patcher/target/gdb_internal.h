@@ -19,6 +19,10 @@ struct vp_gdb {
 	char payload[VP_GDB_PACKET_MAX], frame[VP_GDB_PACKET_MAX + 8]; /* what is being sent */
 };
 
+/* A question whose answer cannot be taken for another. */
+#define VP_GDB_PROBE	    "qSupported:multiprocess+"
+#define VP_GDB_PROBE_ANSWER "PacketSize="
+
 /* Begin an exchange: its deadline, and whether the connection still works. */
 int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err);
 

@@ -56,7 +56,7 @@ static int find_running(struct vp_qemu *q, struct vp_err *err)
 	/* Who does not tell was stopped by us, until it is known better (docs/qemu.md). */
 	q->found_running = announced || !q->interrupted;
 	rc = vp_ask_version(q->mon, line, sizeof(line), &q->version, err);
-	if (!rc && vp_qemu_announces(q->version))
+	if (!rc && vp_gdb_announces(q->version))
 		q->found_running = announced;
 	return rc;
 }

@@ -95,12 +95,6 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs);
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err);
 
-/* Up to 8.0 the gdbstub announces the stop that connecting to it has caused. */
-static inline bool vp_qemu_announces(unsigned int version)
-{
-	return version && version < 801;
-}
-
 /* In a window: vp_qemu_may_resume(), whoever let the VM go on meanwhile. */
 int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 

@@ -157,22 +157,6 @@ static int not_ours(struct vp_qemu *q, struct vp_err *err)
 			  q->gdb_path, q->name);
 }
 
-/* Another VM answered, and was stopped by that: as it was found. */
-static void leave_stranger(struct vp_qemu *q, bool announced)
-{
-	unsigned int version = 0;
-	struct vp_monitor *stub;
-	char line[64];
-
-	if (!vp_monitor_gdb_open(q->gdb, &stub, NULL)) {
-		vp_ask_version(stub, line, sizeof(line), &version, NULL);
-		stub->ops->close(stub);
-	}
-	vp_gdb_detach(q->gdb, announced || !vp_qemu_announces(version), NULL);
-	vp_gdb_close(q->gdb);
-	q->gdb = NULL;
-}
-
 /* What took longer than it may is not begun on, but undone; the VM has stood long enough. */
 static int in_time(struct vp_qemu *q, struct vp_err *err)
 {
@@ -194,7 +178,10 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 	if (rc)
 		return rc;
 	if (!q->own_stub && (!q->mon->peer.pid || vp_gdb_peer(q->gdb) != q->mon->peer.pid)) {
-		leave_stranger(q, announced);
+		/* Another VM answered, and was stopped by that: as it was found. */
+		vp_gdb_undo(q->gdb, announced, NULL);
+		vp_gdb_close(q->gdb);
+		q->gdb = NULL;
 		return not_ours(q, err);
 	}
 	rc = vp_ask_runstate(q->mon, &state, err);
@@ -205,7 +192,7 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 				  "somebody let %.60s go on while it was being stopped: try again",
 				  q->name);
 	/* Of a stub of our own no QEMU tells: it is put up by the command that stops the VM. */
-	if (q->found_running && !q->paused && !q->own_stub && vp_qemu_announces(q->version) &&
+	if (q->found_running && !q->paused && !q->own_stub && vp_gdb_announces(q->version) &&
 	    !announced) {
 		q->found_running = false;
 		return vp_err_set(

@@ -42,6 +42,7 @@ struct fake_qemu {
 	int sev_policy;
 	const char *sev_type; /* from QEMU 9.1 on; NULL */
 	bool not_ram;	      /* writes are swallowed */
+	bool no_monitor;      /* the stub passes no commands on: it is gdbserver's, say */
 	bool no_pmemsave;     /* it may not open what it was given */
 	char chardev[160];    /* the label and file name of one more character device; "": none */
 	unsigned int eager; /* bits of the next packets: before each its owner lets the VM go on */

@@ -143,7 +143,7 @@ static void packet(struct fake_qemu *q)
 		memory(q, p + 1, false);
 	else if (p[0] == 'M')
 		memory(q, p + 1, true);
-	else if (!strncmp(p, "qRcmd,", 6))
+	else if (!strncmp(p, "qRcmd,", 6) && !q->no_monitor)
 		rcmd(q, p + 6);
 	else if (!strncmp(p, "qXfer:features:read:target.xml:", 31)) {
 		snprintf(text, sizeof(text), "l<target><architecture>%s</architecture></target>",

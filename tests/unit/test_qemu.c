@@ -260,6 +260,43 @@ static void test_confidential(void **state)
 	vp_qemu_close(q, NULL);
 }
 
+/* A stub that is not to be used is left as it was found: what somebody has paused stays so. */
+static void test_useless_stub(void **state)
+{
+	static const struct {
+		int major, minor;
+		bool no_monitor, paused, runs;
+	} cases[] = {
+		{ 7, 2, false, false, true },
+		{ 7, 2, false, true, false },
+		{ 11, 1, false, false, true }, /* nobody tells: it was us, as far as is known */
+		{ 11, 1, true, true, false },  /* gdbserver, rr: it announces nothing either */
+	};
+	struct fixture *f = *state;
+
+	f->q->features = "qXfer:features:read+";
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		set_version(f, cases[i].major, cases[i].minor);
+		pthread_mutex_lock(&f->q->lock);
+		f->q->no_monitor = cases[i].no_monitor;
+		cases[i].paused ? fake_qemu_pause(f->q) : fake_qemu_cont(f->q);
+		f->q->resumes = 0;
+		pthread_mutex_unlock(&f->q->lock);
+		refused(f, &f->gdb, -EPROTO, "multiprocess");
+		if (cases[i].runs)
+			assert_true(runs(f));
+		assert_int_equal(f->q->running, cases[i].runs);
+		assert_int_equal(f->q->resumes, cases[i].runs);
+		/* No mark is left: with a stub that is as it should be it can be used at once. */
+		pthread_mutex_lock(&f->q->lock);
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+	}
+	f->q->no_monitor = false;
+	f->q->features = "qXfer:features:read+;multiprocess+";
+	assert_int_equal(vp_qemu_close(open_well(f, &f->gdb), &f->err), 0);
+}
+
 static void test_paused(void **state)
 {
 	struct fixture *f = *state;
@@ -281,9 +318,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),  TEST(test_many_vcpus),	TEST(test_no_pmemsave),
-		TEST(test_long_reads), TEST(test_silent_stub),	TEST(test_descriptors),
-		TEST(test_refusals),   TEST(test_confidential), TEST(test_paused),
+		TEST(test_both_ways),	 TEST(test_many_vcpus),	  TEST(test_no_pmemsave),
+		TEST(test_long_reads),	 TEST(test_silent_stub),  TEST(test_descriptors),
+		TEST(test_refusals),	 TEST(test_confidential), TEST(test_paused),
+		TEST(test_useless_stub),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
