@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP client: one call at a time, each with a deadline; a call that breaks off ends it. */
 #include "target/qmp_wire.h"
+#include "target/gdb.h"
 #include "target/process.h"
 #include "target/qmp.h"
 
@@ -229,9 +230,14 @@ static bool is_gdbstub(const struct vp_qmp *q)
 	return q->in.head < q->in.tail && q->in.buf[q->in.head] == '$';
 }
 
+static int not_qmp(struct vp_err *err)
+{
+	return vp_err_set(err, -EPROTO, "this is a gdbstub, not a QMP socket: write qemu+gdb:PATH");
+}
+
 /*
- * To connect to a gdbstub is to stop its VM, which it tells by a packet: so undo that, by a detach,
- * and wait until that is acknowledged.
+ * To connect to a gdbstub is to stop its VM, which it tells by a packet up to QEMU 8.0: so undo
+ * that, by a detach, and wait until that is acknowledged.
  */
 static int leave_gdbstub(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 {
@@ -242,7 +248,33 @@ static int leave_gdbstub(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 	if (send(q->sock, detach, sizeof(detach) - 1, MSG_NOSIGNAL) > 0 &&
 	    poll(&p, 1, (int)(deadline - now_ms())) > 0)
 		(void)!recv(q->sock, answer, sizeof(answer), 0);
-	return vp_err_set(err, -EPROTO, "this is a gdbstub, not a QMP socket: write qemu+gdb:PATH");
+	return not_qmp(err);
+}
+
+/*
+ * Nobody greets. From 8.1 on a gdbstub says nothing either, and has stopped its VM: asked as one it
+ * answers. A QMP socket that gets to us later takes the question for a syntax error.
+ */
+static int ask_as_gdbstub(struct vp_qmp *q, struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	struct vp_gdb *g = NULL;
+	int sock = q->sock, was = 0, rc;
+
+	q->sock = -1; /* vp_gdb_open() closes it */
+	rc = vp_gdb_open(sock, q->timeout_ms / 2, &g, &was, &why);
+	if (rc && rc != -EPROTO)
+		return vp_err_set(err, -ETIMEDOUT, "the target does not answer within %u ms",
+				  q->timeout_ms);
+	if (!rc)
+		was = vp_gdb_undo(g, was, &why);
+	vp_gdb_close(g);
+	if (was)
+		return vp_err_set(err, -EPROTO,
+				  "this is a gdbstub, not a QMP socket, and its VM may have been "
+				  "left stopped (%.80s): let its owner resume it",
+				  why.text);
+	return rc ? vp_err_set(err, rc, "this is not a QMP socket: no greeting") : not_qmp(err);
 }
 
 static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
@@ -252,6 +284,8 @@ static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 
 	if (ret == -EPROTO && is_gdbstub(q))
 		return leave_gdbstub(q, deadline, err);
+	if (ret == -ETIMEDOUT && q->in.head == q->in.tail)
+		return ask_as_gdbstub(q, err);
 	if (ret)
 		return ret;
 	if (json_object_get(hello, "error"))

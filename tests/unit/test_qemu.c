@@ -297,6 +297,33 @@ static void test_useless_stub(void **state)
 	assert_int_equal(vp_qemu_close(open_well(f, &f->gdb), &f->err), 0);
 }
 
+/* A gdbstub given as a QMP socket: its VM is as it was, whether the stub tells of its stop or not.
+ */
+static void test_stub_for_qmp(void **state)
+{
+	static const struct {
+		int major, minor;
+		bool paused;
+	} cases[] = { { 7, 2, false }, { 7, 2, true }, { 11, 1, false } };
+	struct fixture *f = *state;
+	struct vp_qemu_config wrong = f->qmp;
+
+	wrong.qmp_path = f->q->gdb_path;
+	wrong.timeout_ms = 1000;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		set_version(f, cases[i].major, cases[i].minor);
+		if (cases[i].paused)
+			fake_qemu_pause(f->q);
+		refused(f, &wrong, -EPROTO, "write qemu+gdb:");
+		if (!cases[i].paused)
+			assert_true(runs(f));
+		assert_int_equal(f->q->running, !cases[i].paused);
+		pthread_mutex_lock(&f->q->lock);
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+	}
+}
+
 static void test_paused(void **state)
 {
 	struct fixture *f = *state;
@@ -321,7 +348,7 @@ int main(void)
 		TEST(test_both_ways),	 TEST(test_many_vcpus),	  TEST(test_no_pmemsave),
 		TEST(test_long_reads),	 TEST(test_silent_stub),  TEST(test_descriptors),
 		TEST(test_refusals),	 TEST(test_confidential), TEST(test_paused),
-		TEST(test_useless_stub),
+		TEST(test_useless_stub), TEST(test_stub_for_qmp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
