@@ -40,7 +40,8 @@ struct vp_qemu_config {
 	 * NULL: a VM that a killed vmpoke had stopped is left as it is: it can be looked at where
 	 * that needs no stop (vp_qemu_info.interrupted), all else is refused with -EUCLEAN. Not
 	 * NULL: it is repaired: this is called, with the target's lock held and every vCPU stopped,
-	 * to put half a batch right; if it returns 0 the VM goes on, else it stays as it was found.
+	 * to put half a batch right; if it returns 0 the VM goes on, else it stays as it was found
+	 * (with a gdbstub of QEMU 8.1 and later alone: stopped; nothing tells how it was).
 	 */
 	int (*repair)(void *arg, struct vp_target *t, const char *identity, const char *process,
 		      struct vp_err *err);

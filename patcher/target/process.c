@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -121,6 +122,68 @@ int64_t vp_process_since(const char *text)
 	    !place(ours, sizeof(ours)) || strncmp(boot, ours, strlen(boot)) || !when || hz <= 0)
 		return 0;
 	return when + (int64_t)start / hz;
+}
+
+static bool has_socket(int pid, unsigned long inode)
+{
+	char folder[32], want[48], is[48];
+	struct dirent *e;
+	bool found = false;
+	DIR *d;
+
+	snprintf(folder, sizeof(folder), "/proc/%d/fd", pid);
+	snprintf(want, sizeof(want), "socket:[%lu]", inode);
+	d = opendir(folder);
+	while (d && !found && (e = readdir(d))) {
+		ssize_t n = readlinkat(dirfd(d), e->d_name, is, sizeof(is) - 1);
+
+		is[n > 0 ? n : 0] = 0;
+		found = !strcmp(is, want);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* A file by the name that a process has given it, in its own root or folder. */
+static bool is_file(int pid, const char *name, const struct stat *file)
+{
+	char path[160];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s%s", pid, *name == '/' ? "root" : "cwd/", name);
+	return !stat(path, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+#define ACCEPTS 0x10000u /* __SO_ACCEPTCON in the flags of proc(5), "/proc/net/unix" */
+
+bool vp_process_listens(const char *text, const char *path)
+{
+	char table[32], line[256];
+	struct vp_process now;
+	struct stat file;
+	bool found = false;
+	FILE *f;
+	int pid;
+
+	if (sscanf(text, "%d-", &pid) != 1 || !vp_process_find(pid, &now) ||
+	    strcmp(now.text, text) || stat(path, &file))
+		return false;
+	snprintf(table, sizeof(table), "/proc/%d/net/unix", pid);
+	f = fopen(table, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		unsigned int flags;
+		unsigned long inode;
+		int name = 0;
+
+		line[strcspn(line, "\n")] = 0;
+		found = sscanf(line, "%*s %*s %*s %x %*s %*s %lu %n", &flags, &inode, &name) == 2 &&
+			name && flags & ACCEPTS && has_socket(pid, inode) &&
+			is_file(pid, line + name, &file);
+	}
+	if (f)
+		fclose(f);
+	return found;
 }
 
 int vp_process_ask(int sock)

@@ -32,6 +32,12 @@ bool vp_process_gone(const char *text);
  */
 int64_t vp_process_since(const char *text);
 
+/*
+ * Is it the process of that text that listens at the unix socket @path? To connect would tell, too,
+ * but that a gdbstub takes for more than a question. False: no, or it cannot be seen from here.
+ */
+bool vp_process_listens(const char *text, const char *path);
+
 /* Have the kernel name the sender of each message that arrives at @sock from now on. */
 int vp_process_ask(int sock);
 

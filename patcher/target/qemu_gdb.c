@@ -8,6 +8,34 @@
 #include "target/qemu_internal.h"
 
 /*
+ * A vmpoke that came by another way may have left a mark, by a name that only the VM knows. Of the
+ * processes that are marked, is one the stub's? Once connected nothing tells whether it ran.
+ */
+static int check_listener(struct vp_qemu *q, struct vp_err *err)
+{
+	char key[80], process[VP_PROCESS_TEXT];
+	struct vp_vmlock *l;
+	int pid, rc;
+
+	if (q->cfg.repair ||
+	    !vp_vmlock_find(q->locks[0], vp_process_listens, q->gdb_path, key, process))
+		return 0;
+	rc = vp_vmlock_open(q->cfg.state_dir, key, &l, err);
+	if (rc)
+		return rc;
+	vp_vmlock_of(l, process, true);
+	rc = vp_vmlock_take(l, q->cfg.timeout_ms, err); /* one that lives is to end first */
+	if (!rc) {
+		pid = vp_vmlock_interrupted(l);
+		if (pid)
+			rc = vp_qemu_is_marked(q, pid, err);
+		vp_vmlock_drop(l);
+	}
+	vp_vmlock_close(l);
+	return rc;
+}
+
+/*
  * To connect is to stop the VM, so lock and mark come first, by what is known before: the socket's
  * file. From here to the end the window is made by hand.
  */
@@ -28,6 +56,8 @@ static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 		q->interrupted = vp_vmlock_interrupted(q->locks[0]);
 	if (!rc)
 		rc = vp_qemu_take(q, err);
+	if (!rc)
+		rc = check_listener(q, err);
 	if (!rc)
 		rc = vp_qemu_mark(q, err);
 	if (rc)
@@ -129,7 +159,7 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 static int back_out(struct vp_qemu *q, int rc, struct vp_err *err)
 {
 	bool unsure = !q->gdb && (q->found_running || rc == -ETIMEDOUT || rc == -ECONNRESET);
-	bool go_on = q->found_running;
+	bool go_on = q->found_running, marked = q->gdb && (q->interrupted || rc == -EUCLEAN);
 	struct vp_err why = { "" };
 	struct vp_runstate state;
 
@@ -143,6 +173,11 @@ static int back_out(struct vp_qemu *q, int rc, struct vp_err *err)
 				err, -EUCLEAN,
 				"%.60s may have been left stopped (%.100s): `vmpoke recover %.60s`",
 				q->name, why.text, q->name);
+	}
+	/* From 8.1 on nothing tells whether it did before. */
+	if (err && marked && !q->found_running && !vp_gdb_announces(q->version)) {
+		why = *err;
+		vp_err_set(err, rc, "%.210s; it stands still now, and may have run", why.text);
 	}
 	if (!unsure)
 		vp_qemu_unmark(q);

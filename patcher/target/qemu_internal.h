@@ -80,6 +80,7 @@ void vp_qemu_drop(struct vp_qemu *q);
 
 /* With the locks. -EUCLEAN: a vmpoke was killed in a window, and nobody has put that right. */
 int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err); /* with its text */
 
 /* With the locks. Stop the VM; let it go on. A failed enter leaves it as it was. */
 int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err);

@@ -9,14 +9,8 @@
 
 /* --- locks and marks ----------------------------------------------------------- */
 
-int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err)
+int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err)
 {
-	int pid = 0;
-
-	for (size_t i = 0; i < q->nlocks && !pid; i++)
-		pid = vp_vmlock_interrupted(q->locks[i]);
-	if (!pid || q->interrupted)
-		return 0;
 	return vp_err_set(err, -EUCLEAN,
 			  "a vmpoke process (%d) was killed, or lost contact, while it held %.50s "
 			  "stopped: run "
@@ -24,6 +18,15 @@ int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err)
 			  pid, q->name, q->name,
 			  q->gdb_only ? "; to look through the gdbstub alone would stop it, too"
 				      : "");
+}
+
+int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err)
+{
+	int pid = 0;
+
+	for (size_t i = 0; i < q->nlocks && !pid; i++)
+		pid = vp_vmlock_interrupted(q->locks[i]);
+	return pid && !q->interrupted ? vp_qemu_is_marked(q, pid, err) : 0;
 }
 
 int vp_qemu_take(struct vp_qemu *q, struct vp_err *err)

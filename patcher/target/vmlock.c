@@ -197,25 +197,71 @@ void vp_vmlock_unmark(struct vp_vmlock *l)
 		unlinkat(l->folder, l->common, 0);
 }
 
-static int read_mark(struct vp_vmlock *l, const char *name)
+/* 0: who left it, and the VM's process; -ENOENT; -EPROTO: it makes no sense. */
+static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *process)
 {
-	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), pid;
+	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char text[256] = "", *qemu;
 	ssize_t n;
 
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -1;
+		return errno == ENOENT ? -ENOENT : -EPROTO;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	qemu = n > 0 ? strstr(text, "\nqemu ") : NULL;
-	if (!qemu || sscanf(text, "vmpoke %d", &pid) != 1 || pid <= 0)
-		return -1;
+	if (!qemu || sscanf(text, "vmpoke %d", pid) != 1 || *pid <= 0)
+		return -EPROTO;
 	qemu += strlen("\nqemu ");
-	qemu[strcspn(qemu, "\n")] = 0;
-	if (!vp_process_gone(qemu))
+	snprintf(process, VP_PROCESS_TEXT, "%.*s", (int)strcspn(qemu, "\n"), qemu);
+	return 0;
+}
+
+static int read_mark(struct vp_vmlock *l, const char *name)
+{
+	char process[VP_PROCESS_TEXT];
+	int pid, rc = parse_mark(l, name, &pid, process);
+
+	if (rc)
+		return rc == -ENOENT ? 0 : -1;
+	if (!vp_process_gone(process))
 		return pid;
 	unlinkat(l->folder, name, 0);
 	return 0;
+}
+
+/* KEY.mark or KEY-PROCESS.mark. False: it is no mark, or has our key. */
+static bool key_of(const struct vp_vmlock *l, const char *name, const char *process, char *key)
+{
+	char tail[VP_PROCESS_TEXT + 8];
+	size_t len = strlen(name), n;
+
+	for (int own = 1; own >= 0; own--) {
+		snprintf(tail, sizeof(tail), "%s%s" MARK, own ? "-" : "", own ? process : "");
+		n = strlen(tail);
+		if (len <= n || len - n >= sizeof(l->key) || strcmp(name + len - n, tail))
+			continue;
+		snprintf(key, sizeof(l->key), "%.*s", (int)(len - n), name);
+		return strcmp(key, l->key);
+	}
+	return false;
+}
+
+bool vp_vmlock_find(struct vp_vmlock *l, bool (*is)(const char *process, const char *arg),
+		    const char *arg, char key[80], char process[VP_PROCESS_TEXT])
+{
+	int pid, fd = openat(l->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	bool found = false;
+
+	if (!d && fd >= 0)
+		close(fd);
+	while (d && !found && (e = readdir(d)))
+		found = strstr(e->d_name, MARK) && !parse_mark(l, e->d_name, &pid, process) &&
+			*process && key_of(l, e->d_name, process, key) && is(process, arg);
+	if (d)
+		closedir(d);
+	return found;
 }
 
 int vp_vmlock_interrupted(struct vp_vmlock *l)

@@ -12,6 +12,8 @@
 
 #include <vmpoke/types.h>
 
+#include "target/process.h"
+
 struct vp_vmlock;
 
 /* @key: letters, digits, '-'. The folder is made if need be. -EACCES, -ENOSPC, ... */
@@ -23,6 +25,13 @@ void vp_vmlock_close(struct vp_vmlock *l);
  * @own: other VMs may have the same key, so that its mark is in a file of its own.
  */
 void vp_vmlock_of(struct vp_vmlock *l, const char *process, bool own);
+
+/*
+ * The mark of another key, in the same folder, of a VM that @is the one that is meant: its key, and
+ * the VM's process. False: there is none.
+ */
+bool vp_vmlock_find(struct vp_vmlock *l, bool (*is)(const char *process, const char *arg),
+		    const char *arg, char key[80], char process[VP_PROCESS_TEXT]);
 
 /* Take the lock; nests. -ETIMEDOUT: another process works on this VM. */
 int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *err);

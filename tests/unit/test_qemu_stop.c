@@ -310,6 +310,45 @@ static void test_killed_and_resumed(void **state)
 	assert_int_equal(f->q->ram[SITE.v], 0x90);
 }
 
+/*
+ * Killed by one way, let go on by its owner, and then there is the stub alone, which tells nothing:
+ * not connected to, where its process is seen; else it stands, and that is said.
+ */
+static void test_killed_and_stub_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config moved = f->gdb, repair = f->gdb;
+	char other[64];
+	unsigned int stops;
+
+	set_version(f, 11, 1);
+	f->q->ram[SITE.v] = 0x90;
+	be_killed(&f->qmp);
+	pthread_mutex_lock(&f->q->lock);
+	fake_qemu_cont(f->q);
+	pthread_mutex_unlock(&f->q->lock);
+	stops = f->q->stops;
+	refused(f, &f->gdb, -EUCLEAN, "vmpoke recover");
+	assert_true(runs(f));
+	assert_int_equal(f->q->stops, stops);
+	repair.repair = not_repaired;
+	refused(f, &repair, -ESTALE, "stands still now");
+	assert_false(f->q->running);
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	vp_qemu_close(open_well(f, &repair), NULL);
+	assert_true(runs(f));
+
+	be_killed(&f->qmp);
+	snprintf(other, sizeof(other), "%s/moved", f->q->dir); /* not what its process calls it */
+	assert_int_equal(rename(f->q->gdb_path, other), 0);
+	moved.gdb_path = other;
+	refused(f, &moved, -EUCLEAN, "stands still now");
+	assert_int_equal(rename(other, f->q->gdb_path), 0);
+	vp_qemu_close(open_well(f, &repair), NULL);
+	assert_true(runs(f));
+}
+
 /* --- a way that stops the VM itself, and is slow ------------------------------------------ */
 
 /* As libvirt's, over QMP: with a pause of its own; and what goes wrong with it. */
@@ -529,6 +568,7 @@ int main(void)
 		TEST(test_signals_wait),
 		TEST(test_killed),
 		TEST(test_killed_and_resumed),
+		TEST(test_killed_and_stub_alone),
 		TEST(test_slow_way),
 		TEST(test_faults_qmp),
 		TEST(test_faults_gdb),
