@@ -164,6 +164,7 @@ rounds() {
 	local n=$1 text=$2 i
 	shift 2
 	for ((i = 0; i < n; i++)); do
+		[ $i -eq 0 ] || [ $((i % 5)) -ne 0 ] || echo "# $i rounds, $paused of all kills hit"
 		"$@" >"$tmp/check" 2>&1 && continue
 		ok "$text: round $i: $(tail -n 1 "$tmp/check")" 1
 		sed 's/^/#  /' "$tmp/check"

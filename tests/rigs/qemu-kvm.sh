@@ -5,8 +5,11 @@
 #
 #	tests/rigs/qemu-kvm.sh
 #
-#	ROUNDS=N	how often vmpoke is killed with -9 in mid `key set`, by each way to the guest (3)
-#	KILLS_BY=qmp	by this way alone (gdb qmp)
+#	ROUNDS=N	how often vmpoke is killed with -9 in mid `key set`, by each way to the guest (1)
+#	KILLS_BY=qmp	by this way alone (gdb qmp own), see tests/linux/checks-kill.sh
+#	KILLS_ONLY=1	and nothing else
+#	KILL_CONTROL=1	the same switches under load, but nobody is killed
+#	LINUX_SEED=N	see there
 #	KERNEL=FLAVOUR	the kernel of the guest (cloud), see tests/linux/kernel.sh
 #	VCPUS=N		how many vCPUs it has (3)
 #	KVM_LIMIT=N	seconds until the host counts as hung (2300)
@@ -39,7 +42,6 @@ guest_tools() {
 	done
 	cp -r tests/integration tests/linux "$root/vmpoke/tests/" &&
 		install -D tests/rigs/cc "$root/rig/cc" && mkdir -p "$root/rig/built" &&
-		install tests/rigs/qemu-kvm/{qemu,vmpoke} "$root/rig/" &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/rig/built/witness" \
 			tests/linux/witness.c &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -o "$root/rig/built/keys" tests/linux/keys.c
@@ -56,10 +58,11 @@ guest_kernel() { # FLAVOUR
 # spinlock is not halted, so HLT is an idle one.
 settings() {
 	cat <<-END
-		export CC=/rig/cc VMPOKE=/rig/vmpoke TMPDIR=/tmp GUEST_LIMIT=300 VP_LIMIT=120
-		export GUEST_QEMU=/rig/qemu GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
+		export CC=/rig/cc TMPDIR=/tmp GUEST_LIMIT=300 VP_LIMIT=600 VMPOKE_TIMEOUT=60000
+		export GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
 		export GUEST_VCPUS=${VCPUS:-3} KERNEL=$guest
-		export KILLS=${ROUNDS:-3} KILLS_BY="${KILLS_BY-gdb qmp}"
+		export KILLS=${ROUNDS:-1} KILLS_BY="${KILLS_BY-gdb qmp own}"
+		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} LINUX_SEED=${LINUX_SEED:-$$}
 	END
 }
 
