@@ -113,6 +113,26 @@ int vp_gdb_undo(struct vp_gdb *g, bool announced, struct vp_err *err)
 	return vp_gdb_detach(g, ours, err);
 }
 
+/* What it can do, and its mode. The first is lost if the owner lets the VM go on just then. */
+#define TRIES 16
+
+static int ask_both(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
+		    int64_t deadline, struct vp_err *err)
+{
+	int rc;
+
+	for (unsigned int i = 0; i < TRIES; i++) {
+		rc = vp_gdb_ask(g, deadline, err, VP_GDB_PROBE);
+		if (!rc)
+			rc = vp_gdb_ask(g, deadline, err, "qqemu.PhyMemMode");
+		if (!rc)
+			rc = vp_gdb_answer(g, payload, len, stops, deadline, err);
+		if (rc || (strcmp(*payload, "0") && strcmp(*payload, "1")))
+			return rc;
+	}
+	return vp_err_set(err, -EAGAIN, "somebody lets the VM go on all the time: try again");
+}
+
 /*
  * QEMU up to 8.0 announces the stop that our connecting caused before it answers anything, and
  * announces nothing if the VM stood still before. From 8.1 on it announces nothing at all.
@@ -123,12 +143,8 @@ static int greet(struct vp_gdb *g, int *was_running, int64_t deadline, struct vp
 	unsigned int stops = 0;
 	char *payload;
 	size_t len;
-	int rc = vp_gdb_ask(g, deadline, err, VP_GDB_PROBE);
+	int rc = ask_both(g, &payload, &len, &stops, deadline, err);
 
-	if (!rc)
-		rc = vp_gdb_ask(g, deadline, err, "qqemu.PhyMemMode");
-	if (!rc)
-		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
 	answered = !rc;
 	if (!rc)
 		rc = take_features(g, payload, err);

@@ -425,6 +425,7 @@ static void test_detach(void **state)
 
 		q->major = versions[i & 1][0];
 		q->minor = versions[i & 1][1];
+		q->eager = i >= 2; /* before our first question, too */
 		g = attach(q, &was);
 		assert_int_equal(vp_gdb_read(g, VP_GPA(0), &byte, 1, &err), 0);
 		pthread_mutex_lock(&q->lock);
