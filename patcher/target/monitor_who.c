@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "target/monitor.h"
+#include "target/wait.h"
 
 /* A socket to listen on, with a name that the kernel chooses (unix(7), "autobind"); and the call.
  */
@@ -32,6 +33,7 @@ static int make_sockets(int *listener, int *call, struct sockaddr_un *addr, sock
 /* Who sends the first byte; 0: nobody does, or he cannot be seen. */
 static int listen_to(int sock, unsigned int timeout_ms)
 {
+	int64_t deadline = vp_now_ms() + timeout_ms, left;
 	struct pollfd p = { .fd = sock, .events = POLLIN };
 	union {
 		char buf[VP_PROCESS_CONTROL];
@@ -43,10 +45,18 @@ static int listen_to(int sock, unsigned int timeout_ms)
 			      .msg_iovlen = 1,
 			      .msg_control = control.buf,
 			      .msg_controllen = sizeof(control.buf) };
+	ssize_t n;
 
-	if (poll(&p, 1, (int)timeout_ms) != 1 || recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1)
+	do {
+		left = deadline - vp_now_ms();
+		n = poll(&p, 1, left > 0 ? (int)left : 0);
+	} while (n < 0 && errno == EINTR);
+	if (n != 1)
 		return 0;
-	return vp_process_sender(&msg);
+	do
+		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? vp_process_sender(&msg) : 0;
 }
 
 int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err *err)

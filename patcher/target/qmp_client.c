@@ -4,6 +4,7 @@
 #include "target/gdb.h"
 #include "target/process.h"
 #include "target/qmp.h"
+#include "target/wait.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 struct vp_qmp {
@@ -23,14 +23,6 @@ struct vp_qmp {
 	unsigned int resumes; /* events RESUME so far */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int wait_for(struct vp_qmp *q, short events, int64_t deadline, struct vp_err *err)
 {
 	struct pollfd p = { .fd = q->sock, .events = events };
@@ -38,7 +30,7 @@ static int wait_for(struct vp_qmp *q, short events, int64_t deadline, struct vp_
 	int n;
 
 	do {
-		left = deadline - now_ms();
+		left = deadline - vp_now_ms();
 		n = poll(&p, 1, left > 0 ? (int)left : 0);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
@@ -99,7 +91,7 @@ static int transmit(struct vp_qmp *q, json_t *message, int pass, int64_t deadlin
 static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value, int *fd,
 		struct vp_err *err)
 {
-	int64_t deadline = now_ms() + q->timeout_ms;
+	int64_t deadline = vp_now_ms() + q->timeout_ms;
 	json_t *reply = NULL, *value;
 	const char *event;
 	int ret;
@@ -213,7 +205,7 @@ static int dial(struct vp_qmp *q, const char *path, int64_t deadline, struct vp_
 	/* EAGAIN: the backlog is full. No poll() tells when that ends (unix(7)). */
 	while (connect(q->sock, (const struct sockaddr *)&addr, sizeof(addr))) {
 		ret = -errno;
-		if (ret == -EINTR || (ret == -EAGAIN && now_ms() < deadline)) {
+		if (ret == -EINTR || (ret == -EAGAIN && vp_now_ms() < deadline)) {
 			poll(NULL, 0, 10);
 			continue;
 		}
@@ -242,11 +234,10 @@ static int not_qmp(struct vp_err *err)
 static int leave_gdbstub(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 {
 	static const char detach[] = "+$D;1#b0"; /* process 1 is all vCPUs, for QEMU */
-	struct pollfd p = { .fd = q->sock, .events = POLLIN };
 	char answer[64];
 
 	if (send(q->sock, detach, sizeof(detach) - 1, MSG_NOSIGNAL) > 0 &&
-	    poll(&p, 1, (int)(deadline - now_ms())) > 0)
+	    !wait_for(q, POLLIN, deadline, NULL))
 		(void)!recv(q->sock, answer, sizeof(answer), 0);
 	return not_qmp(err);
 }
@@ -299,7 +290,7 @@ static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
 		   struct vp_err *err)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = vp_now_ms() + timeout_ms;
 	struct vp_qmp *q = calloc(1, sizeof(*q));
 	int ret;
 
