@@ -160,6 +160,19 @@ check "key set: the lease is held" leased
 virsh qemu-monitor-command web --hmp 'info chardev' >"$tmp/chardevs"
 ok "no gdbstub is left open" "$(grep -q 'serial0' "$tmp/chardevs" && ! grep -q vmpoke "$tmp/chardevs"; echo $?)"
 
+# --- what is left in QEMU ------------------------------------------------------
+
+# libvirt is connected all the time, so QEMU drops nothing because its last client went.
+descriptors() { find "/proc/$(cat "$tmp/xdg/libvirt/qemu/run/web.pid")/fd" -mindepth 1 | wc -l; }
+descriptors_are() { [ "$(descriptors)" = "$1" ]; } # NUMBER
+
+were=$(descriptors)
+for _ in {1..10}; do
+	vp info $to >"$tmp/out" 2>&1 || break
+done
+check "info, ten times" vp info $to
+same "no descriptor is left in QEMU, which had $were" "$(until_true 20 descriptors_are "$were"; descriptors)" "$were"
+
 # --- paused by its owner -----------------------------------------------------
 
 virsh suspend web >/dev/null

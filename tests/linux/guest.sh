@@ -56,7 +56,7 @@ guest_launch() { # NAME QEMU-ARG...
 		-nodefaults -no-user-config -display none -no-reboot -no-shutdown \
 		-accel "${GUEST_ACCEL:-tcg,thread=${GUEST_THREAD:-single}}" \
 		${GUEST_CPU:+-cpu "$GUEST_CPU"} -smp "$GUEST_VCPUS" -m 512 \
-		-chardev socket,id=gdb,path="$dir/gdb",server=on,wait=off -gdb chardev:gdb \
+		-gdb unix:"$dir/gdb",server=on,wait=off \
 		-qmp unix:"$dir/qmp",server=on,wait=off \
 		-qmp unix:"$dir/watch",server=on,wait=off \
 		"$@" </dev/null >"$dir/qemu.log" 2>&1 &
@@ -101,7 +101,7 @@ guest_show() { # NAME
 # A connection to one of its sockets: LINK[0] to read from, LINK[1] to write to.
 guest_connect() { # NAME SOCKET
 	coproc LINK { exec socat - UNIX-CONNECT:"$guest_tmp/$1/$2" 2>&1; }
-	link_in=${LINK[1]} link_out=${LINK[0]} link_pid=$LINK_PID
+	link_in=${LINK[1]:--} link_out=${LINK[0]:--} link_pid=${LINK_PID-} # nobody listens: it may be gone
 }
 
 guest_disconnect() {
