@@ -16,7 +16,7 @@ uuid=11111111-2222-3333-4444-555555555555
 mkdir "$tmp/a" "$tmp/b"
 
 # The owner's gdbstub of a guest: none, or at that path.
-owner_stub() { # NAME PATH|none
+stub_at() { # NAME PATH|none
 	local what=$2
 	[ "$2" = none ] || what="unix:$2,server=on,wait=off"
 	guest_qmp "$1" "$(printf '{"execute":"human-monitor-command","arguments":{"command-line":"%s"}}' \
@@ -36,18 +36,18 @@ untouched() { # TEXT
 
 # Of the two who listen at one path the later one answers.
 check_stranger() { # TEXT
-	owner_stub g none && owner_stub b none
-	owner_stub g "$tmp/stub" && owner_stub b "$tmp/stub"
+	stub_at g none && stub_at b none
+	stub_at g "$tmp/stub" && stub_at b "$tmp/stub"
 	refused "$1: another VM answers at its gdbstub's path" "another process answers" \
 		key set "$(target g qmp)" sched_schedstats on
 	untouched "$1"
-	owner_stub b none && owner_stub g none && owner_stub g "$(guest_dir g)/gdb"
+	stub_at b none && stub_at g none && stub_at g "$(guest_dir g)/gdb"
 }
 
 # Of two relative paths that of our folder is the other's.
 check_relative() { # TEXT
-	owner_stub g none && owner_stub b none
-	owner_stub g gdb.sock && owner_stub b gdb.sock
+	stub_at g none && stub_at b none
+	stub_at g gdb.sock && stub_at b gdb.sock
 	ok "$1: gdbstubs of one relative path, in two folders" \
 		"$([ -S "$tmp/a/gdb.sock" ] && [ -S "$tmp/b/gdb.sock" ]; echo $?)"
 	cd "$tmp/b" || return
@@ -57,13 +57,13 @@ check_relative() { # TEXT
 	untouched "$1"
 	guest_text b "$tmp/text" && cmp "$tmp/off" "$tmp/text"
 	ok "$1: nor to the other" $?
-	owner_stub b none && owner_stub g none && owner_stub g "$(guest_dir g)/gdb"
+	stub_at b none && stub_at g none && stub_at g "$(guest_dir g)/gdb"
 }
 
 # --- the mark of another, and of one that is no more --------------------------------
 
 # Kill a vmpoke as soon as QEMU says for the Nth time that the VM stands, until that was in time.
-kill_in_window() { # N ARGUMENT...
+kill_holding() { # N ARGUMENT...
 	local link_in link_out link_pid line pid i stops times=$1
 	shift
 	for ((i = 0; i < 20; i++)); do
@@ -92,7 +92,7 @@ check_clone() { # TEXT
 	local was
 	to=$(target g qmp)
 	check "$1: a vmpoke is killed while it holds the VM" \
-		kill_in_window 1 key set "$to" sched_schedstats on
+		kill_holding 1 key set "$to" sched_schedstats on
 	was=$(guest_status g)
 	state >"$tmp/state.before"
 	check "$1: recover of its clone" vp recover "$(target b qmp)"
@@ -107,7 +107,7 @@ check_new() { # TEXT
 	local was proto
 	to=$(target g gdb)
 	check "$1: a vmpoke is killed while it holds the VM to look at it" \
-		kill_in_window 20 sym "$to" --all
+		kill_holding 20 sym "$to" --all
 	guest_stop g
 	guest_launch g -uuid $uuid -S
 	until_true 60 guest_qmp g '{"execute":"query-status"}' >"$tmp/out"
