@@ -4,13 +4,14 @@
 # `failed` is the exit code of the script.
 failed=0
 
-ok() { # TEXT STATUS
+ok() { # TEXT STATUS: which it returns
 	if [ "$2" -eq 0 ]; then
 		echo "ok - $1"
 	else
 		echo "not ok - $1"
 		failed=1
 	fi
+	return "$2"
 }
 
 same() { # TEXT GOT WANTED

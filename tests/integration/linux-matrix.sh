@@ -7,10 +7,13 @@
 #
 # 6.1 on this machine's QEMU is in linux.sh and its siblings. Two cells run at a time.
 #	LINUX_KILLS=N	how often vmpoke is killed in each cell, by each way to the guest
+#
+# A cell that failed leaves in build/log what its guest and its QEMU said. SIGTERM and SIGINT, which are
+# no matter of QEMUs or kernels, are in linux-kill.sh.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 linux=$here/../linux
-kills=${LINUX_KILLS:-3}
+kills=${LINUX_KILLS:-2}
 
 # Each cell: QEMU (of a suite of Debian, or this machine's own: 7.2 on Debian 12), kernel (kernel.sh),
 # GUEST_THREAD, GUEST_VCPUS, arguments to QEMU.
@@ -36,6 +39,34 @@ have() {
 # What info tells of the guest itself.
 told() { jq -cS '[.release, .banner, .build_id, .kaslr_slide, .phys_base, .symbols, .vcpus]' "$1"; } # FILE
 
+# In hundredths of a second: QEMU, and the programs of this test that have ended.
+cpu_time() { # PID
+	local cpu
+	cpu=$(awk '{print $14 + $15 + $16 + $17}' "/proc/$$/stat")
+	[ -z "$1" ] || [ ! -e "/proc/$1/stat" ] || cpu=$((cpu + $(awk '{print $14 + $15}' "/proc/$1/stat")))
+	echo "$cpu"
+}
+
+# What a guest that failed has said, for whoever wants to know why.
+keep() { # PATH
+	[ -e "$(guest_dir g)/qemu.log" ] || return
+	mkdir -p "$(dirname "$1")"
+	cp "$(guest_dir g)/console.log" "$1.console"
+	cp "$(guest_dir g)/qemu.log" "$1.qemu"
+	GUEST_LIMIT=20 guest_run g 'dmesg -r' >"$1.dmesg" # it may not answer any more
+	guest_show g
+}
+
+# part NAME: what follows; how long each part took, and how much of that on a CPU, is in `parts`.
+parts='' part_name='' part_wall=0 part_cpu=0
+part() {
+	local wall=${EPOCHREALTIME/./} cpu
+	cpu=$(cpu_time "$(guest_pid g 2>/dev/null)")
+	[ -z "$part_name" ] ||
+		parts+="$(printf '%s %d (%d), ' "$part_name" $(((wall - part_wall) / 1000000)) $(((cpu - part_cpu) / 100)))"
+	part_name=$1 part_wall=$wall part_cpu=$cpu
+}
+
 run_cell() { # CELL
 	local qemu kernel gdb qmp text args
 	. "$linux/checks.sh"
@@ -49,34 +80,47 @@ run_cell() { # CELL
 	text+=", Linux $(cat "$(cat "$tmp/kernel")/release")"
 	echo "# $text: $GUEST_VCPUS vCPUs, threads: $GUEST_THREAD${args:+, $args}"
 
-	# On a busy host the kernel takes its TSC for unstable after a while, and patches itself.
+	# On a busy host the kernel takes its TSC for unstable after a while, and patches itself
+	# (sched_clock), under our eyes.
 	GUEST_APPEND=tsc=reliable
+	part boot
 	# shellcheck disable=SC2086
 	guest_start g "$kernel" $args && guest_symbols g
 	ok "$text: boots" $? || return
 	gdb=$(target g gdb) qmp=$(target g qmp)
 	guest_watch
+	part info
 	check_info "$qmp" "$text, qmp"
+	part settle
 	check "$text: the load is at work" guest_run g 'load start; load settle'
+	part symbols
 	cp "$tmp/info" "$tmp/info.qmp"
 	check "$text, gdb, under load: info" vp info "$gdb" --json
 	same "$text, gdb, under load: info: the same" "$(told "$tmp/check")" "$(told "$tmp/info.qmp")"
 	check_symbols "$gdb" "$text, gdb"
 	check_sym_read "$qmp" "$text, qmp"
+	part pokes
 	check_pokes "$gdb" "$text, gdb"
+	part keys
 	check_keys "$qmp" "$text, qmp"
-	check_kills gdb "$text, gdb" "$kills" 1
-	check_kills qmp "$text, qmp" "$kills" 1
+	part kills-gdb
+	check_kills gdb "$text, gdb" "$kills" 0
+	part kills-qmp
+	check_kills qmp "$text, qmp" "$kills" 0
+	part life
 	check_life "$text"
 	guest_run g 'load stop'
+	part leaks
 	check_leaks "$text"
+	part migration
 	check_migration "$text"
-	guest_stop g
-	echo "# $text: $SECONDS s"
+	part end
+	echo "# $text: $SECONDS s, and in s (of CPU): ${parts%, }"
 }
 
 if [ "${1-}" = --cell ]; then
 	run_cell "$2" 2>&1
+	[ $failed -eq 0 ] || keep "$here/../../build/log/matrix-$2"
 	exit $failed
 fi
 

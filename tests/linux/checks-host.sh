@@ -31,23 +31,23 @@ check_leaks() { # TEXT
 		to=$(target g $proto)
 		vp info "$to" >"$tmp/out" 2>&1
 		residue >"$tmp/residue"
-		for ((i = 0; i < 5; i++)); do
+		for ((i = 0; i < 3; i++)); do
 			vp info "$to" >"$tmp/out" 2>&1 || break
 		done
-		same "$1, $proto: info, 5 times" $i 5
+		same "$1, $proto: info, 3 times" $i 3
 		check "$1, $proto: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
 	done
 
 	# QEMU keeps some things as long as any monitor is connected.
 	guest_connect g watch
-	for ((i = 0; i < 3; i++)); do
+	for ((i = 0; i < 2; i++)); do
 		vp info "$to" >"$tmp/out" 2>&1 && vp key set "$to" sched_schedstats on >"$tmp/out" 2>&1 &&
 			vp key set "$to" sched_schedstats off >"$tmp/out" 2>&1 || break
 	done
 	find "/proc/$(guest_pid g)/fd" -mindepth 1 | wc -l >"$tmp/descriptors"
 	guest_disconnect
-	same "$1: info and key set, 3 times, while another monitor is connected" $i 3
-	[ $i -eq 3 ] || sed 's/^/#  /' "$tmp/out"
+	same "$1: info and key set, 2 times, while another monitor is connected" $i 2
+	[ $i -eq 2 ] || sed 's/^/#  /' "$tmp/out"
 	check "$1: nothing of it is left in QEMU" until_true 20 residue_is "$tmp/residue"
 	ok "$1: nothing was there while the other monitor was, but that monitor" \
 		"$([ $(($(cat "$tmp/descriptors") - $(sed -n 's/descriptors: //p' "$tmp/residue"))) -le 1 ]; echo $?)"
@@ -65,7 +65,7 @@ migrate_bandwidth() { # BYTES-PER-SECOND
 }
 
 check_migration() { # TEXT
-	local proto to mov imm
+	local proto to mov imm codes
 	# What nobody else owns, so that the migration is the only reason.
 	mov=$(find_mov "$(vp read "$(target g qmp)" $func --len 64 --json | jq -r .hex)")
 	ok "$1: a mov to poke: ${mov:-none}" "$([ -n "$mov" ]; echo $?)"
@@ -90,9 +90,17 @@ check_migration() { # TEXT
 	guest_text g "$tmp/before"
 	for proto in qmp gdb; do
 		to=$(target g $proto)
-		refused "$1, $proto: after it: key set" "" key set "$to" sched_schedstats on
-		refused "$1, $proto: after it: poke" "" \
+		refused "$1, $proto: after it: key set" "is paused" key set "$to" sched_schedstats on
+		codes=$exit_code
+		refused "$1, $proto: after it: poke" "is paused" \
 			poke "$to" "$mov" --old "$imm" --new "${imm:0:2}2a000000"
+		codes+=$exit_code
+		# Both say that not a byte was changed. From QEMU 8.1 on a stub announces nothing, so
+		# that it is only after connecting that such a VM turns out to be none to use.
+		case $proto-$codes in
+		qmp-33 | gdb-33 | gdb-44) ok "$1, $proto: after it: by exit codes $codes" 0 ;;
+		*) ok "$1, $proto: after it: by exit codes $codes" 1 ;;
+		esac
 		same "$1, $proto: the source does not run" "$(guest_status g)" postmigrate
 		vp info "$to" >"$tmp/out" 2>&1
 		same "$1, $proto: nor after info" "$(guest_status g)" postmigrate

@@ -204,8 +204,10 @@ owner_stub() { # off|on
 kills() { # TEXT N SIGNALS
 	[ "$2" -eq 0 ] || rounds 1 "$1: kill -9 while it is stopped" kill_in_window
 	rounds "$2" "$1: kill -9, $2 times" kill_once
-	rounds "$3" "$1: SIGTERM, $3 times" signal_once TERM
-	rounds "$3" "$1: SIGINT, $3 times" signal_once INT
+	if [ "$3" -gt 0 ]; then
+		rounds "$3" "$1: SIGTERM, $3 times" signal_once TERM
+		rounds "$3" "$1: SIGINT, $3 times" signal_once INT
+	fi
 	[ $now = off ] || key_set off
 	guest_text g "$tmp/text"
 	check "$1: at last the code is the original" cmp "$tmp/off" "$tmp/text"

@@ -40,15 +40,16 @@ until_true() {
 vp() { timeout --kill-after=5 "${VP_LIMIT:-60}" "$vmpoke" "$@" </dev/null; }
 
 # refused TEXT PART COMMAND...: vmpoke must fail, with one line on stderr that holds PART, and in time.
+# Its exit code stays in `exit_code`.
 refused() {
-	local text=$1 part=$2 code
+	local text=$1 part=$2
 	shift 2
 	vp "$@" >"$tmp/out" 2>"$tmp/err"
-	code=$?
-	[ $code -ne 0 ] && [ $code -lt 124 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] &&
+	exit_code=$?
+	[ $exit_code -ne 0 ] && [ $exit_code -lt 124 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] &&
 		grep -qi -- "$part" "$tmp/err"
 	ok "$text" $?
-	echo "#  exit code $code: $(cat "$tmp/err")"
+	echo "#  exit code $exit_code: $(cat "$tmp/err")"
 }
 
 target() { # NAME gdb|qmp
