@@ -104,8 +104,9 @@ guest_connect() { # NAME SOCKET
 	link_in=${LINK[1]:--} link_out=${LINK[0]:--} link_pid=${LINK_PID-} # nobody listens: it may be gone
 }
 
+# SIGKILL: socat may lose a SIGTERM that comes just before it waits, and then stays for ever.
 guest_disconnect() {
-	kill "$link_pid" 2>/dev/null
+	kill -9 "$link_pid" 2>/dev/null
 	wait "$link_pid" 2>/dev/null
 }
 
