@@ -67,7 +67,11 @@ bool vp_gdb_ran(struct vp_gdb *g);
 /* Let the VM go on, with the stub's mode as it was found. */
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
 
-/* Stop it. -EBUSY: somebody else has stopped it meanwhile. */
+/*
+ * Stop it. -EBUSY: somebody else has stopped it meanwhile, and it stands; the connection is good.
+ * That it was not let go on since, and stopped by this call, is known only of a QEMU that tells of
+ * each stop (vp_gdb_announces()).
+ */
 int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err);
 
 /*

@@ -344,6 +344,25 @@ static int want_stop(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 	return rc;
 }
 
+/*
+ * Somebody has paused it, and our stop has no answer in good time. Whatever it did is done before
+ * the next question is answered: behind that no stop can be late.
+ */
+static int see_who_stopped(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	unsigned int stops = 0;
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_ask(g, deadline, err, VP_GDB_PROBE);
+
+	if (!rc)
+		rc = vp_gdb_answer(g, &payload, &len, &stops, deadline, err);
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (rc || stops)
+		return rc;
+	return vp_err_set(err, -EBUSY, "the VM was paused by somebody else: resume it first");
+}
+
 int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 {
 	unsigned int stops;
@@ -358,14 +377,15 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 		return vp_gdb_finish(g, rc, deadline, err);
 	/* A VM that stands still ignores the byte and answers nothing. */
 	g->paused_elsewhere |= stops > 0;
-	if (g->paused_elsewhere)
-		deadline = vp_now_ms() + GRACE_MS;
-	rc = want_stop(g, deadline, err);
+	rc = want_stop(g, g->paused_elsewhere ? vp_now_ms() + GRACE_MS : deadline, err);
+	deadline = vp_now_ms() + g->timeout_ms;
 	if (rc == -ETIMEDOUT && g->paused_elsewhere)
-		return vp_err_set(err, -EBUSY,
-				  "the VM was paused by somebody else: resume it first");
-	g->paused_elsewhere = false;
-	return vp_gdb_finish(g, rc, deadline + g->timeout_ms, err);
+		rc = see_who_stopped(g, deadline, err);
+	else
+		rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc)
+		g->paused_elsewhere = false;
+	return rc;
 }
 
 /* Addresses of `m` and `M` are guest-physical (QEMU's docs/system/gdb.rst, "Examining physical

@@ -128,6 +128,12 @@ static int enter_gdb(struct vp_qemu *q, struct vp_err *err)
 		usleep(RUN_US);
 	rc = vp_gdb_stop(q->gdb, err);
 	vp_gdb_ran(q->gdb);
+	if (rc == -EBUSY && !vp_gdb_announces(q->version))
+		rc = vp_err_set(err, -EUCLEAN,
+				"somebody paused %.60s meanwhile, and this QEMU does not tell "
+				"whether he let it go on, and vmpoke has stopped it since: see to "
+				"it, then `vmpoke recover %.60s`",
+				q->name, q->name);
 	return rc;
 }
 

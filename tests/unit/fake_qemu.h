@@ -46,6 +46,7 @@ struct fake_qemu {
 	bool no_pmemsave;     /* it may not open what it was given */
 	char chardev[160];    /* the label and file name of one more character device; "": none */
 	unsigned int eager; /* bits of the next packets: before each its owner lets the VM go on */
+	unsigned int stop_ms;	/* how long it takes to be stopped by a debugger */
 	unsigned int detach_ms; /* how long a detach takes */
 	enum fake_fault fault;
 	unsigned int fault_at; /* with which message, counted from 1: QMP and gdbstub together */

@@ -177,6 +177,7 @@ static void byte(struct fake_qemu *q, char c)
 		q->eager >>= 1;
 	}
 	if (q->running) {
+		usleep(1000 * q->stop_ms);
 		fake_qemu_pause(q);
 		return;
 	}

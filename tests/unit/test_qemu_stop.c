@@ -349,6 +349,62 @@ static void test_killed_and_stub_alone(void **state)
 	assert_true(runs(f));
 }
 
+/*
+ * Over the stub alone its owner pauses it between two windows; and lets it go on, or not. Who has
+ * stopped it is not told by how long it takes.
+ */
+static void test_paused_between(void **state)
+{
+	static const struct {
+		int major, minor, rc, closed;
+		bool on;
+	} cases[] = {
+		{ 7, 2, -EBUSY, 0, false },
+		{ 7, 2, 0, 0, true },
+		{ 11, 1, -EUCLEAN, -EIO, true },
+		{ 11, 1, -EUCLEAN, -EIO, false }, /* which looks the same */
+	};
+	struct fixture *f = *state;
+	struct vp_qemu_config repair = f->gdb;
+
+	repair.repair = repaired;
+	repair.repair_arg = f;
+	f->q->ram[SITE.v] = 0x90;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vp_qemu *q;
+		struct vp_target *t;
+		uint8_t byte;
+
+		set_version(f, cases[i].major, cases[i].minor);
+		q = open_well(f, &f->gdb);
+		t = vp_qemu_target(q);
+		assert_true(runs(f));
+		pthread_mutex_lock(&f->q->lock);
+		f->q->stop_ms = cases[i].on ? 700 : 0;
+		fake_qemu_pause(f->q);
+		if (cases[i].on)
+			fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+		assert_int_equal(t->ops->read(t, SITE, &byte, 1, &f->err), cases[i].rc);
+		assert_int_equal(vp_qemu_close(q, &f->err), cases[i].closed);
+		f->q->stop_ms = 0;
+		if (cases[i].closed) { /* marked, and `recover` lets it go on */
+			assert_false(f->q->running);
+			refused(f, &f->gdb, -EUCLEAN, "vmpoke recover");
+			vp_qemu_close(open_well(f, &repair), NULL);
+			assert_true(runs(f));
+			continue;
+		}
+		if (cases[i].on)
+			assert_true(runs(f));
+		assert_int_equal(f->q->running, cases[i].on);
+		pthread_mutex_lock(&f->q->lock);
+		fake_qemu_cont(f->q);
+		pthread_mutex_unlock(&f->q->lock);
+		assert_int_equal(vp_qemu_close(open_well(f, &f->gdb), &f->err), 0);
+	}
+}
+
 /* --- a way that stops the VM itself, and is slow ------------------------------------------ */
 
 /* As libvirt's, over QMP: with a pause of its own; and what goes wrong with it. */
@@ -569,6 +625,7 @@ int main(void)
 		TEST(test_killed),
 		TEST(test_killed_and_resumed),
 		TEST(test_killed_and_stub_alone),
+		TEST(test_paused_between),
 		TEST(test_slow_way),
 		TEST(test_faults_qmp),
 		TEST(test_faults_gdb),
