@@ -55,6 +55,9 @@ struct vp_qemu {
 
 	int interrupted; /* the process whose window this one takes over, or 0 */
 	bool recovered;
+	/* With a gdbstub alone: why the VM stands, which was not our doing; we have left it then.
+	 */
+	struct vp_err left;
 	struct vp_err stuck; /* why the VM may have been left stopped; "" if it was not */
 };
 

@@ -237,7 +237,7 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_err why = { "" };
 	bool announced = false;
-	int sock = -1, rc = check_state(q, err);
+	int closed, sock = -1, rc = check_state(q, err);
 
 	if (!rc)
 		rc = look_around(q, err);
@@ -261,8 +261,10 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = check_stopped(q, announced, err);
 	q->resumes = q->mon->resumes;
-	if (rc && (q->gdb || q->own_stub || q->paused) &&
-	    vp_qemu_stub_close(q, q->found_running, &why))
+	if (!rc || !(q->gdb || q->own_stub || q->paused))
+		return rc;
+	closed = vp_qemu_stub_close(q, q->found_running, &why);
+	if (closed && closed != -EBUSY)
 		q->stuck = why;
 	return rc;
 }

@@ -122,13 +122,17 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
 
 static int enter_gdb(struct vp_qemu *q, struct vp_err *err)
 {
+	struct vp_runstate state;
 	int rc;
 
 	if (q->resumed)
 		usleep(RUN_US);
 	rc = vp_gdb_stop(q->gdb, err);
 	vp_gdb_ran(q->gdb);
-	if (rc == -EBUSY && !vp_gdb_announces(q->version))
+	if (rc != -EBUSY || vp_gdb_announces(q->version))
+		return rc;
+	rc = vp_qemu_ready(q, &state, err);
+	if (!rc) /* it stands as a stop of ours would have it */
 		rc = vp_err_set(err, -EUCLEAN,
 				"somebody paused %.60s meanwhile, and this QEMU does not tell "
 				"whether he let it go on, and vmpoke has stopped it since: see to "
@@ -143,6 +147,8 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 
 	if (q->stuck.text[0])
 		return vp_err_set(err, -ENOTCONN, "%s", q->stuck.text);
+	if (q->left.text[0])
+		return vp_err_set(err, -EBUSY, "%s", q->left.text);
 	if (q->windows) {
 		q->windows++;
 		return 0;
@@ -171,7 +177,13 @@ static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
 	struct vp_runstate state;
 	int rc = vp_qemu_ready(q, &state, err);
 
-	return rc ? rc : vp_gdb_cont(q->gdb, err);
+	if (!rc)
+		return vp_gdb_cont(q->gdb, err);
+	if (rc == -EBUSY) {
+		vp_gdb_detach(q->gdb, false, NULL);
+		q->left = *err;
+	}
+	return rc;
 }
 
 void vp_qemu_window_leave(struct vp_qemu *q)
@@ -187,9 +199,9 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 		rc = go_on ? leave_gdb(q, &why) : 0;
 	else
 		rc = vp_qemu_stub_close(q, go_on, &why);
-	if (rc)
+	/* Somebody else's doing is why it stands: that needs no recovery. */
+	if (rc && rc != -EBUSY)
 		q->stuck = why;
-	/* -EBUSY: somebody else's doing is why it stands; that needs no recovery. */
 	vp_qemu_window_end(q, !rc || rc == -EBUSY);
 }
 

@@ -50,7 +50,7 @@ void fake_qemu_pause(struct fake_qemu *q)
 	if (!q->running)
 		return;
 	q->running = false;
-	q->state = "paused";
+	q->state = q->stops_as ? q->stops_as : "paused";
 	q->stops++;
 	fake_stub_stopped(q);
 }

@@ -32,8 +32,9 @@ struct fake_qemu {
 	const char *arch, *uuid, *registers;
 	unsigned int hidden_vcpus; /* of which `info registers -a` shows nothing */
 	int major, minor;
-	const char *state;   /* QMP's name of it while it does not run: "paused", "postmigrate" */
-	const char *migrate; /* the status of a migration; NULL: none since it began */
+	const char *state;    /* QMP's name of it while it does not run: "paused", "postmigrate" */
+	const char *stops_as; /* what it is when it was stopped; NULL: "paused" */
+	const char *migrate;  /* the status of a migration; NULL: none since it began */
 	/* "sev-guest", "tdx-guest", ...: what the machine is given. What query-sev answers: no
 	 * SEV in this QEMU, SEV that is off, or SEV, and its policy.
 	 */
