@@ -296,7 +296,7 @@ static int go_on_by_monitor(struct vp_qemu *q, struct vp_err *err)
 
 int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
 {
-	struct vp_err why = { "" };
+	struct vp_err why = { "" }, kept = { "" };
 	int rc = 0, went = go_on ? go_on_now(q, &why) : 0;
 
 	if (q->gdb && (!go_on || went))
@@ -304,7 +304,7 @@ int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
 	vp_gdb_close(q->gdb);
 	q->gdb = NULL;
 	if (q->own_stub)
-		rc = close_own_stub(q, went ? NULL : &why);
+		rc = close_own_stub(q, &kept);
 	q->own_stub = false;
 	if (went && went != -EBUSY)
 		went = go_on_by_monitor(q, &why);
@@ -316,5 +316,9 @@ int vp_qemu_stub_close(struct vp_qemu *q, bool go_on, struct vp_err *err)
 				  "%.60s may have been left stopped, or may be yet (%.100s): see "
 				  "whether QEMU answers, then `vmpoke recover %.40s`",
 				  q->name, why.text, q->name);
-	return rc ? vp_err_set(err, rc, "%s", why.text) : 0;
+	return rc ? vp_err_set(
+			    err, rc,
+			    "vmpoke's gdbstub is still in %.60s (%.100s): `vmpoke recover %.40s`",
+			    q->name, kept.text, q->name)
+		  : 0;
 }

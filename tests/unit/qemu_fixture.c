@@ -182,6 +182,40 @@ int not_repaired(void *arg, struct vp_target *t, const char *identity, const cha
 	return vp_err_set(err, -ESTALE, "the ledger is lost");
 }
 
+void looked_at(struct fixture *f)
+{
+	unsigned int stops = f->q->stops, resumes = f->q->resumes;
+	struct vp_qemu *q = open_well(f, &f->qmp);
+	struct vp_target *t = vp_qemu_target(q);
+	struct vp_qemu_info info;
+	struct vp_vcpu_state s;
+	uint8_t now;
+
+	assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+	assert_non_null(strstr(info.interrupted, "vmpoke recover"));
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->hold(t, -1, &s, &f->err), 0);
+	t->ops->release(t);
+	assert_int_equal(t->ops->read(t, SITE, &now, 1, &f->err), 0);
+	assert_int_equal(now, f->q->ram[SITE.v]);
+	assert_int_equal(t->ops->writable(t, &f->err), -EUCLEAN);
+	assert_non_null(strstr(f->err.text, "vmpoke recover"));
+	assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), -EUCLEAN);
+	t->ops->unlock(t);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	f->q->no_pmemsave = true; /* then to read is to stop */
+	q = open_well(f, &f->qmp);
+	t = vp_qemu_target(q);
+	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->hold(t, -1, &s, &f->err), 0);
+	assert_int_equal(t->ops->read(t, SITE, &now, 1, &f->err), -EUCLEAN);
+	t->ops->unlock(t);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	f->q->no_pmemsave = false;
+	assert_int_equal(f->q->stops, stops);
+	assert_int_equal(f->q->resumes, resumes);
+}
+
 void be_killed(const struct vp_qemu_config *cfg)
 {
 	pid_t pid = fork();

@@ -46,6 +46,10 @@ void end_other_vm(pid_t pid, int end);
 /* A process that stops the VM, writes 0xcc to SITE, and is killed. */
 void be_killed(const struct vp_qemu_config *cfg);
 
+/* What needs no stop works on a VM that is marked, and leaves it and the mark; nothing else does.
+ */
+void looked_at(struct fixture *f);
+
 /* For vp_qemu_config.repair: put SITE right (arg: the fixture); or fail. */
 int repaired(void *arg, struct vp_target *t, const char *identity, const char *process,
 	     struct vp_err *err);
