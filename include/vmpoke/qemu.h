@@ -55,8 +55,12 @@ enum vp_qemu_state {
 };
 
 struct vp_qemu_info {
-	char name[128];	   /* the VM's own name; "" if it has none */
-	char identity[64]; /* its UUID, or "qemu-PID-START" without one: stable while it runs */
+	char name[128]; /* the VM's own name; "" if it has none */
+	/*
+	 * Its UUID; without one "qemu-PID-START"; where the process cannot be seen either,
+	 * "qemu-qmp-DEVICE-INODE" or "qemu-gdb-..." of its socket. Stable while it runs.
+	 */
+	char identity[64];
 	/*
 	 * Its QEMU: process number, start (clock ticks since the host's boot), the host's boot, the
 	 * pid namespace. Clones may have one UUID, never one of these. "": it cannot be known (a

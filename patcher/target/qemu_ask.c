@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "target/qemu_internal.h"
 
@@ -50,6 +51,23 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
+/* Who cannot be seen is told from others by the socket, as far as that goes: not by all ways. */
+static int name_by_socket(struct vp_qemu *q, struct vp_err *err)
+{
+	const char *path = q->gdb_only ? q->gdb_path : q->cfg.qmp_path;
+	struct stat st;
+
+	if (!path || stat(path, &st))
+		return vp_err_set(
+			err, -EOPNOTSUPP,
+			"%.80s has no UUID, and its process cannot be seen: nothing tells "
+			"it from other VMs",
+			q->name);
+	snprintf(q->identity, sizeof(q->identity), "qemu-%s-%llx-%llx", q->gdb_only ? "gdb" : "qmp",
+		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return 0;
+}
+
 /* Its UUID, so that all ways to one VM agree; without one, the process. */
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
 {
@@ -60,8 +78,10 @@ int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err)
 		return rc;
 	if (strspn(uuid, "0-") != 36)
 		snprintf(q->identity, sizeof(q->identity), "%s", uuid);
+	else if (!q->mon->peer.pid)
+		rc = name_by_socket(q, err);
 	else
 		snprintf(q->identity, sizeof(q->identity), "qemu-%d-%llu", q->mon->peer.pid,
 			 (unsigned long long)q->mon->peer.start);
-	return 0;
+	return rc;
 }

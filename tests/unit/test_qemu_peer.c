@@ -3,6 +3,8 @@
  */
 #include "qemu_fixture.h"
 
+#include "target/qemu_internal.h"
+
 #include <signal.h>
 #include <unistd.h>
 
@@ -27,6 +29,31 @@ static void test_no_uuid(void **state)
 	assert_string_equal(a.process, b.process);
 }
 
+/* Neither a UUID nor a process: two such VMs are two all the same. */
+static void test_nothing_known(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_qemu *vm[2] = { f->q, fake_qemu_new() };
+	struct vp_qemu_info info[2];
+
+	for (int i = 0; i < 2; i++) {
+		struct vp_qemu_config cfg = f->qmp;
+		struct vp_monitor *m;
+		struct vp_qemu *q;
+
+		vm[i]->uuid = "00000000-0000-0000-0000-000000000000";
+		cfg.qmp_path = vm[i]->qmp_path;
+		assert_int_equal(vp_monitor_qmp_open(cfg.qmp_path, HANG_MS, &m, &f->err), 0);
+		m->peer = (struct vp_process){ 0 };
+		assert_int_equal(vp_qemu_open_monitor(&cfg, "fake", m, &q, &f->err), 0);
+		assert_int_equal(vp_qemu_describe(q, &info[i], &f->err), 0);
+		assert_memory_equal(info[i].identity, "qemu-qmp-", 9);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	}
+	assert_string_not_equal(info[0].identity, info[1].identity);
+	fake_qemu_free(vm[1]);
+}
+
 /* QEMU has one gdbstub. The owner's is used if it is free, and never replaced. */
 static void test_owners_stub(void **state)
 {
@@ -48,8 +75,16 @@ static void test_owners_stub(void **state)
 	not_stopped(f, -EOPNOTSUPP, "no unix socket");
 	strcpy(f->q->chardev, "vmpoke-gdb unix:");
 	not_stopped(f, -EBUSY, "another vmpoke");
-	strcpy(f->q->chardev, "");
+	/* `-gdb chardev:NAME`: QEMU would delete that device. */
+	strcpy(f->q->chardev, "my-GDB0 disconnected:unix:/some/where,server=on");
+	not_stopped(f, -EOPNOTSUPP, "my-GDB0");
 	assert_int_equal(f->q->stops, 1);
+	f->q->unused_chardev = true;
+	q = open_well(f, &f->qmp);
+	use(f, q);
+	assert_int_equal(vp_qemu_close(q, &f->err), 0);
+	strcpy(f->q->chardev, "");
+	assert_int_equal(f->q->stops, 2);
 }
 
 /* The path that QEMU tells leads to another VM: nothing is written, neither is left stopped. */
@@ -145,8 +180,13 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_uuid),	 TEST(test_owners_stub), TEST(test_strangers_stub),
-		TEST(test_not_our_stop), TEST(test_two_at_once), TEST(test_killed_and_replaced),
+		TEST(test_no_uuid),
+		TEST(test_nothing_known),
+		TEST(test_owners_stub),
+		TEST(test_strangers_stub),
+		TEST(test_not_our_stop),
+		TEST(test_two_at_once),
+		TEST(test_killed_and_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
