@@ -3,7 +3,10 @@
  * A gdbstub for one window. Where there is a monitor, one end of a socket pair goes to QEMU
  * (`getfd`), becomes a character device (`chardev-add`) and that the gdbstub (`gdbserver
  * chardev:ID`): no path, no permission, nobody else can connect, and `gdbserver none` removes it.
- * QEMU has one gdbstub at most: one that the VM's owner has opened is used, never replaced.
+ * QEMU has one gdbstub at most. One that the VM's owner has opened is used, not replaced, as far as
+ * it can be told: QEMU does not say which character device a stub has, but that it names the one it
+ * makes itself "gdb". Of others (`-gdb chardev:NAME`) the name is all there is to go by, and one
+ * that does not say so is replaced, and QEMU deletes it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -64,14 +67,22 @@ static int owners_stub(struct vp_qemu *q, const char *file, struct vp_err *err)
 	return 0;
 }
 
-static int look_at(struct vp_qemu *q, const char *label, const char *file, struct vp_err *err)
+static int look_at(struct vp_qemu *q, const char *label, const char *file, bool used,
+		   struct vp_err *err)
 {
 	int rc;
 
-	if (!strcmp(label, "gdb") && !q->cfg.gdb_path)
-		return owners_stub(q, file, err);
-	if (strcmp(label, VP_QEMU_CHARDEV))
-		return 0;
+	if (!strcmp(label, "gdb"))
+		return q->cfg.gdb_path ? 0 : owners_stub(q, file, err);
+	if (strcmp(label, VP_QEMU_CHARDEV)) {
+		if (q->cfg.gdb_path || !used || !strcasestr(label, "gdb"))
+			return 0;
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "the VM seems to have a gdbstub on its character device '%.40s', "
+				  "which would be replaced: give it as qemu+gdb:PATH, or close it "
+				  "with the monitor's `gdbserver none` first",
+				  label);
+	}
 	/* Ours, from before: we hold the lock, so whoever opened it is gone, or uses other locks.
 	 */
 	if (strncmp(file, "disconnected:", 13) && !q->interrupted)
@@ -98,9 +109,11 @@ static int look_around(struct vp_qemu *q, struct vp_err *err)
 	json_array_foreach(list, i, entry)
 	{
 		const char *label = NULL, *file = NULL;
+		int used = true;
 
-		if (!rc && !json_unpack(entry, "{s:s, s:s}", "label", &label, "filename", &file))
-			rc = look_at(q, label, file, err);
+		if (!rc && !json_unpack(entry, "{s:s, s:s, s?b}", "label", &label, "filename",
+					&file, "frontend-open", &used))
+			rc = look_at(q, label, file, used, err);
 	}
 	json_decref(list);
 	return rc;

@@ -291,8 +291,9 @@ static json_t *chardevs(struct fake_qemu *q)
 						q->stub < 0 ? "disconnected:fd:x" : "unix:"));
 	if (file)
 		json_array_append_new(list,
-				      json_pack("{s:s%, s:s}", "label", q->chardev,
-						(size_t)(file - q->chardev), "filename", file + 1));
+				      json_pack("{s:s%, s:s, s:b}", "label", q->chardev,
+						(size_t)(file - q->chardev), "filename", file + 1,
+						"frontend-open", !q->unused_chardev));
 	return list;
 }
 

@@ -45,6 +45,7 @@ struct fake_qemu {
 	bool not_ram;	      /* writes are swallowed */
 	bool no_monitor;      /* the stub passes no commands on: it is gdbserver's, say */
 	bool no_pmemsave;     /* it may not open what it was given */
+	bool unused_chardev;  /* no front end has that device open */
 	char chardev[160];    /* the label and file name of one more character device; "": none */
 	unsigned int eager; /* bits of the next packets: before each its owner lets the VM go on */
 	unsigned int stop_ms;	/* how long it takes to be stopped by a debugger */
