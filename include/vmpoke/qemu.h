@@ -88,13 +88,13 @@ struct vp_qemu_info {
 
 /*
  * Open a VM. Nothing is written to it.
- *  -EBUSY       somebody else is attached to the socket; or it is paused and there is only the
- *               gdbstub
+ *  -EBUSY       it is paused, and there is only the gdbstub
  *  -EUCLEAN     there is only the gdbstub, and a vmpoke was killed while it had the VM stopped, or
  *               this one could not let it go on: `vmpoke recover`
  *  -EOPNOTSUPP  not an x86-64 machine
  *  -EPROTO      what answers is no QEMU
- *  -ETIMEDOUT, -ECONNRESET, and as connect()
+ *  -ETIMEDOUT   no answer; or somebody else is attached to the socket
+ *  -ECONNRESET, and as connect()
  */
 int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct vp_err *err);
 

@@ -11,9 +11,10 @@
 #include <sys/types.h>
 
 /*
- * A stub says PacketSize=1000 (QEMU 7.2 and 10.0) or 20020 (11.1), in hex, and counts '$', '#' and
- * the checksum in. Until it has said so a packet is one of VP_GDB_PACKET; more than the most is
- * neither sent nor taken, whatever it says.
+ * A stub says PacketSize=1000 (QEMU 7.2 and 10.0) or 20020 (11.1), in hex: characters of data, by
+ * GDB's manual ("qSupported"); we count '$', '#' and the checksum in, to be sure. Until it has said
+ * so a packet is one of VP_GDB_PACKET; more than the most is neither sent nor taken, whatever it
+ * says.
  */
 #define VP_GDB_PACKET	  ((size_t)0x1000)
 #define VP_GDB_PACKET_MAX ((size_t)0x20020)

@@ -79,7 +79,7 @@ int vp_libvirt_refused(struct vp_libvirt_job *j, const char *what)
 {
 	const virError *e = virGetLastError();
 	char line[160] = "no reason given";
-	int code = -EIO;
+	int code = -EREMOTEIO; /* not -EIO, which is QEMU's own error */
 
 	if (e && e->message)
 		vp_hmp_line(e->message, line, sizeof(line));

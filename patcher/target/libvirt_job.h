@@ -40,7 +40,7 @@ int vp_libvirt_do(struct vp_libvirt_job *j, unsigned int timeout_ms, struct vp_e
 
 /* --- in jobs --- */
 
-/* libvirt's last reason, as one line of ours; its code. */
+/* libvirt's last reason, as one line of ours; its code: -EREMOTEIO and others, never -EIO. */
 int vp_libvirt_refused(struct vp_libvirt_job *j, const char *what);
 
 /* Connect to the URI in @j->text. -EOPNOTSUPP: its domains are not QEMU's. */

@@ -57,8 +57,8 @@ struct vp_monitor {
 
 /*
  * Connect to a QMP socket.
- *  -EBUSY  it answers nothing: another client is connected (QEMU serves one at a time)
- *  others  as vp_qmp_connect()
+ *  -ETIMEDOUT  it answers nothing: another client is connected (QEMU serves one at a time)
+ *  others      as vp_qmp_connect()
  */
 int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_monitor **out,
 			struct vp_err *err);

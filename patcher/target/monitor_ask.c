@@ -311,7 +311,10 @@ static int query_sev(struct vp_monitor *m, char *kind, size_t size, struct vp_er
 	json_t *ret = NULL;
 	int enabled = 0, rc = query(m, "query-sev", &ret, err);
 
-	/* This QEMU has no SEV, or this machine; of both it has always said so by an error. */
+	/*
+	 * This QEMU has no SEV: it does not know the command, or says so by an error of its own.
+	 * Of a machine without it QEMU answers "enabled": false. What libvirt fails at is neither.
+	 */
 	if (rc == -ENOSYS || rc == -EIO)
 		return 0;
 	if (rc)

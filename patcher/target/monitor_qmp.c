@@ -5,7 +5,8 @@
  *
  * What `add-fd` gave stays with QEMU until `remove-fd` (from 9.1 on; before, until its last client
  * goes). So it is taken back, and bears our name: whoever comes after one that was killed takes
- * that one's back, too.
+ * that one's back, too. While the VM is paused QEMU before 9.1 only notes that, and closes the
+ * descriptor when it next tidies up with the VM running (monitor_fdset_cleanup()).
  */
 #include <errno.h>
 #include <stdio.h>
