@@ -84,7 +84,7 @@ int vp_monitor_add_socket(struct vp_monitor *m, const char *label, int fd, bool 
  * m->peer; it stays unknown if the way to QEMU passes no descriptors (a proxy, another host), or if
  * the process cannot be seen from here. Needs execute(). An error: QEMU does not answer any more.
  */
-#define VP_MONITOR_WHO "vmpoke-who-" /* the label of that socket; our process number follows */
+#define VP_MONITOR_WHO "vmpoke-who-" /* the label of that socket; our process follows */
 int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err *err);
 
 #endif /* VP_TARGET_MONITOR_H */

@@ -30,6 +30,26 @@ static int make_sockets(int *listener, int *call, struct sockaddr_un *addr, sock
 	return getsockname(*listener, (struct sockaddr *)addr, len) ? -errno : 0;
 }
 
+/* One that was killed in here has left his socket with QEMU: it is taken away. */
+static void sweep(struct vp_monitor *m)
+{
+	static const size_t n = sizeof(VP_MONITOR_WHO) - 1;
+	json_t *list = NULL, *entry;
+	size_t i;
+
+	if (m->ops->execute(m, "query-chardev", json_object(), -1, &list, NULL))
+		return;
+	json_array_foreach(list, i, entry)
+	{
+		const char *label = json_string_value(json_object_get(entry, "label"));
+
+		if (label && !strncmp(label, VP_MONITOR_WHO, n) && vp_process_gone(label + n))
+			m->ops->execute(m, "chardev-remove", json_pack("{s:s}", "id", label), -1,
+					NULL, NULL);
+	}
+	json_decref(list);
+}
+
 /* Who sends the first byte; 0: nobody does, or he cannot be seen. */
 static int listen_to(int sock, unsigned int timeout_ms)
 {
@@ -63,7 +83,8 @@ int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err 
 {
 	struct sockaddr_un addr;
 	int listener = -1, call = -1;
-	char label[32];
+	char label[sizeof(VP_MONITOR_WHO) + VP_PROCESS_TEXT];
+	struct vp_process self;
 	socklen_t len;
 	int rc = make_sockets(&listener, &call, &addr, &len);
 
@@ -71,7 +92,9 @@ int vp_monitor_who(struct vp_monitor *m, unsigned int timeout_ms, struct vp_err 
 		rc = vp_err_set(err, rc, "socket: %s", strerror(-rc));
 		goto out;
 	}
-	snprintf(label, sizeof(label), VP_MONITOR_WHO "%d", (int)getpid());
+	sweep(m);
+	vp_process_find(getpid(), &self);
+	snprintf(label, sizeof(label), VP_MONITOR_WHO "%s", self.text);
 	/* Refused: it is not to be known by this way. No answer: that is an error. */
 	rc = vp_monitor_add_socket(m, label, listener, true, err);
 	if (rc) {

@@ -363,6 +363,14 @@ static json_t *fdsets(const struct fake_qemu *q)
 	return list;
 }
 
+static void remove_chardev(struct fake_qemu *q, const char *id)
+{
+	size_t n = strlen(id);
+
+	if (!strncmp(q->chardev, id, n) && q->chardev[n] == ' ')
+		q->chardev[0] = 0;
+}
+
 static json_t *execute(struct fake_qemu *q, const char *command, const json_t *args, int *fd)
 {
 	const char *line = json_string_value(json_object_get(args, "command-line"));
@@ -388,6 +396,8 @@ static json_t *execute(struct fake_qemu *q, const char *command, const json_t *a
 		return pmemsave(q, args);
 	if (!strcmp(command, "add-fd") && *fd >= 0 && q->nshared < FAKE_FDS)
 		return add_fd(q, args, fd);
+	if (!strcmp(command, "chardev-remove"))
+		remove_chardev(q, json_string_value(json_object_get(args, "id")));
 	if (!strcmp(command, "remove-fd"))
 		return remove_fd(q, args);
 	if (!strcmp(command, "getfd") && *fd >= 0)

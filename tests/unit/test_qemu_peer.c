@@ -54,6 +54,30 @@ static void test_nothing_known(void **state)
 	fake_qemu_free(vm[1]);
 }
 
+/* Who was killed while he asked QEMU who it is has left a socket there; one that lives is at work.
+ */
+static void test_orphaned_sockets(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_process self;
+	struct vp_monitor *m;
+	char *at;
+
+	assert_int_equal(vp_monitor_qmp_open(f->q->qmp_path, HANG_MS, &m, &f->err), 0);
+	assert_true(vp_process_find(getppid(), &self));
+	for (int gone = 0; gone < 2; gone++) {
+		if (gone) { /* that number was another process */
+			at = strchr(self.text, '-') + 1;
+			*at = *at == '9' ? '8' : '9';
+		}
+		snprintf(f->q->chardev, sizeof(f->q->chardev),
+			 VP_MONITOR_WHO "%s unix:", self.text);
+		assert_int_equal(vp_monitor_who(m, SHORT_MS, &f->err), 0);
+		assert_int_equal(!f->q->chardev[0], gone);
+	}
+	m->ops->close(m);
+}
+
 /* QEMU has one gdbstub. The owner's is used if it is free, and never replaced. */
 static void test_owners_stub(void **state)
 {
@@ -180,13 +204,9 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_no_uuid),
-		TEST(test_nothing_known),
-		TEST(test_owners_stub),
-		TEST(test_strangers_stub),
-		TEST(test_not_our_stop),
-		TEST(test_two_at_once),
-		TEST(test_killed_and_replaced),
+		TEST(test_no_uuid),	TEST(test_nothing_known),	TEST(test_orphaned_sockets),
+		TEST(test_owners_stub), TEST(test_strangers_stub),	TEST(test_not_our_stop),
+		TEST(test_two_at_once), TEST(test_killed_and_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
