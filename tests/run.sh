@@ -110,7 +110,7 @@ integration_tier() { # guests on this machine's KVM, and Linux under its QEMU
 
 matrix_tier() { # Linux of other ages, under QEMUs of other ages
 	begin
-	build matrix all && run_test matrix linux 2400 bash tests/integration/linux-matrix.sh
+	run_test matrix linux 2400 bash tests/integration/linux-matrix.sh
 	finish matrix
 }
 
@@ -150,12 +150,14 @@ qemu-kvm_tier() { # stock QEMU with KVM, on a host that is emulated
 	finish qemu-kvm
 }
 
-# Run a tier beside the others; it must build nothing. collect() waits for it.
-aside() { # TIER
+# Run tiers, one after the other, beside all others; they must build nothing. collect() waits for them.
+aside() { # FUNCTION...
 	rm -f build/log/aside.counts
 	(
 		passed=0 failed=0 skipped=0
-		"$1"
+		for tier; do
+			"$tier"
+		done
 		echo $passed $failed $skipped >build/log/aside.counts
 	) >build/log/aside.log 2>&1 &
 	aside_pid=$!
@@ -211,6 +213,7 @@ run_tier() { # NAME
 	unit) unit_tier unit build ;;
 	unit-asan) unit_tier unit-asan build/san-address-undefined SAN=address,undefined ;;
 	rigs) begin; build rigs tests-all build/rigs/vmpoke && rigs_tier ;;
+	matrix) begin; build matrix all && matrix_tier ;;
 	*) "$1_tier" ;;
 	esac
 }
@@ -220,8 +223,8 @@ run_all() {
 	run_tier explore
 	[ $failed -eq 0 ] || conclude # a broken protocol is named within a minute; no guest is to see it
 	begin
-	build rigs tests-all build/rigs/vmpoke && aside rigs_tier
-	for tier in unit unit-asan clang style lint fuzz integration matrix; do
+	build rigs tests-all build/rigs/vmpoke && aside rigs_tier matrix_tier
+	for tier in unit unit-asan clang style lint fuzz integration; do
 		run_tier $tier
 	done
 	[ -z "$aside_pid" ] || collect
