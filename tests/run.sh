@@ -13,12 +13,13 @@ cd "$(dirname "$0")/.." || exit 1
 mkdir -p build/log
 : >build/log/times
 export CMOCKA_MESSAGE_OUTPUT=TAP
-passed=0 failed=0 skipped=0 aside_pid=
 make=(make --no-print-directory -j"$(nproc)")
+counts=build/log/counts # a line for each test: tier, passed, failed, skipped, seconds
+: >$counts
 
 # run_test TIER NAME SECONDS COMMAND...
 run_test() {
-	local tier=$1 name=$2 limit=$3 log="build/log/$1-$2.log" rc ok bad skip
+	local tier=$1 name=$2 limit=$3 log="build/log/$1-$2.log" begin=$SECONDS rc ok bad skip
 	shift 3
 	local TIMEFORMAT="$tier/$name: %0R s, %0U s user, %0S s system"
 	{ time timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null; } 2>>build/log/times
@@ -33,8 +34,7 @@ run_test() {
 		bad=1
 		echo "not ok - $tier/$name checked nothing" >>"$log"
 	fi
-	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-	tier_ok=$((tier_ok + ok)) tier_bad=$((tier_bad + bad)) tier_skip=$((tier_skip + skip))
+	echo "$tier $ok $bad $skip $((SECONDS - begin))" >>$counts
 	grep -E '^SKIP|# SKIP' "$log" | sed "s|^|$tier/$name: |"
 	if [ "$bad" -gt 0 ]; then
 		echo "--- $tier/$name failed; the end of $log:"
@@ -42,146 +42,146 @@ run_test() {
 	fi
 }
 
-begin() {
-	tier_ok=0 tier_bad=0 tier_skip=0 tier_start=$SECONDS
-}
-
-finish() { # NAME
-	printf '%-14s %4d passed, %d failed, %d skipped  (%d s)\n' "$1" $tier_ok $tier_bad $tier_skip \
-		$((SECONDS - tier_start))
-}
-
 build() { # TIER ARGS...
-	local log="build/log/$1-build.log"
+	local tier=$1 log="build/log/$1-build.log" begin=$SECONDS bad=0
 	shift
-	"${make[@]}" "$@" >"$log" 2>&1 && return 0
-	echo "not ok - $log"
-	tail -n 30 "$log"
-	failed=$((failed + 1)) tier_bad=$((tier_bad + 1))
-	return 1
+	if ! "${make[@]}" "$@" >"$log" 2>&1; then
+		echo "not ok - $log"
+		tail -n 30 "$log"
+		bad=1
+	fi
+	echo "$tier 0 $bad 0 $((SECONDS - begin))" >>$counts
+	return $bad
 }
+
+# The sums of a tier, or of all: passed, failed, skipped, seconds.
+sums() { # [TIER]
+	awk -v tier="${1-}" '!tier || $1 == tier { p += $2; f += $3; s += $4; t += $5 }
+		END { print p + 0, f + 0, s + 0, t + 0 }' $counts
+}
+
+finish() { # TIER
+	local p f s t
+	read -r p f s t < <(sums "$1")
+	printf '%-14s %4d passed, %d failed, %d skipped  (%d s)\n' "$1" "$p" "$f" "$s" "$t"
+}
+
+# --- tiers that run alone ------------------------------------------------------
 
 unit_tier() { # NAME FOLDER MAKE-ARGS...
 	local name=$1 out=$2 t
 	shift 2
-	begin
 	if build "$name" "$@" test-bins; then
 		for t in "$out"/tests/test_*; do
 			run_test "$name" "${t##*/}" 120 "$t"
 		done
 	fi
-	finish "$name"
 }
 
 style_tier() {
-	begin
 	run_test style format 60 bash -c \
 		'make --no-print-directory format-check && echo "ok - clang-format"'
 	run_test style layers 600 .ci/layers.sh
 	run_test style size 60 .ci/size.sh
 	run_test style api 600 .ci/api.sh
-	finish style
 }
 
 lint_tier() {
-	begin
 	run_test lint lint 1200 .ci/lint.sh
-	finish lint
 }
 
 fuzz_tier() { # a fixed number of inputs; `make fuzz` goes on
-	begin
 	run_test fuzz fuzz 1200 make --no-print-directory -j"$(nproc)" fuzz-check
-	finish fuzz
 }
 
-integration_tier() { # guests on this machine's KVM, and Linux under its QEMU
-	local t name elsewhere=" $on_both_cores linux-matrix "
-	begin
-	if build integration tests-all && build integration-tsan SAN=thread all; then
-		for t in tests/integration/*.sh; do
-			name=${t##*/}
-			[[ $elsewhere == *" ${name%.sh} "* ]] ||
-				run_test integration "${name%.sh}" 1200 bash "$t"
-		done
+clang_tier() { # the whole tree with the other compiler
+	build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all &&
+		echo "clang 1 0 0 0" >>$counts
+}
+
+explore_tier() { # every interleaving within bounds, and the seeded faults it must find
+	if build explore explore-bin; then
+		run_test explore engine 900 build/tests/explore
+		run_test explore mutants 900 make --no-print-directory -s mutants
 	fi
-	finish integration
-}
-
-matrix_tier() { # Linux of other ages, under QEMUs of other ages
-	begin
-	run_test matrix linux 2400 bash tests/integration/linux-matrix.sh
-	finish matrix
 }
 
 # What shows itself only if two cores really run at the same time.
 on_both_cores="demo cores"
 cores_tier() {
 	local name
-	begin
 	if build cores tests-all; then
 		for name in $on_both_cores; do
 			run_test cores "$name" 1200 bash "tests/integration/$name.sh"
 		done
 	fi
-	finish cores
 }
 
-explore_tier() { # every interleaving within bounds, and the seeded faults it must find
-	begin
-	if build explore explore-bin; then
-		run_test explore engine 900 build/tests/explore
-		run_test explore mutants 900 make --no-print-directory -s mutants
-	fi
-	finish explore
+# --- tiers whose tests run beside others -----------------------------------------
+
+# What each needs is built before; then its tests build nothing, and any two may run at once.
+queued="rigs matrix qemu-kvm integration"
+build_for() { # TIER
+	case $1 in
+	rigs | qemu-kvm) build "$1" tests-all build/rigs/vmpoke ;;
+	integration) build integration tests-all && build integration SAN=thread all ;;
+	*) build "$1" all ;;
+	esac
 }
 
-rigs_tier() { # real KVM semantics, on hosts that are emulated
-	begin
-	run_test rigs vmx 2400 tests/rigs/vmx.sh
-	run_test rigs svm 1800 tests/rigs/svm.sh
-	run_test rigs vmx-linux 3000 tests/rigs/vmx-linux.sh
-	finish rigs
-}
-
-qemu-kvm_tier() { # stock QEMU with KVM, on a host that is emulated
-	begin
-	build qemu-kvm tests-all build/rigs/vmpoke && run_test qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh
-	finish qemu-kvm
-}
-
-# Run tiers, one after the other, beside all others; they must build nothing. collect() waits for them.
-aside() { # FUNCTION...
-	rm -f build/log/aside.counts
-	(
-		passed=0 failed=0 skipped=0
-		for tier; do
-			"$tier"
+# A line for each test, as run_test() takes it; those that take longest first.
+tests_of() { # TIER
+	local t name elsewhere=" $on_both_cores linux-matrix "
+	case $1 in
+	rigs)
+		echo rigs vmx 2400 tests/rigs/vmx.sh
+		echo rigs svm 1800 tests/rigs/svm.sh
+		echo rigs vmx-linux 3000 tests/rigs/vmx-linux.sh
+		;;
+	matrix) echo matrix linux 2400 bash tests/integration/linux-matrix.sh ;;
+	qemu-kvm) echo qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh ;;
+	integration)
+		for t in tests/integration/*.sh; do
+			name=${t##*/} name=${name%.sh}
+			[[ $elsewhere == *" $name "* ]] || echo integration "$name" 1200 bash "$t"
 		done
-		echo $passed $failed $skipped >build/log/aside.counts
-	) >build/log/aside.log 2>&1 &
-	aside_pid=$!
+		;;
+	esac
 }
 
-collect() {
-	local p f s
-	wait "$aside_pid"
-	cat build/log/aside.log
-	read -r p f s <build/log/aside.counts || p=0 f=1 s=0
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+fill_queue() { # TIER...
+	local tier
+	: >build/log/queue
+	for tier; do
+		build_for "$tier" && tests_of "$tier" >>build/log/queue
+	done
 }
 
-clang_tier() { # the whole tree with the other compiler
-	begin
-	if build clang CC=clang OUT=build/clang GUEST_OUT=build/clang/guest all; then
-		passed=$((passed + 1)) tier_ok=1
-	fi
-	finish clang
+next_test() {
+	(
+		flock 9
+		read -r line <build/log/queue || exit 1
+		sed -i 1d build/log/queue
+		echo "$line"
+	) 9>build/log/queue.lock
 }
+
+# Run tests of the queue until none is left.
+work() {
+	local line
+	while line=$(next_test); do
+		# shellcheck disable=SC2086
+		run_test $line
+	done
+}
+
+# --- what is to be run -----------------------------------------------------------
 
 conclude() {
-	echo "$passed passed, $failed failed, $skipped skipped"
-	[ $failed -eq 0 ]
+	local p f s t
+	read -r p f s t < <(sums)
+	echo "$p passed, $f failed, $s skipped"
+	[ "$f" -eq 0 ]
 	exit
 }
 
@@ -197,10 +197,10 @@ clang	the whole tree with the other compiler
 style	format, layers, sizes
 lint	clang-tidy and cppcheck
 fuzz	a fixed number of inputs for each fuzzer
-integration	guests on this machine's KVM, and Linux under its QEMU
 rigs	real KVM semantics, on hosts that are emulated
-cores	what shows itself only if two cores really run at the same time
 matrix	Linux 5.10 to the newest, under QEMU 7.2 to the newest
+integration	guests on this machine's KVM, and Linux under its QEMU
+cores	what shows itself only if two cores really run at the same time
 qemu-kvm	stock QEMU with KVM on an emulated host; not part of the whole so far
 "
 
@@ -209,25 +209,41 @@ list() {
 }
 
 run_tier() { # NAME
-	case $1 in
-	unit) unit_tier unit build ;;
-	unit-asan) unit_tier unit-asan build/san-address-undefined SAN=address,undefined ;;
-	rigs) begin; build rigs tests-all build/rigs/vmpoke && rigs_tier ;;
-	matrix) begin; build matrix all && matrix_tier ;;
-	*) "$1_tier" ;;
-	esac
+	local other
+	if [[ " $queued " == *" $1 "* ]]; then
+		fill_queue "$1"
+		work &
+		other=$!
+		work
+		wait $other
+	else
+		case $1 in
+		unit) unit_tier unit build ;;
+		unit-asan) unit_tier unit-asan build/san-address-undefined SAN=address,undefined ;;
+		*) "$1_tier" ;;
+		esac
+	fi
+	finish "$1"
 }
 
 run_all() {
-	local tier
+	local tier beside="rigs matrix integration" failed other
 	run_tier explore
-	[ $failed -eq 0 ] || conclude # a broken protocol is named within a minute; no guest is to see it
-	begin
-	build rigs tests-all build/rigs/vmpoke && aside rigs_tier matrix_tier
-	for tier in unit unit-asan clang style lint fuzz integration; do
+	# A broken protocol is named within a minute; no guest is to see it.
+	read -r _ failed _ < <(sums)
+	[ "$failed" -eq 0 ] || conclude
+	# shellcheck disable=SC2086
+	fill_queue $beside
+	work &
+	other=$!
+	for tier in unit unit-asan clang style lint fuzz; do
 		run_tier $tier
 	done
-	[ -z "$aside_pid" ] || collect
+	work
+	wait $other
+	for tier in $beside; do
+		finish $tier
+	done
 	run_tier cores
 	echo "not part of this run so far (docs/architecture.md): make check TIER='$alone'"
 }
