@@ -26,7 +26,8 @@
  */
 struct vp_tables {
 	struct vp_target *t;
-	unsigned int reads; /* entries that the walk in hand has read: how deep it got */
+	unsigned int reads; /* entries that the walk in hand has wanted: how deep it got */
+	bool lost;	    /* ... the last of which is in no memory */
 	unsigned int next;
 	uint64_t gpa[TABLES_MAX]; /* ~0: free */
 	uint8_t page[TABLES_MAX][SIZE_4K];
@@ -48,17 +49,20 @@ static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_er
 	int rc;
 
 	tab->reads++;
+	tab->lost = true;
 	while (i < TABLES_MAX && tab->gpa[i] != page)
 		i++;
 	if (i == TABLES_MAX) {
-		i = tab->next++ % TABLES_MAX;
+		i = tab->next % TABLES_MAX;
 		tab->gpa[i] = UINT64_MAX;
 		rc = tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, err);
 		if (rc)
 			return rc;
 		tab->gpa[i] = page;
+		tab->next++;
 	}
 	memcpy(buf, tab->page[i] + (gpa.v - page), len);
+	tab->lost = false;
 	return 0;
 }
 
@@ -68,15 +72,20 @@ static int walk(struct vp_tables *tab, const struct vp_paging *p, vp_gva addr, s
 	const struct vp_phys_reader reader = { read_entry, tab };
 
 	tab->reads = 0;
+	tab->lost = false;
 	return vp_walk(p, &reader, addr, map, err);
 }
 
 /* --- finding the image ------------------------------------------------------- */
 
-/* How far from @addr the next address is that can be mapped, after a walk that found nothing. */
+/*
+ * How far from @addr the next address is that can be mapped, after a walk that found nothing.
+ * Behind an entry that leads to no memory there is nothing for as far as that entry goes.
+ */
 static uint64_t hole(const struct vp_tables *tab, const struct vp_paging *p, uint64_t addr)
 {
-	unsigned int levels = p->cr4 >> 12 & 1 ? 5 : 4, left = levels - tab->reads;
+	unsigned int levels = p->cr4 >> 12 & 1 ? 5 : 4;
+	unsigned int left = levels - tab->reads + tab->lost;
 	uint64_t size = left >= 2 ? SIZE_1G : left == 1 ? SIZE_2M : SIZE_4K;
 
 	return size - (addr & (size - 1));

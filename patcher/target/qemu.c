@@ -16,7 +16,7 @@ static void destroy(struct vp_qemu *q)
 		q->mon->ops->close(q->mon);
 	while (q->nlocks)
 		vp_vmlock_close(q->locks[--q->nlocks]);
-	vp_qemu_forget_vcpus(q);
+	vp_qemu_forget(q);
 	free(q->gdb_path);
 	free(q->name);
 	pthread_mutex_destroy(&q->mutex);

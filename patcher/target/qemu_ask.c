@@ -8,11 +8,12 @@
 
 #include "target/qemu_internal.h"
 
-void vp_qemu_forget_vcpus(struct vp_qemu *q)
+void vp_qemu_forget(struct vp_qemu *q)
 {
 	free(q->vcpus);
 	q->vcpus = NULL;
 	q->nvcpus = 0;
+	q->ram_is_new = false;
 }
 
 /* Not one vCPU may be missed: another command must tell the same number. */
@@ -36,7 +37,7 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 				"one was just plugged in or out",
 				there, q->nvcpus);
 	if (rc)
-		vp_qemu_forget_vcpus(q);
+		vp_qemu_forget(q);
 	return rc;
 }
 

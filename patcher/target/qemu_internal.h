@@ -36,6 +36,7 @@ struct vp_qemu {
 
 	struct vp_hmp_range ram[VP_HMP_RANGES];
 	size_t nram;
+	bool ram_is_new; /* asked for again in this window, or since lock(): not once more */
 
 	/* The window. */
 	unsigned int windows;
@@ -131,7 +132,7 @@ int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 
 /* Ask the human monitor; with a gdbstub alone in a window only. */
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
-void vp_qemu_forget_vcpus(struct vp_qemu *q);
+void vp_qemu_forget(struct vp_qemu *q); /* the vCPUs; that the map of RAM is new */
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 
 /* -ENOKEY: the guest's memory is encrypted: it can neither be read nor be written. */

@@ -29,7 +29,7 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 	if (rc)
 		pthread_mutex_unlock(&q->mutex);
 	else if (!q->windows)
-		vp_qemu_forget_vcpus(q);
+		vp_qemu_forget(q);
 	return rc;
 }
 
@@ -37,7 +37,7 @@ static void op_unlock(struct vp_target *t)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 
-	vp_qemu_forget_vcpus(q);
+	vp_qemu_forget(q);
 	if (q->of_lock)
 		vp_qemu_window_leave(q);
 	q->of_lock = q->resumed = false;
@@ -61,14 +61,17 @@ static bool is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
 
 /*
  * QEMU reads zeros and swallows writes where there is nothing, so this is the only check. RAM may
- * have been plugged in since the map was read.
+ * have been plugged in since the map was read. But to look is dear, and page tables that are none
+ * lead nowhere a thousand times: so once only.
  */
 static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *err)
 {
 	int rc = 0;
 
-	if (!is_ram(q, gpa, len) && (q->windows || !q->gdb_only))
+	if (!is_ram(q, gpa, len) && !q->ram_is_new && (q->windows || !q->gdb_only)) {
 		rc = vp_qemu_map_ram(q, err);
+		q->ram_is_new = !rc;
+	}
 	if (!rc && !is_ram(q, gpa, len))
 		rc = vp_err_set(err, -EFAULT, "guest-physical 0x%llx (%zu bytes) is not RAM",
 				(unsigned long long)gpa.v, len);

@@ -87,7 +87,7 @@ void vp_qemu_signals_block(struct vp_qemu *q)
 
 void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
-	vp_qemu_forget_vcpus(q);
+	vp_qemu_forget(q);
 	q->windows = 0;
 	q->may_write = false;
 	if (runs)

@@ -52,8 +52,9 @@ check_info() { # TARGET TEXT
 check_symbols() { # TARGET TEXT
 	vp sym "$1" --all 2>"$tmp/err" | awk '{sub(/^0x/, "", $1); print $1, $NF}' |
 		LC_ALL=C sort >"$tmp/symbols"
-	cmp "$tmp/symbols" "$tmp/g.symbols" >"$tmp/cmp" 2>&1
-	ok "$2: all $(wc -l <"$tmp/g.symbols") symbols equal /proc/kallsyms" $?
+	check "$2: all symbols equal /proc/kallsyms: $(wc -l <"$tmp/g.symbols")" \
+		cmp "$tmp/symbols" "$tmp/g.symbols"
+	cp "$tmp/check" "$tmp/cmp"
 	[ -s "$tmp/cmp" ] && { cat "$tmp/cmp" "$tmp/err"; diff "$tmp/symbols" "$tmp/g.symbols" |
 		head -n 10; } | sed 's/^/#  /'
 }

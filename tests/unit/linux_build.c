@@ -42,8 +42,10 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 {
 	struct linux_guest *g = guest_of(t);
 
-	if (gpa.v >= LG_RAM || len > LG_RAM - gpa.v)
+	if (gpa.v >= LG_RAM || len > LG_RAM - gpa.v) {
+		g->misses++;
 		return vp_err_set(err, -EFAULT, "not RAM");
+	}
 	if (g->on_read)
 		g->on_read(g);
 	if (++g->reads == g->fail_at || (g->fail_at && g->reads > g->fail_at && g->fail_stays))

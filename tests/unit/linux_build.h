@@ -158,6 +158,7 @@ struct linux_guest {
 	struct vp_vcpu_state vcpus[2];
 	unsigned int nvcpus;
 	bool locked, held;
+	unsigned long misses; /* reads of what is no RAM */
 	unsigned long reads;
 	uint64_t bytes_read;
 	void (*on_read)(struct linux_guest *g); /* before each; NULL: nothing */

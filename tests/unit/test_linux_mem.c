@@ -61,6 +61,28 @@ static void odd_page_without_pti(void **state)
 	lg_free(g);
 }
 
+/* What lies before such a table is anything; tables of which most lead to no memory, say. */
+static void odd_page_behind_garbage(void **state)
+{
+	struct linux_guest *g = lg_new(&(struct lg_opts){ 0 });
+	uint64_t *pml4 = (uint64_t *)(g->ram + 0xe000);
+	uint64_t *pdpt = (uint64_t *)(g->ram + LG_RAM - 0x1000);
+	uint64_t *pd = (uint64_t *)(g->ram + LG_RAM - 0x2000);
+
+	(void)state;
+	memcpy(g->ram + 0xf000, g->ram + 0x2000, 0x1000);
+	pml4[511] = (LG_RAM - 0x1000) | 3;
+	pdpt[510] = (LG_RAM - 0x2000) | 3;
+	for (uint64_t i = 0; i < 512; i++)
+		pd[i] = (0x7000000000 + i * 0x1000) | 3;
+	g->vcpus[0].paging.cr3 = g->vcpus[1].paging.cr3 = 0xf000;
+	assert_int_equal(find(g, NULL), 0);
+	assert_int_equal(mem.text.v, g->text);
+	assert_true(g->misses > 0 && g->misses <= 2 * 512);
+	assert_true(g->reads < 32);
+	lg_free(g);
+}
+
 /* One vCPU has not started, one is in real mode, the third runs the kernel. */
 static void asks_each_vcpu(void **state)
 {
@@ -219,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_the_image),
 		cmocka_unit_test(odd_page_without_pti),
+		cmocka_unit_test(odd_page_behind_garbage),
 		cmocka_unit_test(asks_each_vcpu),
 		cmocka_unit_test(hostile_tables),
 		cmocka_unit_test(too_many_runs),

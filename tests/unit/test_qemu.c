@@ -105,6 +105,31 @@ static void test_long_reads(void **state)
 	assert_true(runs(f));
 }
 
+/* Page tables that are none lead to no RAM a thousand times: QEMU is asked about it once. */
+static void test_reads_of_nothing(void **state)
+{
+	struct fixture *f = *state;
+	const struct vp_qemu_config *const ways[] = { &f->qmp, &f->gdb };
+	uint8_t buf[8];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct vp_qemu *q = open_well(f, ways[i]);
+		struct vp_target *t = vp_qemu_target(q);
+		unsigned int messages;
+
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		messages = f->q->messages;
+		for (uint64_t at = 0; at < 100; at++)
+			assert_int_equal(t->ops->read(t, VP_GPA(0x7000000000 + at * 0x1000), buf, 8,
+						      &f->err),
+					 -EFAULT);
+		assert_in_range(f->q->messages - messages, 0, 20);
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+	}
+}
+
 /* From QEMU 8.1 on the stub tells nothing of the stop; all works the same. */
 static void test_silent_stub(void **state)
 {
@@ -345,10 +370,10 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_ways),	 TEST(test_many_vcpus),	  TEST(test_no_pmemsave),
-		TEST(test_long_reads),	 TEST(test_silent_stub),  TEST(test_descriptors),
-		TEST(test_refusals),	 TEST(test_confidential), TEST(test_paused),
-		TEST(test_useless_stub), TEST(test_stub_for_qmp),
+		TEST(test_both_ways),	TEST(test_many_vcpus),	     TEST(test_no_pmemsave),
+		TEST(test_long_reads),	TEST(test_reads_of_nothing), TEST(test_silent_stub),
+		TEST(test_descriptors), TEST(test_refusals),	     TEST(test_confidential),
+		TEST(test_paused),	TEST(test_useless_stub),     TEST(test_stub_for_qmp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
