@@ -141,9 +141,10 @@ tests_of() { # TIER
 	matrix) echo matrix linux 2400 bash tests/integration/linux-matrix.sh ;;
 	qemu-kvm) echo qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh ;;
 	integration)
-		for t in tests/integration/*.sh; do
+		for t in tests/integration/{linux-flips,*}.sh; do
 			name=${t##*/} name=${name%.sh}
 			[[ $elsewhere == *" $name "* ]] || echo integration "$name" 1200 bash "$t"
+			elsewhere+=" $name "
 		done
 		;;
 	esac
