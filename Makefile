@@ -4,7 +4,7 @@
 #   make             build/vmpoke, build/libvmpoke.a
 #   make demo        boot the test guest and rewrite its hot code while it runs
 #   make test        unit tests only (no KVM)
-#   make check       everything: unit, sanitizers, integration, style, layers; TIER=list names its
+#   make check       unit, sanitizers, integration, rigs, style, lint, ...; TIER=list names its
 #                    tiers, TIER=style runs one
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|kernel|gdb, without end

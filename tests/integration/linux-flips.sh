@@ -12,7 +12,7 @@ flips=${LINUX_FLIPS:-1000}
 guest_start g cloud && guest_symbols g
 ok "boots" $? || exit 1
 to=$(target g gdb)
-ways=(gdb qmp qmp qmp) # a look at the kernel takes longer through the gdbstub alone
+ways=(gdb qmp qmp qmp) # one ledger for both
 check "the load is at work" guest_run g 'load start; load settle'
 guest_warnings g >"$tmp/warnings"
 guest_text g "$tmp/before"

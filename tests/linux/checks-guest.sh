@@ -54,9 +54,8 @@ check_symbols() { # TARGET TEXT
 		LC_ALL=C sort >"$tmp/symbols"
 	check "$2: all symbols equal /proc/kallsyms: $(wc -l <"$tmp/g.symbols")" \
 		cmp "$tmp/symbols" "$tmp/g.symbols"
-	cp "$tmp/check" "$tmp/cmp"
-	[ -s "$tmp/cmp" ] && { cat "$tmp/cmp" "$tmp/err"; diff "$tmp/symbols" "$tmp/g.symbols" |
-		head -n 10; } | sed 's/^/#  /'
+	cmp -s "$tmp/symbols" "$tmp/g.symbols" ||
+		{ cat "$tmp/err"; diff "$tmp/symbols" "$tmp/g.symbols" | head -n 10; } | sed 's/^/#  /'
 }
 
 check_sym_read() { # TARGET TEXT
