@@ -133,8 +133,8 @@ int vp_hmp_status(const char *text, char *state, size_t size, bool *running, str
 	after(rest, left, mode, &rest, &left);
 	if (!left)
 		return 0;
-	if (*running || !after(rest, left, " (", &rest, &left) || rest[left - 1] != ')' ||
-	    word(rest, left) != left - 1 || !copy_word(rest, left - 1, state, size))
+	n = after(rest, left, " (", &rest, &left) ? word(rest, left) : 0;
+	if (*running || !n || n != left - 1 || rest[n] != ')' || !copy_word(rest, n, state, size))
 		return vp_hmp_unknown("info status", text, err);
 	return 0;
 }
