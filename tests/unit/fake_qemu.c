@@ -479,6 +479,7 @@ static void *main_loop(void *arg)
 {
 	struct fake_qemu *q = arg;
 
+	sem_post(&q->started);
 	for (;;) {
 		struct pollfd p[5] = { { q->wake[0], POLLIN, 0 } };
 
@@ -548,8 +549,11 @@ struct fake_qemu *fake_qemu_new(void)
 	snprintf(q->gdb_path, sizeof(q->gdb_path), "%s/gdb", q->dir);
 	q->qmp_listen = listen_at(q->qmp_path);
 	q->gdb_listen = listen_at(q->gdb_path);
-	if (pthread_create(&q->thread, NULL, main_loop, q))
+	if (sem_init(&q->started, 0, 0) || pthread_create(&q->thread, NULL, main_loop, q))
 		abort();
+	/* A test may fork now: a child in which half a thread holds libc's locks could start none. */
+	while (sem_wait(&q->started))
+		;
 	return q;
 }
 
@@ -573,6 +577,7 @@ void fake_qemu_free(struct fake_qemu *q)
 	unlink(q->qmp_path);
 	unlink(q->gdb_path);
 	rmdir(q->dir);
+	sem_destroy(&q->started);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
 }

@@ -9,6 +9,7 @@
 #include <vmpoke/types.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "target/qmp_wire.h"
@@ -54,6 +55,7 @@ struct fake_qemu {
 	unsigned int fault_at; /* with which message, counted from 1: QMP and gdbstub together */
 
 	pthread_mutex_t lock;
+	sem_t started; /* the thread runs */
 	bool running;
 	bool physical;
 	uint8_t ram[FAKE_RAM];

@@ -222,17 +222,19 @@ void be_killed(const struct vp_qemu_config *cfg)
 	int status;
 
 	if (!pid) {
+		struct vp_err why = { 0 };
 		struct vp_qemu *q;
 		struct vp_target *t;
 		uint8_t old;
 
-		if (!vp_qemu_open(cfg, &q, NULL)) {
+		if (!vp_qemu_open(cfg, &q, &why)) {
 			t = vp_qemu_target(q);
-			if (!t->ops->lock(t, NULL) && !t->ops->stop(t, HANG_MS, NULL) &&
-			    !t->ops->read(t, SITE, &old, 1, NULL) &&
-			    !t->ops->swap_head(t, SITE, old, 0xcc, NULL))
+			if (!t->ops->lock(t, &why) && !t->ops->stop(t, HANG_MS, &why) &&
+			    !t->ops->read(t, SITE, &old, 1, &why) &&
+			    !t->ops->swap_head(t, SITE, old, 0xcc, &why))
 				kill(getpid(), SIGKILL);
 		}
+		fprintf(stderr, "# not killed: %s\n", why.text);
 		_exit(1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
