@@ -18,6 +18,7 @@ room_of() { # OBJECT
 	*/target/local* | */target/serialize.o | */target/wait.o) echo local ;;
 	*/target/*) echo qemu ;;
 	*/linux/*) echo linux ;;
+	*/hotfix/*) echo hotfix ;;
 	*/elf/*) echo elf ;;
 	*) echo engine ;;
 	esac
