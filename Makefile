@@ -132,6 +132,15 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 
 $(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
 
+# Objects of kernel code that unit tests link and run: they stand beside the programs.
+KERNEL_FLAGS := -std=gnu11 -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-common -pg -mfentry
+$(OUT)/tests/test_link_run: | $(OUT)/tests/objects/run.o
+$(OUT)/tests/objects/%.o: tests/unit/objects/%.c include/vmpoke/hotfix.h Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -Iinclude $(KERNEL_FLAGS) -Wall -Wextra -Werror -c -o $@ $<
+
 $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

@@ -24,7 +24,7 @@
  *   .vmpoke.strings	texts that the records point to
  *   .vmpoke.functions	struct vmpoke_function, one or more
  *   .vmpoke.symbols	struct vmpoke_symbol: how to tell apart what the code refers to
- *   .vmpoke.calls	struct vmpoke_call, in the order in which they are called
+ *   .vmpoke.calls	struct vmpoke_call
  *
  * Pointers in records are relocations R_X86_64_64, without one they are NULL.
  */
@@ -83,6 +83,7 @@ enum vmpoke_when {
 struct vmpoke_call {
 	const void *function; /* int f(void): of this object, or of the kernel */
 	unsigned long long when;
+	unsigned long long order; /* of several at one moment: the smaller first; each its own */
 	unsigned long long flags; /* none are defined: 0 */
 };
 
@@ -101,9 +102,9 @@ struct vmpoke_call {
 
 /*
  * Replace the kernel's function @old by @new_function of this source. Write @old as kallsyms has
- * it; foo.isra.0 is fine. If several functions have that name, say which one is meant: by its
- * source file, by its place among them in order of address (from 1), by the symbol right before
- * or behind it, by its module.
+ * it; foo.isra.0 is fine, without a space that a formatter may put there. If several functions have
+ * that name, say which one is meant: by its source file, by its place among them in order of
+ * address (from 1), by the symbol right before or behind it, by its module.
  */
 #define VMPOKE_REPLACE(old, new_function) \
 	VMPOKE_PRIVATE_FUNCTION(#old, new_function, "", VMPOKE_WHICH_ONLY, 0)
@@ -130,7 +131,8 @@ struct vmpoke_call {
 /*
  * int @function(void), of this source or of the kernel, is called in a task of the guest: once the
  * new code is in memory and before anything calls it; when all calls go there; before they go back;
- * when nobody is in the new code any more. Before: anything but 0 refuses the step.
+ * when nobody is in the new code any more. Several are called in the order of the source. Before:
+ * anything but 0 refuses the step.
  */
 #define VMPOKE_BEFORE_APPLY(function)  VMPOKE_PRIVATE_CALL(function, VMPOKE_WHEN_BEFORE_APPLY)
 #define VMPOKE_AFTER_APPLY(function)   VMPOKE_PRIVATE_CALL(function, VMPOKE_WHEN_AFTER_APPLY)
@@ -184,6 +186,6 @@ struct vmpoke_call {
 #define VMPOKE_PRIVATE_CALL2(n, call, moment) VMPOKE_PRIVATE_CALL3(n, call, moment)
 #define VMPOKE_PRIVATE_CALL3(n, call, moment)                              \
 	static const struct vmpoke_call vmpoke_call_##n VMPOKE_PRIVATE_IN( \
-		".vmpoke.calls", 8) = { (const void *)(call), moment, 0 }
+		".vmpoke.calls", 8) = { (const void *)(call), moment, n, 0 }
 
 #endif /* VMPOKE_HOTFIX_H */

@@ -41,6 +41,7 @@ struct vp_hotfix_function {
 
 struct vp_hotfix_call {
 	enum vmpoke_when when;
+	uint64_t order;		      /* they stand in about in this order */
 	bool own;		      /* a function of this object */
 	struct vp_hotfix_place place; /* own */
 	const char *name;	      /* of the kernel, or of the object (then it may be "") */

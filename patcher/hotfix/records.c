@@ -91,6 +91,8 @@ static void get_name(const struct records *r, size_t i, size_t name, size_t wher
 	out->where = get_text(r, i, where, VMPOKE_WHERE_MAX, "place");
 	if (out->name && !*out->name)
 		vp_blockers_add(r->b, "metadata: %s %zu has no name", r->what, i);
+	if (out->name && strchr(out->name, ' '))
+		vp_blockers_add(r->b, "metadata: the name \"%.100s\" holds a space", out->name);
 	if (!out->name || !out->where || !*out->name) {
 		out->name = out->where = "";
 		return;
@@ -292,6 +294,7 @@ static void read_call(const struct records *r, size_t i, struct vp_hotfix_call *
 		return;
 	}
 	c->when = (enum vmpoke_when)when;
+	c->order = number(r, i, offsetof(struct vmpoke_call, order));
 	sym = &vp_elf_object_symbols(r->o->elf, &n)[to->symbol];
 	if (sym->section == SHN_UNDEF && *sym->name && !to->addend) {
 		c->name = sym->name;
@@ -303,6 +306,14 @@ static void read_call(const struct records *r, size_t i, struct vp_hotfix_call *
 	}
 }
 
+/* Compilers turn the order of the source round as they like. */
+static int by_order(const void *a, const void *b)
+{
+	const struct vp_hotfix_call *x = a, *y = b;
+
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
 static void read_calls(struct vp_hotfix_object *o, struct vp_blockers *b)
 {
 	static const size_t pointers[] = { offsetof(struct vmpoke_call, function) };
@@ -312,6 +323,10 @@ static void read_calls(struct vp_hotfix_object *o, struct vp_blockers *b)
 
 	for (size_t i = 0; i < n; i++)
 		read_call(&r, i, &o->calls[i]);
+	qsort(o->calls, n, sizeof(*o->calls), by_order);
+	for (size_t i = 1; i < n; i++)
+		if (o->calls[i].when && o->calls[i].order == o->calls[i - 1].order)
+			vp_blockers_add(b, "metadata: two calls have one place in the order");
 	o->about.calls = o->calls;
 	o->about.ncalls = n;
 	free(r.at);
