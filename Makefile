@@ -51,7 +51,9 @@ endif
 # --- what is built from what -------------------------------------------------
 
 lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
-	patcher/hotfix/*.c patcher/target/*.c patcher/control/*.c)
+	patcher/hotfix/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
+# What a hotfix is compiled with; see patcher/build/embed.h.
+hotfix_headers := $(wildcard include/vmpoke/hotfix.h patcher/build/kernel/*/*.h)
 vmm_src := $(wildcard vmm/*.c)
 cli_src := $(wildcard patcher/cli/*.c)
 unit_src := $(wildcard tests/unit/test_*.c)
@@ -112,11 +114,11 @@ $(OUT)/rigs/vmpoke: $(call objs,$(cli_src) $(vmm_src) tests/rigs/no_libvirt.c) $
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(PARTS): $(call objs,$(lib_src))
+$(PARTS): $(call objs,$(lib_src)) $(OUT)/obj/patcher/build/embed.o
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
+$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/% patcher/build/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
 	$(call say,AR,$@)
 	$(Q)CC='$(CC)' AR='$(AR)' $< $@ $(filter %.o,$^)
 
@@ -124,6 +126,11 @@ $(OUT)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/patcher/build/embed.o: patcher/build/embed.S $(hotfix_headers) Makefile
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
 
 $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_src) $(vmm_src)) $(PARTS)
 	$(call say,LD,$@)
@@ -161,6 +168,10 @@ install: all
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/vmpoke
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libvmpoke.a
 	install -m 644 include/vmpoke/*.h $(DESTDIR)$(PREFIX)/include/vmpoke/
+	for d in asm linux; do \
+		install -d $(DESTDIR)$(PREFIX)/share/vmpoke/kernel/$$d && \
+		install -m 644 patcher/build/kernel/$$d/*.h $(DESTDIR)$(PREFIX)/share/vmpoke/kernel/$$d/ || exit; \
+	done
 	install -m 644 docs/vmpoke.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmpoke.1
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/vmpoke.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc

@@ -15,9 +15,10 @@ declare -A uses=(
 	[linux]="x86 elf"
 	[hotfix]="x86 elf linux"
 	[target]="x86"
+	[build]="elf hotfix"
 	[control]="x86 elf core linux target"
 	[vmm]="x86 elf core linux hotfix target control"
-	[cli]="x86 elf core linux hotfix target control vmm guest"
+	[cli]="x86 elf core linux hotfix build target control vmm guest"
 	[guest]=""
 )
 

@@ -31,6 +31,7 @@ int vp_cmd_regs(int argc, char **argv);
 int vp_cmd_imm(int argc, char **argv);
 int vp_cmd_key(int argc, char **argv);
 int vp_cmd_recover(int argc, char **argv);
+int vp_cmd_hotfix(int argc, char **argv);
 
 /* "vmpoke poke: text" as one line on stderr; returns @exit_code. */
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)

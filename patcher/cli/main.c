@@ -22,6 +22,7 @@ static const struct vp_cmd commands[] = {
 	{ "poke", "replace instructions of a running guest", vp_cmd_poke },
 	{ "imm", "replace the constant of one instruction", vp_cmd_imm },
 	{ "key", "list and switch the static keys of a Linux guest", vp_cmd_key },
+	{ "hotfix", "replace functions of a running Linux kernel", vp_cmd_hotfix },
 	{ "status", "list the applied pokes and the counters", vp_cmd_status },
 	{ "revert", "take back a poke", vp_cmd_revert },
 	{ "recover", "put a guest right after a vmpoke was killed", vp_cmd_recover },

@@ -50,6 +50,21 @@ static int store(const char *cmd, const struct vp_option *o)
 	return choose(cmd, o);
 }
 
+/* Options of one letter go with one dash, too. */
+static void add_shorts(char *shorts, const struct option *longs)
+{
+	char *end = shorts + strlen(shorts);
+
+	for (; longs->name; longs++) {
+		if (longs->name[1])
+			continue;
+		*end++ = longs->name[0];
+		if (longs->has_arg)
+			*end++ = ':';
+	}
+	*end = '\0';
+}
+
 static int check_operands(int argc, char **argv, int min, int max)
 {
 	if (argc - optind > max)
@@ -64,6 +79,7 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 		     int min, int max)
 {
 	struct option longs[OPTIONS_MAX + 2] = { 0 };
+	char shorts[2 * OPTIONS_MAX + 3] = ":h";
 	int n = 0, at, c, code;
 
 	for (; n < OPTIONS_MAX && options[n].name; n++)
@@ -73,12 +89,16 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 				options[n].kind == VP_OPTION_FLAG ? no_argument : required_argument,
 		};
 	longs[n] = (struct option){ .name = "help", .val = 'h' };
+	add_shorts(shorts, longs);
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", longs, &at)) != -1) {
+	while ((c = getopt_long(argc, argv, shorts, longs, &at)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);
 			return VP_EXIT_OK;
 		}
+		for (int i = 0; c && i < n; i++)
+			if (c == options[i].name[0] && !options[i].name[1])
+				at = i, c = 0;
 		if (c == ':')
 			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s wants a value; see --help",
 					   argv[optind - 1]);

@@ -13,7 +13,7 @@ enum vp_option_kind {
 };
 
 struct vp_option {
-	const char *name; /* without the dashes */
+	const char *name; /* without the dashes; of one letter: a short one, too */
 	enum vp_option_kind kind;
 	void *value; /* left alone if the option is not given */
 	uint64_t min, max;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke hotfix: a table of its own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cmd.h"
+#include "cli/cmd_hotfix.h"
+
+static const struct vp_cmd commands[] = {
+	{ "build", "make a hotfix object of a C source", vp_cmd_hotfix_build },
+};
+
+#define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: vmpoke hotfix COMMAND [OPTION...]\n\n"
+		    "Replace functions of a running Linux kernel.\n\n");
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fprintf(to, "\nvmpoke hotfix COMMAND --help tells the options.\n");
+}
+
+int vp_cmd_hotfix(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return VP_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		usage(stdout);
+		return VP_EXIT_OK;
+	}
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	return vp_cmd_fail("hotfix", VP_EXIT_USAGE,
+			   "there is no \"%s\"; vmpoke hotfix --help lists them", argv[1]);
+}

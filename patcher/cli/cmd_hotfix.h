@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The subcommands of vmpoke hotfix; each cmd_hotfix_*.c owns its options. */
+#ifndef VP_CLI_CMD_HOTFIX_H
+#define VP_CLI_CMD_HOTFIX_H
+
+int vp_cmd_hotfix_build(int argc, char **argv);
+
+#endif /* VP_CLI_CMD_HOTFIX_H */
