@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "build/check.h"
 #include "build/kbuild.h"
 #include "build/out.h"
 #include "build/tidy.h"
@@ -67,6 +68,9 @@ static int finish(struct vp_kbuild *k, struct vp_build_report *report, struct vp
 	snprintf(path, sizeof(path), "%s/%s.hotfix", k->scratch.path, k->name);
 	rc = vp_out_read(path, OBJECT_MAX, &object, &report->bytes, err);
 	if (!rc)
+		rc = vp_check(object, report->bytes, k->opts->source, &report->functions,
+			      &report->blockers, err);
+	if (!rc)
 		rc = vp_out_write(k->opts->out, object, report->bytes, err);
 	free(object);
 	return rc;
@@ -109,4 +113,5 @@ void vp_build_report_free(struct vp_build_report *report)
 {
 	free(report->said);
 	report->said = NULL;
+	vp_blockers_free(&report->blockers);
 }

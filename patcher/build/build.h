@@ -8,6 +8,7 @@
  *	headers	 what kernel it is for, and where its kbuild is
  *	kbuild	 the makefile, make, and what it said
  *	tidy	 without what no linker wants, with the kernel it is for
+ *	check	 can it be a hotfix, for a guest that has all that it refers to?
  */
 #ifndef VP_BUILD_BUILD_H
 #define VP_BUILD_BUILD_H
@@ -15,6 +16,7 @@
 #include <vmpoke/types.h>
 
 #include "build/headers.h"
+#include "hotfix/blockers.h"
 
 struct vp_build_opts {
 	const char *source;  /* a .c file; nothing is written beside it */
@@ -29,10 +31,12 @@ struct vp_build_opts {
 
 struct vp_build_report {
 	struct vp_headers headers;
-	char compiler[256];	/* what compiled it, as it calls itself */
-	char scratch[PATH_MAX]; /* that stayed, or "" */
-	char *said;		/* what make and the compiler said, for the user; or NULL */
-	size_t bytes;		/* of the object */
+	char compiler[256];	     /* what compiled it, as it calls itself */
+	char scratch[PATH_MAX];	     /* that stayed, or "" */
+	char *said;		     /* what make and the compiler said, for the user; or NULL */
+	size_t functions;	     /* that are replaced */
+	struct vp_blockers blockers; /* why it cannot be a hotfix: -EOPNOTSUPP */
+	size_t bytes;		     /* of the object */
 };
 
 /*

@@ -102,15 +102,29 @@ static void print(const struct build_args *a, const struct vp_build_report *r)
 	json_t *all;
 
 	if (!a->json) {
-		printf("%s: for %s, %zu bytes\n", a->opts.out, r->headers.release, r->bytes);
+		printf("%s: %zu function(s) for %s, %zu bytes\n", a->opts.out, r->functions,
+		       r->headers.release, r->bytes);
 		return;
 	}
-	all = json_pack("{s:s, s:s, s:s, s:s, s:I}", "object", a->opts.out, "release",
+	all = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "object", a->opts.out, "release",
 			r->headers.release, "compiler", r->compiler, "kernel-compiler",
-			r->headers.compiler, "bytes", (json_int_t)r->bytes);
+			r->headers.compiler, "functions", (json_int_t)r->functions, "bytes",
+			(json_int_t)r->bytes);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
+}
+
+/* A line for each: whoever mends the first sees the others, too. */
+static void print_blockers(const struct build_args *a, const struct vp_blockers *blockers)
+{
+	size_t kept = vp_blockers_kept(blockers);
+
+	for (size_t i = 0; i < kept; i++)
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: %s", a->opts.source, blockers->list[i].text);
+	if (kept < blockers->n)
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %zu more", a->opts.source,
+			    blockers->n - kept);
 }
 
 static int build(const struct build_args *a)
@@ -121,7 +135,9 @@ static int build(const struct build_args *a)
 
 	if (report.said)
 		fputs(report.said, stderr); /* printable, line by line: build/said.h */
-	if (rc)
+	if (rc == -EOPNOTSUPP && report.blockers.n)
+		print_blockers(a, &report.blockers);
+	else if (rc)
 		vp_cmd_fail(ME, code, "%s", err.text);
 	else
 		print(a, &report);

@@ -300,6 +300,72 @@ echo 'int fixed(void) { return 1; }' >"$dir/nothing.c"
 refused 3 'no VMPOKE_HOTFIX' "a source that does not say what it is" \
 	"$vmpoke" hotfix build "$dir/nothing.c" -o "$dir/refused.o" --headers "$headers"
 
+# What compiles and cannot be a hotfix: every reason, each in a line, with the function it is about.
+cannot() { # NAME PATTERN...: the source is on stdin
+	local name=$1 pattern rc
+	shift
+	{
+		echo '#include <vmpoke/hotfix.h>'
+		cat
+	} >"$dir/$name.c"
+	rm -f "$dir/refused.o"
+	build "$dir/$name.c" -o "$dir/refused.o"
+	rc=$?
+	[ $rc -eq 3 ] && [ ! -e "$dir/refused.o" ] && [ "$(grep -c '^vmpoke hotfix build: ' "$dir/log")" -ge $# ]
+	rc=$?
+	for pattern; do
+		grep -qE "$pattern" "$dir/log" || rc=1
+	done
+	ok $rc "$name: refused, exit code 3"
+}
+cannot own-percpu 'data\.\.percpu: per-CPU data of its own' <<'C'
+#include <linux/percpu.h>
+static DEFINE_PER_CPU(int, mine);
+void fixed(void) { this_cpu_inc(mine); }
+VMPOKE_HOTFIX("x", "1", "a test"); VMPOKE_REPLACE(old, fixed);
+C
+cannot exception-table '__ex_table of fixed' <<'C'
+#include <linux/uaccess.h>
+int fixed(int __user *p)
+{
+	if (!user_access_begin(p, 4))
+		return 1;
+	unsafe_put_user(1, p, bad);
+	user_access_end();
+	return 0;
+bad:
+	user_access_end();
+	return 1;
+}
+VMPOKE_HOTFIX("x", "1", "a test"); VMPOKE_REPLACE(old, fixed);
+C
+cannot several '___ksymtab\+fixed' '\.init\.text: nothing runs' <<'C'
+#include <linux/init.h>
+#include <linux/export.h>
+int fixed(void) { return 1; }
+EXPORT_SYMBOL(fixed);
+int __init start(void) { return 2; }
+VMPOKE_HOTFIX("x", "1", "a test"); VMPOKE_REPLACE(old, fixed);
+C
+cannot own-static-call 'static_call' <<'C'
+#include <linux/static_call.h>
+int fixed(void) { return 1; }
+DEFINE_STATIC_CALL(mine, fixed);
+VMPOKE_HOTFIX("x", "1", "a test"); VMPOKE_REPLACE(old, fixed);
+C
+cannot no-function 'function' <<'C'
+int fixed(void) { return 1; }
+VMPOKE_HOTFIX("x", "1", "a test");
+C
+cannot odd-name 'name "a b"' <<'C'
+int fixed(void) { return 1; }
+VMPOKE_HOTFIX("a b", "1", "a test"); VMPOKE_REPLACE(old, fixed);
+C
+cannot twice 'old' <<'C'
+int fixed(void) { return 1; }
+VMPOKE_HOTFIX("x", "1", "a test"); VMPOKE_REPLACE(old, fixed); VMPOKE_REPLACE(old, fixed);
+C
+
 # --- ended in the middle ------------------------------------------------------------------------------
 
 # A compiler that takes its time, and says that it has begun.
@@ -332,7 +398,7 @@ done
 # --- the rest -----------------------------------------------------------------------------------------
 
 build "$dir/warn.c" -o "$dir/json.o" --json && jq -e --arg r "$release" \
-	'.release == $r and .bytes > 1000 and (.compiler | length > 3)' "$dir/out" >"$dir/log"
+	'.release == $r and .functions == 1 and .bytes > 1000 and (.compiler | length > 3)' "$dir/out" >"$dir/log"
 ok $? "--json tells the release, the compiler and the size"
 build "$dir/warn.c" -o "$dir/kept.o" --keep && kept=$(sed -n 's/^vmpoke hotfix build: kept //p' "$dir/log") &&
 	[ -s "$kept/warn.o" ] && rm -r "$kept"
