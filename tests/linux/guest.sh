@@ -65,7 +65,7 @@ guest_launch() { # NAME QEMU-ARG...
 
 # Without no_timer_check a guest under TCG panics at boot when the host is too busy for its timer.
 guest_start() { # NAME FLAVOUR [QEMU-ARG...]
-	local name=$1 flavour=$2 kernel dir end
+	local name=$1 flavour=$2 kernel dir end i
 	shift 2
 	kernel=$("$guest_here/kernel.sh" "$flavour") || return
 	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
@@ -78,10 +78,11 @@ guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
 		-device virtio-serial,max_ports=2 -device virtserialport,chardev=shell,name=shell "$@" || return
 	end=$((SECONDS + GUEST_LIMIT))
-	while [ $SECONDS -lt $end ]; do
+	for ((i = 1; SECONDS < end; i++)); do
 		grep -qs '^GUEST READY' "$dir/console.log" && return
 		grep -qs 'Kernel panic' "$dir/console.log" && break
 		kill -0 "$(guest_pid "$name")" 2>/dev/null || break
+		[ $((i % 25)) -ne 0 ] || [ "$(guest_status "$name")" = running ] || break # a triple fault, say
 		sleep 0.2
 	done
 	echo "guest $name does not come up" >&2
