@@ -95,6 +95,8 @@ guest_show() { # NAME
 	local dir=$guest_tmp/$1
 	echo "# its state: $(guest_status "$1" 2>/dev/null); QEMU says:"
 	sed 's/^/#   /' "$dir/qemu.log"
+	guest_qmp "$1" '{"execute":"human-monitor-command","arguments":{"command-line":"info registers -a"}}' |
+		jq -r .return | tr -d '\r' | grep -E '^(CPU|RIP|RSP|CR0|CS )|RIP=|RSP=' | sed 's/^/#   /'
 	echo "# its console says:"
 	tail -n 40 "$dir/console.log" | tr -d '\r' | sed 's/^/#   /'
 }

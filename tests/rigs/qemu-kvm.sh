@@ -9,7 +9,7 @@
 #	KILLS_BY=qmp	by this way alone (gdb qmp own), see tests/linux/checks-kill.sh
 #	KILLS_ONLY=1	and nothing else
 #	KILL_CONTROL=1	the same switches under load, but nobody is killed
-#	BOOTS_ONLY=N	boot the guest so often, without vmpoke: how often does it die by itself?
+#	WORK_ONLY=N	no vmpoke: the guest works for N seconds, and is booted again when it dies
 #	LINUX_SEED=N	see there
 #	KERNEL=FLAVOUR	the kernel of the guest (cloud), see tests/linux/kernel.sh
 #	VCPUS=N		how many vCPUs it has (3)
@@ -63,7 +63,7 @@ settings() {
 		export GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
 		export GUEST_VCPUS=${VCPUS:-3} KERNEL=$guest
 		export KILLS=${ROUNDS:-1} KILLS_BY="${KILLS_BY-gdb qmp own}"
-		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} BOOTS_ONLY=${BOOTS_ONLY-}
+		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} WORK_ONLY=${WORK_ONLY-}
 		export LINUX_SEED=${LINUX_SEED:-$$}
 	END
 }
