@@ -138,8 +138,8 @@ static bool is_explained(const struct list *l, size_t self, const bool *kept,
 		enum vp_standing standing;
 
 		if (over &&
-		    !vp_control_standing(l->control, over, &a->was[over - a->sites], &standing,
-					 NULL) &&
+		    !vp_control_standing(l->control, NULL, over, &a->was[over - a->sites],
+					 &standing, NULL) &&
 		    standing == VP_STANDS_NEW)
 			return true;
 	}
@@ -150,6 +150,7 @@ static bool is_explained(const struct list *l, size_t self, const bool *kept,
 static int stands(struct list *l, size_t at, const bool *kept, bool *out, struct vp_err *err)
 {
 	const struct vp_applied *a = &l->items[at];
+	struct vp_view view = { .ahead = VP_STANDING_AHEAD };
 	enum vp_standing s;
 	int rc = 0;
 
@@ -157,9 +158,10 @@ static int stands(struct list *l, size_t at, const bool *kept, bool *out, struct
 	for (size_t i = 0; i < a->nsites && !rc && !*out; i++) {
 		if (is_explained(l, at, kept, &a->sites[i]))
 			continue;
-		rc = vp_control_standing(l->control, &a->sites[i], &a->was[i], &s, err);
+		rc = vp_control_standing(l->control, &view, &a->sites[i], &a->was[i], &s, err);
 		*out = !rc && s == VP_STANDS_NEW;
 	}
+	vp_view_free(&view);
 	return rc;
 }
 

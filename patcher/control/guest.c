@@ -112,12 +112,18 @@ int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err)
 	return rc;
 }
 
-int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err)
+int vp_control_read_near(struct vp_control *c, struct vp_view *view, vp_gva addr, void *buf,
+			 size_t len, struct vp_err *err)
 {
 	const struct vp_paging *space;
 	int rc = vp_control_space(c, addr, &space, err);
 
 	if (rc || space)
-		return rc ? rc : vp_linux_read(c->linux_guest, addr, buf, len, err);
+		return rc ? rc : vp_view_read(c->linux_guest, view, addr.v, buf, len, err);
 	return vp_engine_read(c->cfg.engine, -1, addr, buf, len, err);
+}
+
+int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err)
+{
+	return vp_control_read_near(c, NULL, addr, buf, len, err);
 }

@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 #include "control/ledger.h"
+#include "linux/view.h"
 
 #define VP_CONTROL_TIMEOUT_MAX_MS 600000u
 
@@ -76,8 +77,10 @@ int vp_control_boot(struct vp_control *c, uint64_t *out, struct vp_err *err);
 int vp_control_care(struct vp_control *c, const struct vp_site *sites, size_t n, bool force,
 		    struct vp_linux_care *out, struct vp_err *err);
 
-/* Read guest memory by address. */
+/* Read guest memory by address; near: through a view of the kernel's (NULL: none). */
 int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, struct vp_err *err);
+int vp_control_read_near(struct vp_control *c, struct vp_view *view, vp_gva addr, void *buf,
+			 size_t len, struct vp_err *err);
 
 /* --- args.c ------------------------------------------------------------------ */
 
@@ -132,8 +135,14 @@ struct vp_module_was {
 /* As a site in the ledger says it. Its text belongs to @site, which may be NULL. */
 struct vp_module_was vp_module_was_of(const json_t *site);
 
-/* What stands at a site now. @was may be NULL. An error: it could not be looked at. */
-int vp_control_standing(struct vp_control *c, const struct vp_site *s,
+#define VP_STANDING_AHEAD \
+	16384u /* of a view for the sites of one batch, which lie in a few places */
+
+/*
+ * What stands at a site now, or did when @view (NULL: none) was begun. @was may be NULL. An error:
+ * it could not be looked at.
+ */
+int vp_control_standing(struct vp_control *c, struct vp_view *view, const struct vp_site *s,
 			const struct vp_module_was *was, enum vp_standing *out, struct vp_err *err);
 int vp_control_word_standing(struct vp_control *c, const struct vp_word *w, enum vp_standing *out,
 			     struct vp_err *err);

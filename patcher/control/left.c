@@ -8,12 +8,13 @@
 static int sites_left(struct vp_control *c, const struct vp_applied *a, bool *gone,
 		      struct vp_left *out, struct vp_err *err)
 {
+	struct vp_view view = { .ahead = VP_STANDING_AHEAD };
 	int rc = 0;
 
 	for (size_t i = 0; i < a->nsites && !rc; i++) {
 		enum vp_standing s = VP_STANDS_OTHER;
 
-		rc = vp_control_standing(c, &a->sites[i], &a->was[i], &s, err);
+		rc = vp_control_standing(c, &view, &a->sites[i], &a->was[i], &s, err);
 		gone[i] = s == VP_STANDS_GONE;
 		if (gone[i])
 			out->gone++;
@@ -22,6 +23,7 @@ static int sites_left(struct vp_control *c, const struct vp_applied *a, bool *go
 		else /* if neither stands there, planning the revert will say so */
 			out->sites[out->nsites++] = a->sites[i];
 	}
+	vp_view_free(&view);
 	return rc;
 }
 

@@ -26,7 +26,7 @@ static const char *site_state(struct vp_control *c, const struct vp_site *s,
 {
 	enum vp_standing standing = VP_STANDS_UNMAPPED;
 
-	vp_control_standing(c, s, was, &standing, NULL);
+	vp_control_standing(c, NULL, s, was, &standing, NULL);
 	return vp_standing_name(standing);
 }
 

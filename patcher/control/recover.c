@@ -26,6 +26,7 @@ static int look(struct vp_control *c, const struct vp_ledger_batch *b, struct lo
 {
 	const json_t *sites = json_object_get(b->line, "sites");
 	const struct vp_record *rec = &b->record;
+	struct vp_view view = { .ahead = VP_STANDING_AHEAD };
 	enum vp_standing s;
 	int rc = 0;
 
@@ -33,10 +34,11 @@ static int look(struct vp_control *c, const struct vp_ledger_batch *b, struct lo
 	for (size_t i = 0; i < rec->nsites && !rc; i++) {
 		struct vp_module_was was = vp_module_was_of(json_array_get(sites, i));
 
-		rc = vp_control_standing(c, &rec->sites[i], &was, &s, err);
+		rc = vp_control_standing(c, &view, &rec->sites[i], &was, &s, err);
 		if (!rc)
 			count(k, s, rec->sites[i].addr);
 	}
+	vp_view_free(&view);
 	for (size_t i = 0; i < rec->nwords && !rc; i++) {
 		if (vp_word_is_condition(&rec->words[i]))
 			continue;
@@ -128,7 +130,7 @@ static int still_there(struct vp_control *c, const struct vp_ledger_batch *b, st
 		struct vp_module_was was = vp_module_was_of(json_array_get(lines, i));
 		enum vp_standing s;
 
-		rc = vp_control_standing(c, &b->record.sites[i], &was, &s, err);
+		rc = vp_control_standing(c, NULL, &b->record.sites[i], &was, &s, err);
 		if (!rc && s != VP_STANDS_GONE)
 			(*out)[(*n)++] = b->record.sites[i];
 	}

@@ -65,13 +65,13 @@ static enum vp_standing compare(const struct vp_site *s, const uint8_t *now)
 	return VP_STANDS_HALF;
 }
 
-int vp_control_standing(struct vp_control *c, const struct vp_site *s,
+int vp_control_standing(struct vp_control *c, struct vp_view *view, const struct vp_site *s,
 			const struct vp_module_was *was, enum vp_standing *out, struct vp_err *err)
 {
 	struct vp_linux *l = module_space(c, s->addr);
 	struct vp_err why = { "" };
 	uint8_t now[VP_INSN_MAX];
-	int rc = vp_control_read(c, s->addr, now, s->len, &why);
+	int rc = vp_control_read_near(c, view, s->addr, now, s->len, &why);
 
 	*out = VP_STANDS_UNMAPPED;
 	if (rc && rc != -EFAULT)
@@ -92,5 +92,5 @@ int vp_control_word_standing(struct vp_control *c, const struct vp_word *w, enum
 
 	memcpy(as_site.old_bytes, &w->old_value, sizeof(w->old_value));
 	memcpy(as_site.new_bytes, &w->new_value, sizeof(w->new_value));
-	return vp_control_standing(c, &as_site, NULL, out, err);
+	return vp_control_standing(c, NULL, &as_site, NULL, out, err);
 }

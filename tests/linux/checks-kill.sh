@@ -11,8 +11,9 @@
 # left the VM stopped.
 #
 #	KILL_CONTROL=1	nobody is killed: what fails then is not about kills
+#	KILLS_WHOLE=N	look at all its keys and code after every Nth kill alone (1), to kill more often in an hour
 
-aimed=0 paused=0 now=off
+aimed=0 paused=0 killed=0 now=off
 
 # key_set ON|OFF: the whole switch
 key_set() { vp key set "$to" sched_schedstats "$1" >"$tmp/out" 2>&1; }
@@ -114,6 +115,11 @@ whole() {
 	local status
 	status=$(guest_status g)
 	[ "$status" = running ] || { echo "it is ${status:-gone}"; return 1; }
+	if [ $((killed % ${KILLS_WHOLE:-1})) -ne 0 ]; then
+		status=$(guest_schedstats g) || return
+		[ "$status" = 1 ] && now=on || now=off
+		return
+	fi
 	guest_keys_right g || return
 	guest_text g "$tmp/text" "$tmp/g.image"
 	for now in on off; do
@@ -133,6 +139,7 @@ whole() {
 kill_once() {
 	local status code
 	interrupt KILL
+	killed=$((killed + 1))
 	status=$(guest_status g)
 	[ "$status" = running ] || paused=$((paused + 1))
 	vp info "$to" >"$tmp/out" 2>"$tmp/err"
@@ -140,9 +147,11 @@ kill_once() {
 	if grep -q "vmpoke recover" "$tmp/err"; then
 		# Through the gdbstub alone it cannot be looked at; a write is refused, too.
 		[ $code -eq 0 ] || [[ $to == qemu+gdb:* && $code -eq 9 ]] || { cat "$tmp/err"; return 1; }
-		key_set on
-		code=$?
-		[ $code -eq 9 ] || { echo "key set ended with $code"; cat "$tmp/out"; return 1; }
+		if [ $((killed % ${KILLS_WHOLE:-1})) -eq 0 ]; then
+			key_set on
+			code=$?
+			[ $code -eq 9 ] || { echo "key set ended with $code"; cat "$tmp/out"; return 1; }
+		fi
 		vp recover "$to" >"$tmp/out" 2>&1 || { cat "$tmp/out"; return 1; }
 	elif [ $code -ne 0 ]; then
 		cat "$tmp/err"

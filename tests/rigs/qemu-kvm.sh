@@ -8,6 +8,7 @@
 #	ROUNDS=N	how often vmpoke is killed with -9 in mid `key set`, by each way to the guest (1)
 #	KILLS_BY=qmp	by this way alone (gdb qmp own), see tests/linux/checks-kill.sh
 #	KILLS_ONLY=1	and nothing else
+#	KILLS_WHOLE=N	see there
 #	KILL_CONTROL=1	the same switches under load, but nobody is killed
 #	WORK_ONLY=N	no vmpoke: the guest works for N seconds, and is booted again when it dies
 #	LINUX_SEED=N	see there
@@ -63,7 +64,7 @@ settings() {
 		export GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
 		export GUEST_VCPUS=${VCPUS:-3} KERNEL=$guest
 		export KILLS=${ROUNDS:-1} KILLS_BY="${KILLS_BY-gdb qmp own}"
-		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} WORK_ONLY=${WORK_ONLY-}
+		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} KILLS_WHOLE=${KILLS_WHOLE:-1} WORK_ONLY=${WORK_ONLY-}
 		export LINUX_SEED=${LINUX_SEED:-$$}
 	END
 }
