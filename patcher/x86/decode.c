@@ -222,6 +222,32 @@ int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, 
 	return in.length;
 }
 
+int vp_insn_get_fields(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn_fields *out,
+		       struct vp_err *err)
+{
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction in;
+	ZyanStatus st;
+
+	st = ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (ZYAN_SUCCESS(st))
+		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, &in);
+	if (!ZYAN_SUCCESS(st))
+		return refuse(err, st, bytes, n, addr);
+	*out = (struct vp_insn_fields){
+		.disp_at = in.raw.disp.offset,
+		.disp_len = in.raw.disp.size / 8,
+		.disp = in.raw.disp.value,
+		.rip_relative = (in.attributes & ZYDIS_ATTRIB_HAS_MODRM) && in.raw.modrm.mod == 0 &&
+				in.raw.modrm.rm == 5,
+		.imm_at = in.raw.imm[0].offset,
+		.imm_len = in.raw.imm[0].size / 8,
+		.imm = in.raw.imm[0].size ? imm_value(&in) : 0,
+		.imm_relative = in.raw.imm[0].is_relative,
+	};
+	return in.length;
+}
+
 int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size)
 {
 	ZydisDisassembledInstruction dis;

@@ -42,6 +42,20 @@ int vp_insn_decode(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn *
 int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, uint8_t *out,
 		    int64_t *was, struct vp_err *err);
 
+/* The numbers that stand in an instruction, and where. A length of 0: it has none. */
+struct vp_insn_fields {
+	uint8_t disp_at, disp_len; /* bytes */
+	int64_t disp;
+	bool rip_relative;	 /* disp counts from the end of the instruction */
+	uint8_t imm_at, imm_len; /* the first immediate; enter's second is not told */
+	int64_t imm;		 /* its sign extended */
+	bool imm_relative;	 /* a branch's: it counts from the end of the instruction */
+};
+
+/* -EINVAL as vp_insn_decode(). Returns the instruction's length. */
+int vp_insn_get_fields(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn_fields *out,
+		       struct vp_err *err);
+
 /* Text of the instruction (Intel syntax), at most @size bytes with the NUL. Returns its length in
  * bytes, or -EINVAL. */
 int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size);

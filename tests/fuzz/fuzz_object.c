@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hotfix/digest.h"
 #include "hotfix/link.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -24,6 +25,17 @@ static void read_all(const void *data, uint64_t n)
 
 /* --- the view -------------------------------------------------------------------------- */
 
+/* Code is code wherever it stands, and so is its digest. */
+static void check_digest(const uint8_t *code, size_t size)
+{
+	uint8_t here[VP_SHA256_SIZE], there[VP_SHA256_SIZE];
+	int rc = vp_code_digest(code, size, VP_GVA(0xffffffff81000000), here, NULL);
+
+	FUZZ_CHECK(!rc || rc == -EINVAL);
+	FUZZ_CHECK(rc == vp_code_digest(code, size, VP_GVA(0xffffffffa0000123), there, NULL));
+	FUZZ_CHECK(rc || !memcmp(here, there, sizeof(here)));
+}
+
 static void check_view(const struct vp_elf_object *o)
 {
 	const struct vp_elf_object_symbol *sym;
@@ -37,6 +49,8 @@ static void check_view(const struct vp_elf_object *o)
 
 		read_all(s[i].name, strlen(s[i].name));
 		read_all(s[i].data, s[i].size);
+		if (s[i].data && (s[i].flags & SHF_EXECINSTR))
+			check_digest(s[i].data, s[i].size);
 		FUZZ_CHECK(s[i].align && !(s[i].align & (s[i].align - 1)));
 		for (size_t j = 0; j < nrelocs; j++)
 			FUZZ_CHECK(r[j].symbol < nsyms && r[j].offset < s[i].size);

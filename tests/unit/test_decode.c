@@ -241,12 +241,65 @@ static void format(void **state)
 			 -EINVAL);
 }
 
+/* Where the numbers of an instruction stand. */
+static void fields(void **state)
+{
+	static const struct {
+		const char *bytes;
+		int len;
+		struct vp_insn_fields f;
+	} cases[] = {
+		{ "\x53", 1, { 0 } },
+		{ "\x48\x8b\x05\xfc\xff\xff\xff",
+		  7,
+		  { .disp_at = 3, .disp_len = 4, .disp = -4, .rip_relative = true } },
+		{ "\x83\x3d\x01\x02\x03\x04\x80",
+		  7,
+		  { .disp_at = 2,
+		    .disp_len = 4,
+		    .disp = 0x04030201,
+		    .rip_relative = true,
+		    .imm_at = 6,
+		    .imm_len = 1,
+		    .imm = -128 } },
+		{ "\x48\x8b\x45\xf8", 4, { .disp_at = 3, .disp_len = 1, .disp = -8 } },
+		{ "\x48\x8b\x04\x25\x40\xc3\x01\x00",
+		  8,
+		  { .disp_at = 4, .disp_len = 4, .disp = 0x1c340 } },
+		{ "\x48\xc7\xc7\x00\x00\x00\x81",
+		  7,
+		  { .imm_at = 3, .imm_len = 4, .imm = -0x7f000000 } },
+		{ "\x0f\x84\x02\x00\x00\x00",
+		  6,
+		  { .imm_at = 2, .imm_len = 4, .imm = 2, .imm_relative = true } },
+		{ "\xeb\xfe", 2, { .imm_at = 1, .imm_len = 1, .imm = -2, .imm_relative = true } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct vp_insn_fields *w = &cases[i].f;
+		struct vp_insn_fields f;
+
+		assert_int_equal(vp_insn_get_fields((const uint8_t *)cases[i].bytes,
+						    (size_t)cases[i].len, VP_GVA(0), &f, NULL),
+				 cases[i].len);
+		assert_true(f.disp_at == w->disp_at && f.disp_len == w->disp_len &&
+			    f.disp == w->disp && f.rip_relative == w->rip_relative);
+		assert_true(f.imm_at == w->imm_at && f.imm_len == w->imm_len && f.imm == w->imm &&
+			    f.imm_relative == w->imm_relative);
+		assert_int_equal(vp_insn_get_fields((const uint8_t *)cases[i].bytes,
+						    (size_t)cases[i].len - 1, VP_GVA(0), &f, NULL),
+				 -EINVAL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden_bytes),	 cmocka_unit_test(golden_bytes_cut),
 		cmocka_unit_test(invalid_bytes), cmocka_unit_test(ambiguous_branches),
-		cmocka_unit_test(random_bytes),	 cmocka_unit_test(format),
+		cmocka_unit_test(random_bytes),	 cmocka_unit_test(fields),
+		cmocka_unit_test(format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
