@@ -100,8 +100,7 @@ static bool read_entry(const struct vp_hotfix_link *l, const uint8_t *entry, siz
 		if (feature & 0xfffc0000)
 			return false;
 	}
-	return out->length && l->parts[out->section].kept &&
-	       out->length <= l->sections[out->section].size - out->offset &&
+	return out->length && out->length <= l->sections[out->section].size - out->offset &&
 	       out->from_length <= l->sections[out->from].size - out->from_offset &&
 	       out->from_length <= out->length;
 }
@@ -264,6 +263,8 @@ static void apply_entries(struct vp_hotfix_link *l, const struct vp_elf_section 
 					i);
 			return;
 		}
+		if (!l->parts[a.section].kept)
+			continue; /* told already, if anything is lost by that */
 		has = l->world->cpu_has(l->world->arg, a.feature, &err);
 		if (has < 0)
 			vp_blockers_add(l->b, "alternative in %.80s for CPU feature %u: %.120s",
@@ -323,10 +324,12 @@ static void apply_pv_calls(struct vp_hotfix_link *l)
 		uint8_t *bytes;
 
 		if (r[j].type != R_X86_64_64 || !get_place(l, &r[j], &section, &offset) ||
-		    !l->parts[section].kept || l->sections[section].size - offset < 6) {
+		    l->sections[section].size - offset < 6) {
 			vp_blockers_add(l->b, "section .parainstructions: damaged");
 			return;
 		}
+		if (!l->parts[section].kept)
+			continue;
 		bytes = l->parts[section].bytes + offset;
 		f = vp_link_fixup_at(l, section, offset + 2);
 		if (bytes[0] != 0xff || bytes[1] != 0x15 || !f)

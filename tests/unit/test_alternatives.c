@@ -140,6 +140,27 @@ static void not_applied(void **state)
 	link_close(l);
 }
 
+/* Of code that is not taken: that is what is told, and once. */
+static void elsewhere(void **state)
+{
+	unsigned int init, sym;
+	struct linked *l;
+
+	(void)state;
+	begin();
+	init = object_section(&link_h.o, ".init.text", RX, link_code, 32);
+	sym = object_symbol(&link_h.o, "init", STT_FUNC, init, 0, 32);
+	object_reloc(&link_h.o, sec_table, 0, R_X86_64_PC32, sym, 8);
+	object_reloc(&link_h.o, sec_table, 4, R_X86_64_PC32, sym_from, 0);
+	memcpy(table + 8, "\xd0\x07\x04\x04", 4); /* feature 2000, which nobody knows */
+	link_h.o.sections[sec_table].size = 12;
+	l = link_it();
+	assert_int_equal(l->rc, -ENOEXEC);
+	assert_int_equal(l->b.n, 1);
+	assert_non_null(strstr(l->b.list[0].text, "section .init.text"));
+	link_close(l);
+}
+
 /* --- calls through memory -------------------------------------------------------------------- */
 
 static void pv_call_at(unsigned int at)
@@ -262,7 +283,7 @@ int main(void)
 		cmocka_unit_test(forms),       cmocka_unit_test(in_order),
 		cmocka_unit_test(branches),    cmocka_unit_test(not_applied),
 		cmocka_unit_test(direct_call), cmocka_unit_test(pv_sites),
-		cmocka_unit_test(refusals),
+		cmocka_unit_test(refusals),    cmocka_unit_test(elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
