@@ -19,7 +19,8 @@ ok() {
 make --no-print-directory install DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
 ok $? "make install with DESTDIR and PREFIX"
 for f in bin/vmpoke lib/libvmpoke.a lib/pkgconfig/vmpoke.pc include/vmpoke/poke.h \
-	share/man/man1/vmpoke.1; do
+	include/vmpoke/hotfix.h share/vmpoke/kernel/asm/bug.h \
+	share/vmpoke/kernel/linux/dynamic_debug.h share/man/man1/vmpoke.1; do
 	[ -s "$dir/root/opt/vmpoke/$f" ]
 	ok $? "installs $f"
 done
