@@ -44,6 +44,56 @@ struct vp_trap_sink {
 };
 
 /*
+ * Breakpoints in the guest's kernel text, for calls of its functions from outside. All of these
+ * are locked, and called between stop() and resume(), where every vCPU is held. A vCPU's registers
+ * are what hold() tells.
+ */
+struct vp_break_ops {
+	/*
+	 * A vCPU that is about to execute the instruction at @addr stops there. At most
+	 * VP_BREAKS_MAX at a time (-ENOSPC). -EBUSY: the VM must not be changed now (a migration).
+	 * What is set is gone after resume().
+	 */
+	int (*set)(struct vp_target *t, vp_gva addr, struct vp_err *err);
+	int (*clear)(struct vp_target *t, vp_gva addr, struct vp_err *err);
+
+	/*
+	 * Let the guest run until some vCPU stands at a breakpoint; all are held again then, and
+	 * several may stand at one. 0 also if somebody else has stopped the guest meanwhile: look
+	 * where they are. No vCPU may stand at a breakpoint when this is called: it would not get
+	 * past it.
+	 *  -ETIMEDOUT  none has come there within @timeout_ms, as far as can be told; all are held
+	 *  -EAGAIN     somebody else has let them go on before; all are held again
+	 *  -EBUSY      the guest stands by somebody else's doing, and must not be let go on
+	 */
+	int (*wait)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+
+	/*
+	 * Give a vCPU other general registers, RIP and RFLAGS; the rest of its state stays.
+	 * -EAGAIN: somebody has let the vCPUs go on; nothing was done, and all are held again.
+	 */
+	int (*set_regs)(struct vp_target *t, int vcpu, const struct vp_regs *regs,
+			struct vp_err *err);
+
+	/*
+	 * Keep @len bytes, at most VP_KEPT_MAX, in place of those that are kept, where they outlive
+	 * this process; they are gone with resume(). kept(): those that are kept, or that a process
+	 * has left which was killed; *@len is 0 if there are none. -EBADMSG: they make no sense.
+	 */
+	int (*keep)(struct vp_target *t, const void *data, size_t len, struct vp_err *err);
+	int (*kept)(struct vp_target *t, void *data, size_t size, size_t *len, struct vp_err *err);
+
+	/*
+	 * In the place of resume(): the guest is to run, but what is set and kept stays. Whoever
+	 * comes next is told that it needs recovery, as after a process that was killed.
+	 */
+	void (*leave)(struct vp_target *t);
+};
+
+#define VP_BREAKS_MAX 4u /* what a CPU has in debug registers */
+#define VP_KEPT_MAX   256u
+
+/*
  * The operations. All return 0 or -errno and then fill @err (may be NULL).
  *
  * "Locked" operations are called between lock() and unlock(), by one thread.
@@ -162,6 +212,8 @@ struct vp_target_ops {
 	 * target's power, and see to it that whoever comes next is told.
 	 */
 	void (*abandon)(struct vp_target *t);
+
+	const struct vp_break_ops *breaks; /* NULL: this target has none */
 };
 
 /* Targets embed this as their first member. */

@@ -75,6 +75,23 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
 int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err);
 
 /*
+ * Let it go on until it stops: at a breakpoint, or by somebody's hand; which is not told.
+ * -ETIMEDOUT: that took longer than @ms, so it was stopped; the connection is good, unless it was
+ * that stop which was not answered.
+ */
+int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err);
+
+/*
+ * Breakpoints on execution at a guest-virtual address, of the kind that writes nothing into the
+ * guest's memory. Clearing one that is not set is no error.
+ */
+int vp_gdb_break(struct vp_gdb *g, vp_gva addr, struct vp_err *err);
+int vp_gdb_unbreak(struct vp_gdb *g, vp_gva addr, struct vp_err *err);
+
+/* General registers, RIP and RFLAGS of vCPU @vcpu. -EAGAIN: not done, see vp_gdb_ran(). */
+int vp_gdb_set_regs(struct vp_gdb *g, int vcpu, const struct vp_regs *regs, struct vp_err *err);
+
+/*
  * Be done: leave the gdbstub as it was found; let the VM go on, or not. The connection is good for
  * vp_gdb_close() only afterwards.
  */

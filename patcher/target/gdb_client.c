@@ -317,6 +317,8 @@ static int drain(struct vp_gdb *g, unsigned int *stops, int64_t deadline, struct
 		rc = vp_gdb_in_next(&g->in, &payload, &len, err);
 		if (rc < 0)
 			return rc;
+		if (rc && is_probe_answer(payload)) /* left over from an earlier probe */
+			continue;
 		if (rc && !is_stop(payload))
 			return vp_gdb_unexpected("nothing", payload, err);
 		*stops += rc > 0;
@@ -336,8 +338,11 @@ static int want_stop(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 {
 	char *payload;
 	size_t len;
-	int rc = receive(g, &payload, &len, deadline, err);
+	int rc;
 
+	do
+		rc = receive(g, &payload, &len, deadline, err);
+	while (!rc && is_probe_answer(payload)); /* left over from an earlier probe */
 	if (!rc && !is_stop(payload))
 		rc = payload[0] == 'W' ? vp_err_set(err, -ECONNRESET, "the VM has ended")
 				       : vp_gdb_unexpected("a stop", payload, err);
@@ -385,6 +390,27 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 		rc = vp_gdb_finish(g, rc, deadline, err);
 	if (!rc)
 		g->paused_elsewhere = false;
+	return rc;
+}
+
+int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err)
+{
+	int64_t deadline = vp_now_ms() + ms;
+	int rc = vp_gdb_cont(g, err);
+	bool late;
+
+	if (rc)
+		return rc;
+	rc = want_stop(g, deadline, err);
+	late = rc == -ETIMEDOUT;
+	deadline = vp_now_ms() + g->timeout_ms;
+	if (late) /* if it stops just now that is the one reply that comes */
+		rc = send_bytes(g, "\003", 1, deadline, err);
+	if (late && !rc)
+		rc = want_stop(g, deadline, err);
+	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc && late)
+		rc = vp_err_set(err, -ETIMEDOUT, "no breakpoint was reached within %u ms", ms);
 	return rc;
 }
 

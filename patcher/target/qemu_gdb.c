@@ -163,6 +163,8 @@ static int back_out(struct vp_qemu *q, int rc, struct vp_err *err)
 	struct vp_err why = { "" };
 	struct vp_runstate state;
 
+	if (q->left_running) /* not a byte more */
+		return rc;
 	/* Somebody else's state is left alone: to stop it was no change. */
 	if (q->gdb && q->mon && go_on && vp_qemu_ready(q, &state, NULL) == -EBUSY)
 		go_on = false;

@@ -54,6 +54,12 @@ struct vp_qemu {
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
 
+	/* Breakpoints that QEMU has, and what a caller has us keep: qemu_break.c. */
+	vp_gva breaks[VP_BREAKS_MAX];
+	size_t nbreaks, nkept;
+	uint8_t kept[VP_KEPT_MAX];
+	bool left_running; /* with a breakpoint set: no byte more to the stub */
+
 	int interrupted; /* the process whose window this one takes over, or 0 */
 	bool recovered;
 	/* With a gdbstub alone: why the VM stands, which was not our doing; we have left it then.
@@ -121,6 +127,16 @@ int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_e
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err);
 
+/* Have the marks tell of q->breaks and q->kept. */
+int vp_qemu_breaks_note(struct vp_qemu *q, struct vp_err *err);
+
+/*
+ * In a window that takes over from another process: learn what it has left, and remove its
+ * breakpoints. In any: remove ours.
+ */
+int vp_qemu_breaks_take_over(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_breaks_clear(struct vp_qemu *q, struct vp_err *err);
+
 /* With a gdbstub alone: connect, find out, let the VM go on. */
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);
 
@@ -139,5 +155,6 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err);
 
 extern const struct vp_target_ops vp_qemu_ops;
+extern const struct vp_break_ops vp_qemu_break_ops;
 
 #endif /* VP_TARGET_QEMU_INTERNAL_H */

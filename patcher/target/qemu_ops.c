@@ -344,4 +344,5 @@ const struct vp_target_ops vp_qemu_ops = {
 	.resume = op_resume,
 	.held = op_held,
 	.abandon = op_abandon,
+	.breaks = &vp_qemu_break_ops,
 };

@@ -90,6 +90,7 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 	vp_qemu_forget(q);
 	q->windows = 0;
 	q->may_write = false;
+	q->nbreaks = q->nkept = 0;
 	if (runs)
 		vp_qemu_unmark(q);
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);
@@ -186,6 +187,13 @@ static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
+static void breaks_stuck(struct vp_qemu *q, const struct vp_err *why)
+{
+	vp_err_set(&q->stuck, -EIO,
+		   "%.60s was left stopped, with a breakpoint (%.100s): `vmpoke recover %.60s`",
+		   q->name, why->text, q->name);
+}
+
 void vp_qemu_window_leave(struct vp_qemu *q)
 {
 	/* As it was found, unless it was a killed vmpoke that stopped it and we put that right. */
@@ -195,6 +203,12 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 
 	if (!q->windows || --q->windows) /* none: it was abandoned */
 		return;
+	rc = vp_qemu_breaks_clear(q, &why);
+	if (rc) { /* it would stop by itself then, with nobody there */
+		breaks_stuck(q, &why);
+		vp_qemu_window_end(q, false);
+		return;
+	}
 	if (q->gdb_only)
 		rc = go_on ? leave_gdb(q, &why) : 0;
 	else
@@ -227,8 +241,11 @@ int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err)
 /* In a window that takes over from @q->interrupted. */
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
 {
-	int rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, q->mon->peer.text, err);
+	int rc = vp_qemu_breaks_take_over(q, err);
 
+	if (!rc)
+		rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, q->mon->peer.text,
+				   err);
 	if (!rc) {
 		q->interrupted = 0; /* so that the window's end removes the marks */
 		q->recovered = true;

@@ -17,6 +17,7 @@
 #include "target/wait.h"
 
 #define MARK ".mark"
+#define NOTE "note " /* begins a line of it */
 
 struct vp_vmlock {
 	int folder, fd;
@@ -25,7 +26,10 @@ struct vp_vmlock {
 	char key[80];
 	char common[88], mark[160];    /* the mark's file: of the key, and of the process */
 	char process[VP_PROCESS_TEXT]; /* the VM's */
+	char note[VP_NOTE_MAX + 1];
 };
+
+#define MARK_MAX (VP_NOTE_MAX + 256)
 
 static int open_folder(const char *dir, struct vp_err *err)
 {
@@ -164,13 +168,13 @@ void vp_vmlock_drop(struct vp_vmlock *l)
 int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err)
 {
 	struct vp_process self;
-	char text[256], fresh[192];
+	char text[MARK_MAX], fresh[192];
 	int n, fd;
 	bool ok;
 
 	vp_process_find(getpid(), &self);
-	n = snprintf(text, sizeof(text), "vmpoke %d %s\nqemu %s\n", (int)getpid(), self.text,
-		     l->process);
+	n = snprintf(text, sizeof(text), "vmpoke %d %s\nqemu %s\n%s%s%s", (int)getpid(), self.text,
+		     l->process, *l->note ? NOTE : "", l->note, *l->note ? "\n" : "");
 	snprintf(fresh, sizeof(fresh), "%s.new", l->mark);
 	unlinkat(l->folder, fresh, 0);
 	fd = openat(l->folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -193,15 +197,16 @@ void vp_vmlock_unmark(struct vp_vmlock *l)
 	if (!l->marked || unlinkat(l->folder, l->mark, 0))
 		return;
 	l->marked = false;
+	l->note[0] = 0;
 	if (strcmp(l->mark, l->common)) /* whoever left that one could not tell which VM it was */
 		unlinkat(l->folder, l->common, 0);
 }
 
-/* 0: who left it, and the VM's process; -ENOENT; -EPROTO: it makes no sense. */
-static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *process)
+/* 0: who left it, the VM's process, the note; -ENOENT; -EPROTO: it makes no sense. */
+static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *process, char *note)
 {
 	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char text[256] = "", *qemu;
+	char text[MARK_MAX] = "", *qemu;
 	ssize_t n;
 
 	if (fd < 0)
@@ -213,14 +218,21 @@ static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *pro
 		return -EPROTO;
 	qemu += strlen("\nqemu ");
 	snprintf(process, VP_PROCESS_TEXT, "%.*s", (int)strcspn(qemu, "\n"), qemu);
+	qemu = strstr(qemu, "\n" NOTE);
+	if (qemu)
+		qemu += strlen("\n" NOTE);
+	snprintf(note, VP_NOTE_MAX + 1, "%.*s", qemu ? (int)strcspn(qemu, "\n") : 0,
+		 qemu ? qemu : "");
 	return 0;
 }
 
 static int read_mark(struct vp_vmlock *l, const char *name)
 {
 	char process[VP_PROCESS_TEXT];
-	int pid, rc = parse_mark(l, name, &pid, process);
+	int pid, rc = parse_mark(l, name, &pid, process, l->note);
 
+	if (rc || vp_process_gone(process))
+		l->note[0] = 0;
 	if (rc)
 		return rc == -ENOENT ? 0 : -1;
 	if (!vp_process_gone(process))
@@ -251,13 +263,14 @@ bool vp_vmlock_find(struct vp_vmlock *l, bool (*is)(const char *process, const c
 {
 	int pid, fd = openat(l->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	char note[VP_NOTE_MAX + 1];
 	struct dirent *e;
 	bool found = false;
 
 	if (!d && fd >= 0)
 		close(fd);
 	while (d && !found && (e = readdir(d)))
-		found = strstr(e->d_name, MARK) && !parse_mark(l, e->d_name, &pid, process) &&
+		found = strstr(e->d_name, MARK) && !parse_mark(l, e->d_name, &pid, process, note) &&
 			*process && key_of(l, e->d_name, process, key) && is(process, arg);
 	if (d)
 		closedir(d);
@@ -269,4 +282,17 @@ int vp_vmlock_interrupted(struct vp_vmlock *l)
 	int pid = l->marked ? 0 : read_mark(l, l->mark);
 
 	return pid || l->marked ? pid : read_mark(l, l->common);
+}
+
+int vp_vmlock_note(struct vp_vmlock *l, const char *text, struct vp_err *err)
+{
+	if (strlen(text) > VP_NOTE_MAX || strchr(text, '\n'))
+		return vp_err_set(err, -EINVAL, "this is no note for a VM's mark");
+	strcpy(l->note, text);
+	return l->marked ? vp_vmlock_mark(l, err) : 0;
+}
+
+const char *vp_vmlock_noted(const struct vp_vmlock *l)
+{
+	return l->note;
 }

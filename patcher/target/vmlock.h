@@ -51,4 +51,13 @@ int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err);
 void vp_vmlock_unmark(struct vp_vmlock *l);
 int vp_vmlock_interrupted(struct vp_vmlock *l);
 
+/*
+ * With the lock: a line in the mark, for whoever takes over after we were killed; from now on until
+ * unmark. It may have VP_NOTE_MAX characters, none of them a line end. vp_vmlock_noted(): ours, or
+ * that of the mark which vp_vmlock_interrupted() has found; "" if there is none.
+ */
+#define VP_NOTE_MAX 800
+int vp_vmlock_note(struct vp_vmlock *l, const char *text, struct vp_err *err);
+const char *vp_vmlock_noted(const struct vp_vmlock *l);
+
 #endif /* VP_TARGET_VMLOCK_H */

@@ -83,6 +83,13 @@ struct fake_qemu {
 	size_t longest;	      /* packet that it got */
 	const char *features; /* what it says besides */
 	unsigned int packet_state;
+	uint64_t breaks[8]; /* Z1 */
+	size_t nbreaks;
+	bool no_breaks, deaf; /* it sets none; it keeps the registers that it has */
+	uint8_t regs[2][140]; /* of each vCPU, as `g` and `G` begin */
+	unsigned int vcpu;    /* that Hg has chosen */
+	/* Called when vCont has let it go on. */
+	void (*went_on)(struct fake_qemu *q);
 	char *hmp; /* what gdbserver prints */
 };
 

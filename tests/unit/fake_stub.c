@@ -122,6 +122,43 @@ static void rcmd(struct fake_qemu *q, const char *hex)
 	put(q, "OK");
 }
 
+/* --- breakpoints and registers -------------------------------------------------- */
+
+static void breakpoint(struct fake_qemu *q, const char *p)
+{
+	uint64_t addr = strtoull(p + 3, NULL, 16);
+	size_t i;
+
+	for (i = 0; i < q->nbreaks && q->breaks[i] != addr; i++)
+		;
+	if (p[0] == 'Z' && !q->no_breaks && q->nbreaks < 8) {
+		q->breaks[q->nbreaks++] = addr;
+		put(q, "OK");
+	} else if (p[0] == 'z' && i < q->nbreaks) {
+		q->breaks[i] = q->breaks[--q->nbreaks];
+		put(q, "OK");
+	} else {
+		put(q, "E22");
+	}
+}
+
+static void registers(struct fake_qemu *q, const char *p)
+{
+	uint8_t *regs = q->regs[q->vcpu];
+	char hex[2 * sizeof(q->regs[0]) + 9];
+
+	if (p[0] == 'G') { /* as many as there are */
+		if (!q->deaf)
+			vp_gdb_unhex(p + 1, strlen(p + 1), regs, strlen(p + 1) / 2);
+		put(q, "OK");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(q->regs[0]); i++)
+		snprintf(hex + 2 * i, 3, "%02x", (unsigned int)regs[i]);
+	strcpy(hex + 2 * sizeof(q->regs[0]), "10000000");
+	put(q, hex);
+}
+
 static void packet(struct fake_qemu *q)
 {
 	const char *p = q->packet;
@@ -152,11 +189,21 @@ static void packet(struct fake_qemu *q)
 	} else if (!strcmp(p, "vCont;c")) {
 		q->may_tell = true;
 		fake_qemu_cont(q);
+		if (q->went_on)
+			q->went_on(q);
+	} else if (!strncmp(p, "Z1,", 3) || !strncmp(p, "z1,", 3)) {
+		breakpoint(q, p);
+	} else if (!strncmp(p, "Hgp1.", 5) && p[5] >= '1' && p[5] <= '2' && !p[6]) {
+		q->vcpu = (unsigned int)(p[5] - '1');
+		put(q, "OK");
+	} else if (!strcmp(p, "g") || p[0] == 'G') {
+		registers(q, p);
 	} else if (!strcmp(p, "D;1")) {
 		if (!q->attached) /* it is what QEMU does, too */
 			abort();
 		usleep(1000 * q->detach_ms);
 		q->attached = false;
+		q->nbreaks = 0;
 		fake_qemu_cont(q);
 		put(q, "OK");
 	} else

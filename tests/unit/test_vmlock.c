@@ -220,6 +220,42 @@ static void test_garbage(void **state)
 	vp_vmlock_close(l);
 }
 
+/* Whoever takes over finds what was noted; and it is gone with the mark. */
+static void test_note(void **state)
+{
+	char longest[VP_NOTE_MAX + 2] = "";
+	struct vp_vmlock *l = open_lock();
+	struct vp_err err;
+
+	(void)state;
+	memset(longest, 'n', VP_NOTE_MAX);
+	assert_int_equal(vp_vmlock_take(l, 0, &err), 0);
+	assert_int_equal(vp_vmlock_note(l, "before", &err), 0);
+	assert_int_equal(vp_vmlock_mark(l, &err), 0);
+	assert_int_equal(vp_vmlock_note(l, longest, &err), 0);
+	longest[VP_NOTE_MAX] = 'n';
+	assert_int_equal(vp_vmlock_note(l, longest, &err), -EINVAL);
+	assert_int_equal(vp_vmlock_note(l, "two\nlines", &err), -EINVAL);
+	longest[VP_NOTE_MAX] = 0;
+	vp_vmlock_close(l); /* as one that was killed */
+	l = open_lock();
+	assert_int_equal(vp_vmlock_take(l, 0, &err), 0);
+	assert_string_equal(vp_vmlock_noted(l), "");
+	assert_int_equal(vp_vmlock_interrupted(l), getpid());
+	assert_string_equal(vp_vmlock_noted(l), longest);
+	assert_int_equal(vp_vmlock_mark(l, &err), 0); /* it is carried on */
+	vp_vmlock_close(l);
+	l = open_lock();
+	assert_int_equal(vp_vmlock_take(l, 0, &err), 0);
+	assert_int_equal(vp_vmlock_interrupted(l), getpid());
+	assert_string_equal(vp_vmlock_noted(l), longest);
+	assert_int_equal(vp_vmlock_mark(l, &err), 0);
+	vp_vmlock_unmark(l);
+	assert_string_equal(vp_vmlock_noted(l), "");
+	assert_int_equal(vp_vmlock_interrupted(l), 0);
+	vp_vmlock_close(l);
+}
+
 static void test_folder(void **state)
 {
 	struct vp_vmlock *l = open_lock();
@@ -245,7 +281,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_nests), TEST(test_marks),   TEST(test_killed), TEST(test_clones),
-		TEST(test_gone),  TEST(test_garbage), TEST(test_folder),
+		TEST(test_gone),  TEST(test_garbage), TEST(test_folder), TEST(test_note),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Breakpoints in a VM that is stopped, and letting it run until one is reached: the window stays
+ * open all the while, with its marks and blocked signals.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "target/qemu_internal.h"
+
+/*
+ * libvirt gives leases on the VM's disks away when the VM stops, and takes them again only where it
+ * lets the VM go on itself.
+ */
+static int check(struct vp_qemu *q, struct vp_err *err)
+{
+	if (!q->windows)
+		return vp_err_set(err, -EPERM, "breakpoints are for a VM that is stopped");
+	if (q->mon->ops->pause)
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "%.60s: libvirt has to let the VM go on itself, so its functions "
+				  "cannot be called through libvirt: give its QMP socket",
+				  q->name);
+	return 0;
+}
+
+static int op_set(struct vp_target *t, vp_gva addr, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check(q, err);
+
+	if (!rc && q->nbreaks == VP_BREAKS_MAX)
+		rc = vp_err_set(err, -ENOSPC, "no more than %u breakpoints", VP_BREAKS_MAX);
+	if (!rc)
+		rc = vp_qemu_check_write(q, err);
+	if (rc)
+		return rc;
+	q->breaks[q->nbreaks++] = addr;
+	rc = vp_qemu_breaks_note(q, err);
+	if (!rc)
+		rc = vp_gdb_break(q->gdb, addr, err);
+	if (rc == -EOPNOTSUPP)
+		q->nbreaks--;
+	return rc;
+}
+
+static int op_clear(struct vp_target *t, vp_gva addr, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check(q, err);
+
+	for (size_t i = 0; i < q->nbreaks && !rc; i++) {
+		if (q->breaks[i].v != addr.v)
+			continue;
+		rc = vp_gdb_unbreak(q->gdb, addr, err);
+		if (!rc)
+			q->breaks[i] = q->breaks[--q->nbreaks];
+		return rc;
+	}
+	return rc;
+}
+
+/* The VM is ours to let go on; or it runs, and a byte to the stub stops it. */
+static int ready(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_runstate state;
+	char *text = NULL;
+	int rc = vp_qemu_ready(q, &state, err);
+
+	if (rc || !state.running)
+		return rc;
+	rc = vp_gdb_hmp(q->gdb, "info status", &text, err);
+	free(text);
+	vp_gdb_ran(q->gdb);
+	return rc && rc != -EAGAIN
+		       ? rc
+		       : vp_err_set(err, -EAGAIN, "somebody let %.60s go on while vmpoke held it",
+				    q->name);
+}
+
+static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_runstate state;
+	struct vp_err why = { "" };
+	int rc = check(q, err), ran;
+
+	if (!rc)
+		rc = ready(q, err);
+	if (rc)
+		return rc;
+	ran = vp_gdb_run(q->gdb, timeout_ms, err);
+	vp_gdb_ran(q->gdb);
+	vp_qemu_forget(q);
+	q->may_write = false;
+	if (ran && ran != -ETIMEDOUT)
+		return ran;
+	rc = vp_qemu_may_resume(q, &state, &why);
+	q->resumes = q->mon->resumes; /* it was us */
+	return rc ? vp_err_set(err, rc, "%s", why.text) : ran;
+}
+
+static int op_set_regs(struct vp_target *t, int vcpu, const struct vp_regs *regs,
+		       struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check(q, err);
+
+	if (!rc)
+		rc = vp_gdb_set_regs(q->gdb, vcpu, regs, err);
+	vp_gdb_ran(q->gdb);
+	vp_qemu_forget(q);
+	return rc;
+}
+
+static int op_keep(struct vp_target *t, const void *data, size_t len, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check(q, err);
+
+	if (!rc && len > VP_KEPT_MAX)
+		rc = vp_err_set(err, -EINVAL, "%zu bytes are too many to be kept", len);
+	if (rc)
+		return rc;
+	if (len)
+		memcpy(q->kept, data, len);
+	q->nkept = len;
+	return vp_qemu_breaks_note(q, err);
+}
+
+static int op_kept(struct vp_target *t, void *data, size_t size, size_t *len, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+
+	*len = 0;
+	if (q->nkept > size)
+		return vp_err_set(err, -EBADMSG, "%zu bytes were kept, which are too many",
+				  q->nkept);
+	memcpy(data, q->kept, q->nkept);
+	*len = q->nkept;
+	return 0;
+}
+
+/* The marks stay; the connection is not used again, since a byte would stop the VM. */
+static void op_leave(struct vp_target *t)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_err why = { "" };
+	int rc = ready(q, &why);
+
+	if (rc == -EAGAIN)
+		rc = ready(q, &why);
+	if (!rc)
+		rc = vp_gdb_cont(q->gdb, &why);
+	vp_err_set(&q->stuck, -EIO,
+		   "a call of a guest function is under way in %.60s, which %s: `vmpoke recover "
+		   "%.60s`",
+		   q->name, rc ? "was left stopped" : "stops when that returns", q->name);
+	q->left_running = true;
+	vp_qemu_window_end(q, false);
+}
+
+const struct vp_break_ops vp_qemu_break_ops = {
+	.set = op_set,
+	.clear = op_clear,
+	.wait = op_wait,
+	.set_regs = op_set_regs,
+	.keep = op_keep,
+	.kept = op_kept,
+	.leave = op_leave,
+};
