@@ -51,6 +51,7 @@ struct vp_linux {
 	struct vp_symtab *all;		    /* and those of modules; NULL: there are none */
 	struct vp_module_layout modules_at; /* what to look for in struct module */
 	struct vp_owner_layout owners_at;
+	struct vp_execmem_layout execmem;
 	uint64_t modules_head; /* of their list; 0: not known */
 	struct vp_modules modules;
 	struct vp_linux_info info;

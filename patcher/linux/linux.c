@@ -48,6 +48,7 @@ static int find_layout(struct vp_linux *l, const struct vp_blob *rodata, struct 
 	if (!rc) {
 		l->modules_at = found.modules;
 		l->owners_at = found.owners;
+		l->execmem = found.execmem;
 	}
 	free(bytes);
 	return rc == -ENOENT ? 0 : rc;

@@ -199,6 +199,33 @@ static void find_owners(const struct btf *btf, struct vp_owner_layout *out)
 		*out = l;
 }
 
+/* --- the kernel's allocator of module memory -------------------------------------- */
+
+static bool find_value(const struct btf *btf, const struct btf_type *t, const char *name,
+		       uint32_t *value)
+{
+	for (uint32_t i = 0; i < btf_vlen(t); i++) {
+		const char *s = btf__name_by_offset(btf, btf_enum(t)[i].name_off);
+
+		if (!s || strcmp(s, name))
+			continue;
+		*value = (uint32_t)btf_enum(t)[i].val;
+		return true;
+	}
+	return false;
+}
+
+static void find_execmem(const struct btf *btf, struct vp_execmem_layout *out)
+{
+	int id = btf__find_by_name_kind(btf, "execmem_type", BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	struct vp_execmem_layout l = { .known = 1 };
+
+	if (t && find_value(btf, t, "EXECMEM_MODULE_TEXT", &l.text) &&
+	    find_value(btf, t, "EXECMEM_MODULE_DATA", &l.data))
+		*out = l;
+}
+
 /* --- all of it ------------------------------------------------------------------- */
 
 int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct vp_err *err)
@@ -219,6 +246,7 @@ int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct v
 	if (!failed) {
 		find_modules(btf, &l.modules);
 		find_owners(btf, &l.owners);
+		find_execmem(btf, &l.execmem);
 		btf__free(btf);
 	}
 	libbpf_set_print(print);

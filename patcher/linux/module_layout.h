@@ -39,10 +39,17 @@ struct vp_module_layout {
 	uint32_t jump_entries, num_jumps; /* both 0: without CONFIG_JUMP_LABEL */
 };
 
-/* All that is looked for. Either may be unknown for itself. */
+/* Values of enum execmem_type (include/linux/execmem.h, from 6.10 on). */
+struct vp_execmem_layout {
+	uint32_t known; /* 0: this kernel has no such enum */
+	uint32_t text, data;
+};
+
+/* All that is looked for. Any may be unknown for itself. */
 struct vp_layouts {
 	struct vp_module_layout modules;
 	struct vp_owner_layout owners;
+	struct vp_execmem_layout execmem;
 };
 
 /* -ENOENT: @btf is damaged. -ENOMEM. @out is untouched then. */

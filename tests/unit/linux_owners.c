@@ -36,6 +36,10 @@ void lg_add_owner_types(struct btf *btf, int list, int pointer, int u32)
 	assert(btf__add_struct(btf, "static_call_site", 8) > 0);
 	field(btf, "addr", u32, 0);
 	field(btf, "key", u32, 4);
+	assert(btf__add_enum(btf, "execmem_type", 4) > 0);
+	assert(!btf__add_enum_value(btf, "EXECMEM_DEFAULT", 0));
+	assert(!btf__add_enum_value(btf, "EXECMEM_MODULE_TEXT", 0));
+	assert(!btf__add_enum_value(btf, "EXECMEM_MODULE_DATA", 4));
 	assert(btf__add_enum(btf, NULL, 4) > 0);
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		assert(!btf__add_enum_value(btf, flags[i].name, 1ll << flags[i].bit));
