@@ -151,7 +151,10 @@ $(OUT)/tests/objects/%.o: tests/unit/objects/%.c include/vmpoke/hotfix.h Makefil
 $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RIG_LIBS) -ljansson
+
+$(OUT)/tests/hotfix_calls: $(PARTS)
+$(OUT)/tests/hotfix_calls: RIG_LIBS = $(LDLIBS)
 
 # --- the test guest ----------------------------------------------------------
 

@@ -7,6 +7,7 @@
 
 #include "control/internal.h"
 #include "control/remote.h"
+#include "hotfix/call.h"
 #include "target/qmp_wire.h"
 
 struct vp_remote {
@@ -125,8 +126,11 @@ static int repair(void *arg, struct vp_target *target, const char *identity, con
 		  struct vp_err *err)
 {
 	struct vp_remote *r = arg;
-	int rc = make_control(r, target, identity, process, err);
+	struct vp_call_recovered call;
+	int rc = vp_call_recover(target, 0, &call, err);
 
+	if (!rc)
+		rc = make_control(r, target, identity, process, err);
 	if (!rc)
 		rc = vp_control_recover(r->control, r->cfg.recover, &r->done, err);
 	drop_control(r);
