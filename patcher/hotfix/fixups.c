@@ -95,7 +95,7 @@ static bool resolve_defined(struct vp_hotfix_link *l, size_t from, const struct 
 			    struct fixup *out)
 {
 	const struct vp_elf_object_symbol *s = &l->symbols[r->symbol];
-	struct where at;
+	struct where at = { "" };
 
 	if (s->section == SHN_ABS || !r->symbol) {
 		out->value = s->value;
@@ -121,7 +121,7 @@ bool vp_link_fixup(struct vp_hotfix_link *l, size_t from, const struct vp_elf_re
 {
 	const struct vp_elf_object_symbol *s = &l->symbols[r->symbol];
 	int size = vp_reloc_size(r->type);
-	struct where at;
+	struct where at = { "" };
 	vp_gva value;
 
 	*out = (struct fixup){
@@ -196,7 +196,7 @@ static bool is_traced_call(struct vp_hotfix_link *l, size_t section, const struc
 static bool is_plain_return(struct vp_hotfix_link *l, size_t section, const struct fixup *f)
 {
 	uint8_t *bytes = l->parts[section].bytes;
-	struct where at;
+	struct where at = { "" };
 
 	if (f->section || f->value || strcmp(f->name, RETURN_THUNK))
 		return false;
@@ -236,7 +236,7 @@ static int by_offset(const void *a, const void *b)
 static void check_overlap(struct vp_hotfix_link *l, size_t section)
 {
 	struct part *p = &l->parts[section];
-	struct where at;
+	struct where at = { "" };
 
 	if (p->nfixups)
 		qsort(p->fixups, p->nfixups, sizeof(*p->fixups), by_offset);

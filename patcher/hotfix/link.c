@@ -124,8 +124,11 @@ static void place_section(const struct vp_hotfix_link *l, size_t i,
 			  const struct vp_hotfix_image *image, struct vp_blockers *b)
 {
 	const struct part *p = &l->parts[i];
-	uint8_t *bytes = image->areas[p->area].bytes + p->at;
+	uint8_t *bytes = image->areas[p->area].bytes;
 
+	if (!bytes) /* each was allocated: for who reads only this */
+		return;
+	bytes += p->at;
 	if (p->bytes)
 		memcpy(bytes, p->bytes, l->sections[i].size);
 	else

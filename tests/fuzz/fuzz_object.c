@@ -75,7 +75,7 @@ static int symbol(void *arg, const struct vp_hotfix_name *name, vp_gva *at, stru
 	for (const char *c = name->name; *c; c++)
 		sum = sum * 31 + (unsigned char)*c;
 	if (sum % 16 == 0)
-		return vp_err_set(err, sum % 32 ? -ENOENT : -EEXIST, "so it is here");
+		return vp_err_set(err, (sum & 16) ? -ENOENT : -EEXIST, "so it is here");
 	*at = VP_GVA(0xffffffff81000000 + sum % (1u << 24));
 	return 0;
 }
@@ -96,7 +96,7 @@ static int cpu_has(void *arg, unsigned int bit, struct vp_err *err)
 	(void)arg;
 	if (bit > 25 * 32)
 		return vp_err_set(err, -ERANGE, "no such feature");
-	return bit & 1;
+	return bit % 2 ? 1 : 0;
 }
 
 static int read_pointer(void *arg, vp_gva at, uint64_t *value, struct vp_err *err)
