@@ -402,6 +402,11 @@ for signal in INT TERM HUP; do
 	kill -$signal $pid
 	wait $pid
 	rc=$?
+	# Killed it is; to be gone may take it a moment.
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$(cat "$dir/began")" 2>/dev/null || break
+		sleep 0.05
+	done
 	[ $rc -eq $((128 + $(kill -l $signal))) ] && [ -s "$dir/began" ] && ! kill -0 "$(cat "$dir/began")" 2>>"$dir/log" &&
 		[ ! -e "$dir/refused.o" ]
 	ok $? "SIG$signal ends it and its compiler; it dies of the signal"

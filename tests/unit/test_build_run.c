@@ -116,6 +116,9 @@ static void stopped(void **state)
 		f = fdopen(fd, "r");
 		assert_int_equal(fscanf(f, "%d", &pid), 1);
 		assert_true(pid > 1);
+		/* It has let go of our pipe; the rest of its end may take a moment. */
+		for (int ms = 0; ms < 5000 && is_there(pid); ms++)
+			usleep(1000);
 		assert_false(is_there(pid));
 		fclose(f);
 		close(stop[0]);
