@@ -102,8 +102,16 @@ struct vp_poke_opts {
 	 * for a dry run. Non-zero refuses the batch, with that error. May be NULL.
 	 */
 	int (*permit)(void *arg, struct vp_err *err);
+	/*
+	 * For VP_STRATEGY_STOP alone (else -EINVAL): asked in the stop itself, when every vCPU is
+	 * held and all else was found as it must be, right before the first write; not for a dry
+	 * run. What it reads of the guest's memory and of held vCPUs is how the guest is when the
+	 * batch is written. Non-zero refuses the batch, with that error, and the guest goes on as
+	 * it was. It is a part of the pause. May be NULL.
+	 */
+	int (*inspect)(void *arg, struct vp_err *err);
 	void (*phase)(void *arg, enum vp_phase phase); /* on the calling thread; may be NULL */
-	void *phase_arg;			       /* of all three */
+	void *phase_arg;			       /* of all four */
 	/*
 	 * vp_revert() alone: is what the record has at this address, a site or a word, still there
 	 * to be taken back? What is not (its module was unloaded, say) is passed over. Called with

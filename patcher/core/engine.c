@@ -197,7 +197,11 @@ static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_
 	int rc;
 
 	*applied = false;
-	rc = opts->permit ? opts->permit(opts->phase_arg, err) : 0;
+	rc = opts->inspect && opts->strategy != VP_STRATEGY_STOP
+		     ? vp_err_set(err, -EINVAL, "only strategy stop can look at the guest (inspect)")
+		     : 0;
+	if (!rc && opts->permit)
+		rc = opts->permit(opts->phase_arg, err);
 	if (rc) {
 		vp_batch_free(b);
 		return rc;

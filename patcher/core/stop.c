@@ -188,7 +188,9 @@ int vp_batch_stop(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_
 	int rc = stop_well(e, b, opts, res, err);
 
 	if (!rc) {
-		rc = write_all(e, b, res, err);
+		rc = opts->inspect ? opts->inspect(opts->phase_arg, err) : 0;
+		if (!rc)
+			rc = write_all(e, b, res, err);
 		go_on(e, rc);
 	}
 	*applied = !rc;

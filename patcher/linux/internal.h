@@ -52,6 +52,8 @@ struct vp_linux {
 	struct vp_module_layout modules_at; /* what to look for in struct module */
 	struct vp_owner_layout owners_at;
 	struct vp_execmem_layout execmem;
+	struct vp_task_layout tasks_at;
+	struct vp_cpu_layout cpu_at;
 	uint64_t modules_head; /* of their list; 0: not known */
 	struct vp_modules modules;
 	struct vp_linux_info info;

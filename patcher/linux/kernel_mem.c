@@ -276,6 +276,25 @@ static uint64_t in_image(const struct vp_kernel_mem *m, uint64_t addr, uint64_t 
 	return at - addr < len ? at - addr : len;
 }
 
+int vp_kernel_mem_place(const struct vp_kernel_mem *m, vp_gva addr, vp_gpa *out, uint64_t *left,
+			struct vp_err *err)
+{
+	struct vp_tables own;
+	struct vp_map map;
+	int rc;
+
+	*left = in_image(m, addr.v, SIZE_4K);
+	*out = VP_GPA(addr.v - m->text.v + m->text_phys.v);
+	if (*left)
+		return 0;
+	rc = walk(tables_of(m, &own), &m->space, addr, &map, err);
+	if (rc)
+		return rc;
+	*out = map.gpa;
+	*left = map.page_size - (addr.v & (map.page_size - 1));
+	return 0;
+}
+
 int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
 		       struct vp_err *err)
 {

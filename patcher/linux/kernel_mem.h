@@ -53,6 +53,10 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
 		       struct vp_err *err);
 
+/* Where the memory at @addr is, and how many bytes of it lie there in one piece. -EFAULT. */
+int vp_kernel_mem_place(const struct vp_kernel_mem *m, vp_gva addr, vp_gpa *out, uint64_t *left,
+			struct vp_err *err);
+
 /* Read by kernel address: one read of the target for each piece that is contiguous. -EFAULT. */
 int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, size_t len,
 		       struct vp_err *err);

@@ -49,6 +49,8 @@ static int find_layout(struct vp_linux *l, const struct vp_blob *rodata, struct 
 		l->modules_at = found.modules;
 		l->owners_at = found.owners;
 		l->execmem = found.execmem;
+		l->tasks_at = found.tasks;
+		l->cpu_at = found.cpu;
 	}
 	free(bytes);
 	return rc == -ENOENT ? 0 : rc;

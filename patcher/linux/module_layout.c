@@ -14,28 +14,57 @@
 /* struct btf_header: magic u16, version u8, flags u8, hdr_len u32, ... */
 #define HDR_LEN 4u
 
-/* A member of @t and its type. False: there is none of that name, of @size bytes, within @t. */
-static bool find_member(const struct btf *btf, const struct btf_type *t, const char *name,
-			int64_t size, uint32_t *off, uint32_t *type)
+/* Members of structures without a name are found, too, as in C; they nest no deeper. */
+#define NESTED_MAX 4u
+
+/* A member without a name that is itself a structure or a union: that; or NULL. */
+static const struct btf_type *nameless(const struct btf *btf, const struct btf_member *m)
+{
+	const char *s = btf__name_by_offset(btf, m->name_off);
+	const struct btf_type *t;
+
+	if (s && *s)
+		return NULL;
+	t = btf__type_by_id(btf, m->type);
+	return t && btf_is_composite(t) ? t : NULL;
+}
+
+/*
+ * A member of @t, which is at @base, and its type. False: there is none of that name, of @size
+ * bytes, within @t.
+ */
+static bool find_nested(const struct btf *btf, const struct btf_type *t, const char *name,
+			int64_t size, uint32_t base, unsigned int depth, uint32_t *off,
+			uint32_t *type)
 {
 	const struct btf_member *m = btf_members(t);
 
 	for (uint32_t i = 0; i < btf_vlen(t); i++) {
 		const char *s = btf__name_by_offset(btf, m[i].name_off);
+		const struct btf_type *in = nameless(btf, &m[i]);
 		uint32_t bit = btf_member_bit_offset(t, i);
 		int64_t len;
 
+		if (in && depth && bit % 8 == 0 && bit / 8 <= t->size && in->size <= t->size &&
+		    find_nested(btf, in, name, size, base + bit / 8, depth - 1, off, type))
+			return true;
 		if (!s || strcmp(s, name))
 			continue;
 		len = btf__resolve_size(btf, m[i].type);
 		if (len <= 0 || (size && len != size) || bit % 8 ||
 		    btf_member_bitfield_size(t, i) || bit / 8 + (uint64_t)len > t->size)
 			return false;
-		*off = bit / 8;
+		*off = base + bit / 8;
 		*type = m[i].type;
 		return true;
 	}
 	return false;
+}
+
+static bool find_member(const struct btf *btf, const struct btf_type *t, const char *name,
+			int64_t size, uint32_t *off, uint32_t *type)
+{
+	return find_nested(btf, t, name, size, 0, NESTED_MAX, off, type);
 }
 
 static bool member(const struct btf *btf, const struct btf_type *t, const char *name, int64_t size,
@@ -226,6 +255,121 @@ static void find_execmem(const struct btf *btf, struct vp_execmem_layout *out)
 		*out = l;
 }
 
+/* --- tasks ------------------------------------------------------------------------ */
+
+/* The entries that a pointer leads to: their size, or 0. */
+static uint32_t pointed_size(const struct btf *btf, uint32_t type)
+{
+	const struct btf_type *t = btf__type_by_id(btf, type);
+	int64_t size = t && btf_is_ptr(t) ? btf__resolve_size(btf, t->type) : 0;
+
+	return size > 0 && size <= 0x100 ? (uint32_t)size : 0;
+}
+
+/* Where else return addresses are kept; none of it must be there, but what is must be known. */
+static bool find_returns(const struct btf *btf, const struct btf_type *task,
+			 struct vp_task_layout *l)
+{
+	uint32_t type;
+
+	if (find_member(btf, task, "ret_stack", 8, &l->ret_stack, &type)) {
+		l->ret_entry = pointed_size(btf, type);
+		if (!l->ret_entry || !member(btf, task, "curr_ret_stack", 4, &l->ret_depth))
+			return false;
+	}
+	member(btf, task, "kretprobe_instances", 8, &l->kretprobes);
+	member(btf, task, "rethooks", 8, &l->rethooks);
+	return true;
+}
+
+static void take_range(struct vp_task_layout *l, uint32_t off, uint32_t size)
+{
+	if (off < l->low)
+		l->low = off;
+	if (off + size > l->end)
+		l->end = off + size;
+}
+
+static void take_ranges(struct vp_task_layout *l)
+{
+	const uint32_t words[] = { l->thread_node, l->thread_node + 8, l->tasks,
+				   l->tasks + 8,   l->signal,	       l->comm,
+				   l->comm + 8,	   l->stack,	       l->sp,
+				   l->ret_stack,   l->kretprobes,      l->rethooks };
+
+	l->low = l->tasks;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (words[i])
+			take_range(l, words[i], 8);
+	take_range(l, l->pid, 4);
+	take_range(l, l->on_cpu, 4);
+	if (l->ret_stack)
+		take_range(l, l->ret_depth, 4);
+}
+
+static void find_tasks(const struct btf *btf, struct vp_task_layout *out)
+{
+	const struct btf_type *task = find_struct(btf, "task_struct");
+	const struct btf_type *thread = find_struct(btf, "thread_struct");
+	const struct btf_type *signal = find_struct(btf, "signal_struct");
+	const struct btf_type *hot = find_struct(btf, "pcpu_hot");
+	struct vp_task_layout l = { .known = 1 };
+	uint32_t at, type;
+
+	if (!task || !thread || !signal || !member(btf, task, "tasks", 16, &l.tasks) ||
+	    !member(btf, task, "thread_node", 16, &l.thread_node) ||
+	    !member(btf, task, "signal", 8, &l.signal) || !member(btf, task, "pid", 4, &l.pid) ||
+	    !member(btf, task, "comm", 16, &l.comm) || !member(btf, task, "stack", 8, &l.stack) ||
+	    !member(btf, task, "on_cpu", 4, &l.on_cpu) ||
+	    !find_member(btf, task, "thread", 0, &at, &type) ||
+	    btf__type_by_id(btf, type) != thread || !member(btf, thread, "sp", 8, &l.sp) ||
+	    !member(btf, signal, "thread_head", 16, &l.thread_head) || !find_returns(btf, task, &l))
+		return;
+	l.sp += at;
+	l.has_hot = hot && member(btf, hot, "hardirq_stack_ptr", 8, &l.hot_irq_stack);
+	take_ranges(&l);
+	if (l.end <= VP_TASK_MAX)
+		*out = l;
+}
+
+/* --- the CPU ---------------------------------------------------------------------- */
+
+/* NCAPINTS, by the words that enum cpuid_leafs names. */
+static uint32_t count_leafs(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "cpuid_leafs", BTF_KIND_ENUM);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; t && i < btf_vlen(t); i++) {
+		const char *s = btf__name_by_offset(btf, btf_enum(t)[i].name_off);
+		uint32_t value = (uint32_t)btf_enum(t)[i].val;
+
+		if (s && !strcmp(s, "NR_CPUID_WORDS"))
+			return value;
+		if (value >= n && value < VP_CPU_WORDS_MAX)
+			n = value + 1;
+	}
+	return n;
+}
+
+static void find_cpu(const struct btf *btf, struct vp_cpu_layout *out)
+{
+	const struct btf_type *cpu = find_struct(btf, "cpuinfo_x86"), *t;
+	struct vp_cpu_layout l = { 0 };
+	uint32_t type;
+
+	if (!cpu || !find_member(btf, cpu, "x86_capability", 0, &l.caps, &type))
+		return;
+	t = btf__type_by_id(btf, type);
+	if (!t || !btf_is_array(t) || btf__resolve_size(btf, btf_array(t)->type) != 4 ||
+	    btf_array(t)->nelems > VP_CPU_WORDS_MAX)
+		return;
+	l.words = btf_array(t)->nelems;
+	l.cap_words = count_leafs(btf);
+	*out = l;
+}
+
 /* --- all of it ------------------------------------------------------------------- */
 
 int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct vp_err *err)
@@ -247,6 +391,8 @@ int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct v
 		find_modules(btf, &l.modules);
 		find_owners(btf, &l.owners);
 		find_execmem(btf, &l.execmem);
+		find_tasks(btf, &l.tasks);
+		find_cpu(btf, &l.cpu);
 		btf__free(btf);
 	}
 	libbpf_set_print(print);

@@ -14,6 +14,9 @@
 #define VP_MODULE_MAX	     0x4000u /* bytes of struct module, which has 900 to 1400 */
 #define VP_MODULE_PIECES_MAX 16u
 
+#define VP_TASK_MAX	 0x8000u /* bytes of struct task_struct that are read, at most */
+#define VP_CPU_WORDS_MAX 64u	 /* of capabilities; there are 20 to 25 */
+
 /*
  * Who else writes into the kernel's text: in structures of ftrace, kprobes, static calls. A size of
  * 0: this kernel is built without.
@@ -26,6 +29,26 @@ struct vp_owner_layout {
 	uint32_t fl_disabled, fl_touched, fl_modified, fl_ipmodify, fl_direct;
 	uint32_t probe_size, probe_hlist, probe_addr;	  /* struct kprobe */
 	uint32_t calls_known, call_sites, num_call_sites; /* static calls, in struct module */
+};
+
+/*
+ * Tasks and their stacks. Offsets are in struct task_struct, but where another is named; 0 of those
+ * that may be missing: this kernel has none.
+ */
+struct vp_task_layout {
+	uint32_t known;	   /* 0: the rest says nothing */
+	uint32_t low, end; /* the part of it that has all these */
+	uint32_t tasks, thread_node, signal, pid, comm, stack, on_cpu, sp;
+	uint32_t thread_head; /* in struct signal_struct */
+	/* Return addresses kept elsewhere: of function-graph tracing, kretprobes, rethooks. */
+	uint32_t ret_stack, ret_depth, ret_entry; /* ret_entry: size; 8: of the words since 6.12 */
+	uint32_t kretprobes, rethooks;
+	uint32_t hot_irq_stack, has_hot; /* in struct pcpu_hot, which only some kernels have */
+};
+
+/* What struct cpuinfo_x86 says of capabilities: words of 32 bits, those of bugs behind them. */
+struct vp_cpu_layout {
+	uint32_t caps, words, cap_words; /* cap_words: NCAPINTS; 0: unknown */
 };
 
 /* In struct module, but where another is named. */
@@ -50,6 +73,8 @@ struct vp_layouts {
 	struct vp_module_layout modules;
 	struct vp_owner_layout owners;
 	struct vp_execmem_layout execmem;
+	struct vp_task_layout tasks;
+	struct vp_cpu_layout cpu;
 };
 
 /* -ENOENT: @btf is damaged. -ENOMEM. @out is untouched then. */

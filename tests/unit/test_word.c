@@ -309,6 +309,54 @@ static void test_permit(void **state)
 	expect(w, JMP5, 0);
 }
 
+/* --- inspect -------------------------------------------------------------------- */
+
+struct inspector {
+	struct fake *fake;
+	unsigned int calls;
+	int rc;
+};
+
+/* Every vCPU is held then, and nothing was written. */
+static int inspect(void *arg, struct vp_err *err)
+{
+	struct inspector *in = arg;
+	const char *stop = strstr(in->fake->trace, "stop");
+
+	in->calls++;
+	assert_non_null(stop);
+	assert_null(strstr(stop, "resume"));
+	assert_memory_equal(fake_at(in->fake, A), NOP5, 5);
+	return in->rc ? vp_err_set(err, in->rc, "somebody is inside") : 0;
+}
+
+static void test_inspect(void **state)
+{
+	struct world *w = *state;
+	struct vp_poke_opts o = opts(VP_STRATEGY_STOP, 0, 1);
+	struct inspector in = { .fake = w->fake, .rc = -EBUSY };
+
+	o.inspect = inspect;
+	o.phase_arg = &in;
+	refused(w, &o, -EBUSY, "somebody is inside");
+	assert_int_equal(in.calls, 1);
+	assert_non_null(strstr(w->fake->trace, "resume"));
+	expect(w, NOP5, 0);
+	o.dry_run = true;
+	assert_int_equal(poke(w, &o, NULL), 0); /* nothing is stopped */
+	assert_int_equal(in.calls, 1);
+	o.dry_run = false;
+	o.strategy = VP_STRATEGY_INT3;
+	refused(w, &o, -EINVAL, "strategy stop");
+	assert_int_equal(in.calls, 1);
+	o.strategy = VP_STRATEGY_STOP;
+	in.rc = 0;
+	w->fake->trace[0] = '\0';
+	assert_int_equal(poke(w, &o, NULL), 0);
+	assert_int_equal(in.calls, 2);
+	expect(w, JMP5, 1);
+}
+
 /* --- where the vCPUs stand ------------------------------------------------------ */
 
 static void move_on(struct fake *f, const char *op)
@@ -428,6 +476,7 @@ int main(void)
 		T(test_condition),
 		T(test_space),
 		T(test_permit),
+		T(test_inspect),
 		T(test_write_fails),
 		T(test_inside_a_site),
 		T(test_inside_in_compatibility_mode),
