@@ -112,6 +112,126 @@ int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n
 		       struct vp_linux_care *out, struct vp_err *err);
 void vp_linux_care_free(struct vp_linux_care *care);
 
+/* --- functions, and what the linker must know ---------------------------------------- */
+
+/* A piece of text. */
+struct vp_linux_range {
+	vp_gva start;
+	uint64_t len;
+};
+
+#define VP_LINUX_COLD_MAX 8
+
+/* A function of the kernel or of a module, and where it can be redirected. */
+struct vp_linux_function {
+	vp_gva start;
+	uint64_t len; /* up to the next symbol */
+	size_t count; /* how many symbols have this name */
+	vp_gva site;  /* of the 5 bytes of ftrace's nop, at its start or behind an endbr64 */
+	uint8_t old_bytes[5];
+	/* Those of the name "function.cold", whoseever they are: parts of it, out of line. */
+	struct vp_linux_range cold[VP_LINUX_COLD_MAX];
+	size_t ncold;
+};
+
+/*
+ * Find a function, and whether its entry can be redirected now. Of several with one name @which
+ * (from 1 on) takes one, in the order of their addresses in the kernel, as livepatch counts (its
+ * sympos); 0: it must be the only one. "module:name" finds one of a module. Nothing is written.
+ *  -ENOENT      there is none, or no such one of them
+ *  -EEXIST      several have the name and @which is 0: @err says how many
+ * With @out filled, so that the caller may know more than we do:
+ *  -EBUSY       the entry has no nop, or somebody owns it: a tracer, a kprobe, a livepatch, ftrace
+ *               has no record or has disabled it; or a kprobe is inside the function
+ *  -EAGAIN, -EOPNOTSUPP, -EBADMSG   as vp_linux_poke_plan()
+ */
+int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
+		      struct vp_linux_function *out, struct vp_err *err);
+
+#define VP_LINUX_CAPS_MAX 64
+
+/* What this guest's kernel has made of its text for the CPU it runs on. */
+struct vp_linux_features {
+	/*
+	 * boot_cpu_data.x86_capability: the bit 32 * word + n is what alternatives ask for. Words
+	 * from ncaps (NCAPINTS) on are those of bugs.
+	 */
+	uint32_t words[VP_LINUX_CAPS_MAX];
+	unsigned int nwords, ncaps;
+	vp_gva return_thunk; /* where returns of this kernel go; 0: it has no return thunk */
+	bool call_depth;     /* calls are counted (call thunks) */
+	bool ibt;	     /* indirect branches must lead to an endbr64 */
+	bool cfi;	     /* built with kCFI or FineIBT: hotfixes are refused for now */
+};
+
+/* -EOPNOTSUPP: this kernel's symbols or type information do not tell. -EBADMSG. */
+int vp_linux_features(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err);
+
+/*
+ * The count of the static key at @addr, and whether it is sealed: in memory that the kernel has
+ * made read-only after boot, so that it never changes. -EFAULT.
+ */
+int vp_linux_key_count(struct vp_linux *l, vp_gva addr, int32_t *count, bool *sealed,
+		       struct vp_err *err);
+
+/* --- who is inside a function ------------------------------------------------------ */
+
+/* Who is inside. */
+struct vp_linux_blocker {
+	vp_gva task;	 /* its struct task_struct; 0: it is not known whose stack that is */
+	int32_t pid;	 /* 0: an idle task, or the task is not known */
+	char comm[17];	 /* printable */
+	int vcpu;	 /* whose registers or interrupt stack it is; -1: the stack of a task */
+	vp_gva addr;	 /* where it is, or will return to */
+	char where[128]; /* the same as "function+0x12" */
+};
+
+struct vp_linux_inside;
+
+/*
+ * Prepare to look who is inside of @n ranges (copied) of the kernel's text; who stands at the first
+ * byte of one has run nothing of it, and is not. (The range of a function begins at its site: an
+ * address before is that of its endbr64, from where the new code is reached.) Looked at are: every
+ * word of every task's stack that is in use, the registers of the vCPUs, their interrupt stacks,
+ * the return addresses that function-graph tracing keeps. What a stack holds by chance counts, too:
+ * the answer may be "somebody" where it is nobody, never the reverse. The guest runs; all tasks are
+ * read, so that the look in a stop is short. For the moment, not for later: prepare, look, free.
+ *  -EOPNOTSUPP  this kernel's symbols or type information do not tell where its tasks are
+ *  -EAGAIN      its list of tasks changes all the time, or makes no sense
+ *  -EINVAL      no ranges, or an empty one
+ *  -E2BIG, -ENOMEM, or as the target's operations
+ */
+int vp_linux_inside_new(struct vp_linux *l, const struct vp_linux_range *ranges, size_t n,
+			struct vp_linux_inside **out, struct vp_err *err);
+void vp_linux_inside_free(struct vp_linux_inside *in);
+
+/*
+ * What the tasks said when they were read: the running ones cannot be asked. A cheap look before,
+ * that proves nothing. Returns as vp_linux_inside_held().
+ */
+int vp_linux_inside_guess(struct vp_linux_inside *in, struct vp_linux_blocker *who,
+			  struct vp_err *err);
+
+/*
+ * The exact look: the target is locked, and every vCPU held, between its stop() and resume()
+ * (vp_poke_opts.inspect).
+ *  0            nobody is inside
+ *  -EBUSY       @who (may be NULL) is, and @err says so; or somebody's return addresses are kept
+ *               where they cannot be read (a kretprobe), and @who->addr is 0
+ *  -EAGAIN      a vCPU is amid an exception or a switch of tasks, so that its stack cannot be told:
+ *               let the guest run, and try again
+ *  others       as above
+ */
+int vp_linux_inside_held(struct vp_linux_inside *in, struct vp_linux_blocker *who,
+			 struct vp_err *err);
+
+/* What the last look read of the target: how many reads, and bytes; and how many tasks there are.
+ */
+struct vp_linux_inside_cost {
+	size_t tasks, reads, bytes;
+};
+struct vp_linux_inside_cost vp_linux_inside_cost(const struct vp_linux_inside *in);
+
 /* --- static keys (S7) ---------------------------------------------------------- */
 
 struct vp_linux_key {

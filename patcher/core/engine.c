@@ -198,7 +198,8 @@ static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_
 
 	*applied = false;
 	rc = opts->inspect && opts->strategy != VP_STRATEGY_STOP
-		     ? vp_err_set(err, -EINVAL, "only strategy stop can look at the guest (inspect)")
+		     ? vp_err_set(err, -EINVAL,
+				  "only strategy stop can look at the guest (inspect)")
 		     : 0;
 	if (!rc && opts->permit)
 		rc = opts->permit(opts->phase_arg, err);

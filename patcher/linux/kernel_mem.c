@@ -345,3 +345,10 @@ int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code
 	*code = !rc && !map.nx && !map.user;
 	return rc == -EFAULT ? 0 : rc;
 }
+
+bool vp_kernel_mem_is_sealed(const struct vp_kernel_mem *m, vp_gva addr)
+{
+	const struct vp_kernel_run *r = find_run(m, addr.v);
+
+	return r && !r->writable;
+}

@@ -72,4 +72,7 @@ void vp_kernel_mem_drop(struct vp_kernel_mem *m);
 int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code,
 			  struct vp_err *err);
 
+/* Is @addr in a part of the image that was mapped read-only when the image was found? */
+bool vp_kernel_mem_is_sealed(const struct vp_kernel_mem *m, vp_gva addr);
+
 #endif /* VP_LINUX_KERNEL_MEM_H */

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/linux_build.h"
+#include "tests/unit/linux_tasks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,7 +32,10 @@ static const struct {
 	{ LG_IMAGE_GPA + LG_RECORDS, 0x180 },
 	{ LG_IMAGE_GPA + LG_PROBE_STRUCT, 0x80 },
 	{ LG_IMAGE_GPA + LG_CALLS, 16 },
-	{ LG_IMAGE_GPA + LG_BTF, 0x600 },
+	{ LG_IMAGE_GPA + LG_BTF, 0xa00 },
+	{ LG_IMAGE_GPA + LG_TASKS, 0x400 * LG_NTASKS },
+	{ LG_IMAGE_GPA + LG_SIGNALS, 0x80 },
+	{ LG_IMAGE_GPA + LG_NR_CPUS, 0x310 },
 	{ LG_IMAGE_GPA + LG_IMAGE_SIZE, 0x4000 }, /* the module */
 };
 
@@ -183,6 +187,49 @@ static void ask_owners(struct linux_guest *g, struct vp_linux *l, bool force)
 	}
 }
 
+/* A refusal has one line; who is named is named in printable text. */
+static void ask_inside(struct linux_guest *g, struct vp_linux *l)
+{
+	struct vp_linux_range r = { VP_GVA(g->text + LG_FUNC(2)), 16 };
+	struct vp_linux_blocker who = { .vcpu = -1 };
+	struct vp_linux_inside *in = NULL;
+	struct vp_err err = { "" };
+	int rc = vp_linux_inside_new(l, &r, 1, &in, &err);
+
+	FUZZ_CHECK(!rc == !err.text[0] && !rc == !!in);
+	check_text(err.text);
+	if (rc)
+		return;
+	FUZZ_CHECK(!g->target.ops->lock(&g->target, NULL));
+	rc = vp_linux_inside_held(in, &who, &err);
+	g->target.ops->unlock(&g->target);
+	FUZZ_CHECK(!rc == !err.text[0]);
+	check_text(err.text);
+	check_text(who.comm);
+	check_text(who.where);
+	FUZZ_CHECK(rc != -EBUSY || !who.addr.v || who.addr.v - r.start.v < r.len);
+	vp_linux_inside_free(in);
+}
+
+static void ask_facts(struct vp_linux *l)
+{
+	static const char *const names[] = { "filler_16", "filler_19", "key_on", "no" };
+	struct vp_linux_features x;
+	struct vp_linux_function f;
+	struct vp_err err = { "" };
+	int rc = vp_linux_features(l, &x, &err);
+
+	FUZZ_CHECK(!rc == !err.text[0]);
+	FUZZ_CHECK(rc || (x.ncaps < x.nwords && x.nwords <= VP_LINUX_CAPS_MAX));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		err.text[0] = '\0';
+		rc = vp_linux_function(l, names[i], 0, &f, &err);
+		FUZZ_CHECK(!rc == !err.text[0]);
+		check_text(err.text);
+		FUZZ_CHECK(rc || (f.site.v - f.start.v <= 4 && f.len >= 9));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct edit edits[EDITS];
@@ -201,6 +248,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rc = vp_linux_keys(l, each_key, &l, &err);
 		FUZZ_CHECK(!rc == !err.text[0]);
 		ask_owners(g, l, size % 2);
+		ask_inside(g, l);
+		ask_facts(l);
 	}
 	vp_linux_free(l);
 	while (n--)

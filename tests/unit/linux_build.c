@@ -2,6 +2,7 @@
 #include "linux_build.h"
 #include "linux_modules.h"
 #include "linux_owners.h"
+#include "linux_tasks.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -288,6 +289,18 @@ static const struct {
 	{ "D__start_static_call_sites", LG_CALLS, false },
 	{ "D__stop_static_call_sites", LG_CALLS + 16, false },
 	{ "D__SCK__one", LG_CALL_KEY, false },
+	{ "Dinit_task", LG_TASK(0), false },
+	{ "Dnr_cpu_ids", LG_NR_CPUS, false },
+	{ "D__cpu_possible_mask", LG_POSSIBLE, false },
+	{ "D__per_cpu_offset", LG_PERCPU, false },
+	{ "didle_threads", LG_IDLE, false },
+	{ "Dhardirq_stack_ptr", LG_IRQ_TOP, false },
+	{ "Dboot_cpu_data", LG_CPU, false },
+	{ "Dx86_return_thunk", LG_THUNK, false },
+	{ "Dx86_bug_flags", LG_BUGS, false },
+	{ "Dx86_cap_flags", LG_BUGS + 0x100, false },
+	{ "D__start_init_task", LG_STACK(0), false },
+	{ "D__end_init_task", LG_TOP(0), false },
 };
 
 #define NAMED (sizeof(named) / sizeof(named[0]))
@@ -555,6 +568,7 @@ struct linux_guest *lg_new(const struct lg_opts *opts)
 	write_keys(g);
 	lg_write_modules(g);
 	lg_write_owners(g);
+	lg_write_tasks(g);
 	return g;
 }
 

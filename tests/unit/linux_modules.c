@@ -62,7 +62,7 @@ void lg_write_btf(struct linux_guest *g)
 	add_struct(btf, "module", LG_M_SIZE, module);
 	lg_add_owner_types(btf, list_id, pointer, u32);
 	raw = btf__raw_data(btf, &g->btf_len);
-	assert(raw && g->btf_len < 0x1000);
+	assert(raw && g->btf_len < 0x4000);
 	memcpy(lg_image(g, LG_BTF), raw, g->btf_len);
 	btf__free(btf);
 }

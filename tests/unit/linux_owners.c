@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "linux_owners.h"
 
+#include "linux_tasks.h"
+
 #include <assert.h>
 #include <bpf/btf.h>
 #include <string.h>
@@ -20,8 +22,7 @@ void lg_add_owner_types(struct btf *btf, int list, int pointer, int u32)
 	} flags[] = { LG_FTRACE_BITS, { "FTRACE_FL_ENABLED", 31 }, { "other", 3 } };
 	int u64 = btf__add_int(btf, "unsigned long", 8, 0);
 
-	assert(btf__add_struct(btf, "task_struct", 8) > 0);
-	field(btf, "flags", u64, 0);
+	lg_add_task_types(btf, list, pointer, u32, u64);
 	assert(btf__add_struct(btf, "dyn_ftrace", 16) > 0);
 	field(btf, "ip", u64, 0);
 	field(btf, "flags", u64, 8);
