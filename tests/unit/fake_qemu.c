@@ -551,7 +551,8 @@ struct fake_qemu *fake_qemu_new(void)
 	q->gdb_listen = listen_at(q->gdb_path);
 	if (sem_init(&q->started, 0, 0) || pthread_create(&q->thread, NULL, main_loop, q))
 		abort();
-	/* A test may fork now: a child in which half a thread holds libc's locks could start none. */
+	/* A test may fork now: a child in which half a thread holds libc's locks could start none.
+	 */
 	while (sem_wait(&q->started))
 		;
 	return q;
