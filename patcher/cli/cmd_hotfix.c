@@ -8,6 +8,7 @@
 
 static const struct vp_cmd commands[] = {
 	{ "build", "make a hotfix object of a C source", vp_cmd_hotfix_build },
+	{ "check", "does it fit this guest? nothing is written", vp_cmd_hotfix_check },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

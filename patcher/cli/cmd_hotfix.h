@@ -4,5 +4,6 @@
 #define VP_CLI_CMD_HOTFIX_H
 
 int vp_cmd_hotfix_build(int argc, char **argv);
+int vp_cmd_hotfix_check(int argc, char **argv);
 
 #endif /* VP_CLI_CMD_HOTFIX_H */

@@ -238,7 +238,7 @@ int vp_call_run(struct vp_target *t, const struct vp_call_site *site,
 {
 	struct run r = { .task = { .t = t, .breaks = t->ops->breaks, .state = VP_TASK_OWN },
 			 .site = site };
-	struct vp_call_report none;
+	struct vp_call_report none = { 0 };
 	struct vp_err why = { "" };
 	int64_t start = vp_call_now_ms(), safe;
 	int rc;

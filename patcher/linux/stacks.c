@@ -356,7 +356,7 @@ static int look_held(struct look *k)
 static int look(struct vp_linux_inside *in, struct vp_linux_blocker *who, bool held,
 		struct vp_err *err)
 {
-	struct vp_linux_blocker own;
+	struct vp_linux_blocker own = { .vcpu = -1 };
 	struct vp_err why = { "" };
 	struct look *k = calloc(1, sizeof(*k));
 	int rc;

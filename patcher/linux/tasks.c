@@ -236,11 +236,11 @@ static int read_list(struct vp_tasks *ts, uint64_t init, uint8_t *raw, struct vp
 /* Those of CPUs other than the first (kernel/smpboot.c). */
 static int read_idle(struct vp_tasks *ts, uint64_t init, uint8_t *raw, struct vp_err *err)
 {
-	uint32_t cpus;
+	uint32_t cpus = 0;
 	int rc = vp_cpu_count(ts, &cpus, err);
 
 	for (unsigned int cpu = 0; cpu < cpus && !rc; cpu++) {
-		uint64_t at, task = 0;
+		uint64_t at = 0, task = 0;
 
 		rc = vp_percpu_find(ts, "idle_threads", cpu, &at, err);
 		if (!rc && cpu == 0)

@@ -78,7 +78,7 @@ static int check_regs(struct vp_gdb *g, const char *want, int64_t deadline, stru
 	rc = vp_gdb_finish(g, rc, deadline, err);
 	if (rc)
 		return rc == -EAGAIN && g->ran ? 0 : rc;
-	if (len < strlen(want) || strncmp(payload, want, strlen(want)))
+	if (!payload || len < strlen(want) || strncmp(payload, want, strlen(want)))
 		return vp_err_set(err, -EIO, "the vCPU did not take its registers");
 	return 0;
 }

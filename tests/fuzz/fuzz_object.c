@@ -115,7 +115,7 @@ static const vp_gva bases[] = { { 0xffffffffa0000000 },
 
 static void check_image(const struct vp_hotfix_link *link, const struct vp_hotfix_image *image)
 {
-	for (int i = 0; i < VP_AREA_COUNT; i++) {
+	for (enum vp_hotfix_area i = VP_AREA_TEXT; i < VP_AREA_COUNT; i++) {
 		FUZZ_CHECK(image->areas[i].size == vp_hotfix_link_size(link, i));
 		FUZZ_CHECK(image->areas[i].size % PAGE == 0 && image->areas[i].size <= 32u << 20);
 		read_all(image->areas[i].bytes, image->areas[i].size);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke hotfix check: does an object fit a guest? */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/cmd_hotfix.h"
+#include "cli/options.h"
+#include "target/hex.h"
+
+#define ME "hotfix check"
+
+#define OBJECT_MAX (4u << 20)
+
+static const char help[] =
+	"usage: vmpoke hotfix check TARGET OBJECT [--kernel FILE] [--json]\n"
+	"\n"
+	"Would the hotfix OBJECT fit this guest as it is now? All that `apply` would look at is\n"
+	"looked at, but for who is inside of the functions, and every reason against it is told.\n"
+	"Nothing is written.\n"
+	"\n" VP_KERNEL_HELP "  --json           print one JSON object\n"
+	"\n"
+	"Exit code: 0: it fits; 2 bad options; 3 it does not, or no Linux that is known; 4 no "
+	"such\n"
+	"target; 7 OBJECT is no hotfix.\n";
+
+struct check_args {
+	const char *target, *object, *kernel;
+	bool json;
+};
+
+static int parse(int argc, char **argv, struct check_args *a)
+{
+	const struct vp_option options[] = {
+		VP_TEXT("kernel", &a->kernel),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code;
+
+	argv[0] = ME;
+	code = vp_options_parse(argc, argv, help, options, 2, 2);
+	if (code >= 0)
+		return code;
+	a->target = argv[optind];
+	a->object = argv[optind + 1];
+	return -1;
+}
+
+/* The file in hexadecimal, for free(). An exit code. */
+static int read_object(const char *path, char **hex)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t *bytes = malloc(OBJECT_MAX + 1);
+	size_t n;
+	int code = VP_EXIT_OK;
+
+	*hex = NULL;
+	if (!bytes) {
+		code = vp_cmd_fail(ME, VP_EXIT_HOST, "out of memory");
+	} else if (!file) {
+		code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
+	} else {
+		n = fread(bytes, 1, OBJECT_MAX + 1, file);
+		if (ferror(file))
+			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
+		else if (n > OBJECT_MAX)
+			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: more than %u bytes", path,
+					   OBJECT_MAX);
+		else if (!(*hex = malloc(2 * n + 1)))
+			code = vp_cmd_fail(ME, VP_EXIT_HOST, "out of memory");
+		else
+			vp_hex_format(bytes, n, *hex);
+	}
+	if (file)
+		fclose(file);
+	free(bytes);
+	return code;
+}
+
+static int tell(const struct check_args *a, const json_t *fit)
+{
+	const json_t *blockers = json_object_get(fit, "blockers"), *blocker, *f;
+	const json_t *memory = json_object_get(fit, "memory");
+	size_t i;
+
+	printf("%s %s: %s\n", vp_client_text(fit, "name"), vp_client_text(fit, "version"),
+	       vp_client_text(fit, "description"));
+	json_array_foreach(json_object_get(fit, "functions"), i, f)
+		printf("  replaces %s at 0x%llx\n", vp_client_text(f, "name"),
+		       (unsigned long long)vp_client_addr(f, "addr").v);
+	if (memory)
+		printf("  takes %lld bytes of the guest's memory: text %lld, read-only data %lld, "
+		       "data %lld\n",
+		       vp_client_int(memory, "text") + vp_client_int(memory, "rodata") +
+			       vp_client_int(memory, "data"),
+		       vp_client_int(memory, "text"), vp_client_int(memory, "rodata"),
+		       vp_client_int(memory, "data"));
+	json_array_foreach(blockers, i, blocker)
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: %s", a->object, json_string_value(blocker));
+	if (vp_client_int(fit, "more"))
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %lld more", a->object,
+			    vp_client_int(fit, "more"));
+	return json_is_true(json_object_get(fit, "fits")) ? VP_EXIT_OK : VP_EXIT_REFUSED;
+}
+
+static int check(struct vp_client *c, const struct check_args *a, const char *hex)
+{
+	json_t *fit = NULL;
+	int code = vp_client_call(c, "hotfix-check",
+				  json_pack("{s:s, s:s}", "what", a->object, "object", hex), &fit);
+
+	if (!code && a->json) {
+		vp_client_print(fit);
+		code = json_is_true(json_object_get(fit, "fits")) ? VP_EXIT_OK : VP_EXIT_REFUSED;
+	} else if (!code) {
+		code = tell(a, fit);
+	}
+	json_decref(fit);
+	return code;
+}
+
+int vp_cmd_hotfix_check(int argc, char **argv)
+{
+	struct check_args a = { 0 };
+	struct vp_client c;
+	char *hex = NULL;
+	int code = parse(argc, argv, &a);
+
+	if (code >= 0)
+		return code;
+	code = read_object(a.object, &hex);
+	if (!code) {
+		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
+		if (!code)
+			code = check(&c, &a, hex);
+		code = vp_client_close(&c, code);
+	}
+	free(hex);
+	return code;
+}
