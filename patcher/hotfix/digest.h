@@ -4,13 +4,13 @@
  * patched itself since it started: what a hotfix expects of the code that it replaces.
  *
  * It is the SHA-256 of "vmpoke-code-1" with its NUL, the size as 8 bytes, and for each instruction
- * its length, its kind and its bytes, of which these are taken as zero:
+ * its length, its kind and its bytes. Of these are taken as zero
  *
- *   kind 1	all of them: what the kernel rewrites, in any of its states. Nop, jmp rel8 of 2
- *bytes; nop, jmp rel32, call rel32, `ret` and four int3, the `xor %eax,%eax` of a static call of 5;
- *endbr64 and a nop of 4 at the very beginning kind 0	a displacement that counts from RIP; a rel32
- *that leaves the function; a displacement or immediate of 4 or 8 bytes that is an address of the
- *kernel or a module
+ * - all, of what the kernel rewrites, in any of its states (kind 1): nop, jmp rel8 of 2 bytes; nop,
+ *   jmp rel32, call rel32, `ret` and four int3, the `xor %eax,%eax` of a static call of 5; endbr64
+ *   and a nop of 4 at the very beginning;
+ * - of others (kind 0) a displacement that counts from RIP; a rel32 that leaves the function; a
+ *   displacement or immediate of 4 or 8 bytes that is an address of the kernel or a module.
  *
  * So two functions that differ only in where they jump or whom they call have one digest: it tells
  * another version of the code, not a forged one. Code with alternatives has one for each kind of
