@@ -13,8 +13,6 @@
 
 #define ME "hotfix check"
 
-#define OBJECT_MAX (4u << 20)
-
 static const char help[] =
 	"usage: vmpoke hotfix check TARGET OBJECT [--kernel FILE] [--json]\n"
 	"\n"
@@ -54,7 +52,7 @@ static int parse(int argc, char **argv, struct check_args *a)
 static int read_object(const char *path, char **hex)
 {
 	FILE *file = fopen(path, "rb");
-	uint8_t *bytes = malloc(OBJECT_MAX + 1);
+	uint8_t *bytes = malloc(VP_HOTFIX_OBJECT_MAX + 1);
 	size_t n;
 	int code = VP_EXIT_OK;
 
@@ -64,12 +62,12 @@ static int read_object(const char *path, char **hex)
 	} else if (!file) {
 		code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
 	} else {
-		n = fread(bytes, 1, OBJECT_MAX + 1, file);
+		n = fread(bytes, 1, VP_HOTFIX_OBJECT_MAX + 1, file);
 		if (ferror(file))
 			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
-		else if (n > OBJECT_MAX)
+		else if (n > VP_HOTFIX_OBJECT_MAX)
 			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: more than %u bytes", path,
-					   OBJECT_MAX);
+					   VP_HOTFIX_OBJECT_MAX);
 		else if (!(*hex = malloc(2 * n + 1)))
 			code = vp_cmd_fail(ME, VP_EXIT_HOST, "out of memory");
 		else

@@ -97,6 +97,9 @@ int vp_control_recover(struct vp_control *c, const struct vp_recover *what,
 
 void *vp_control_host(const struct vp_control *c);
 
+/* The bytes of a hotfix's object, at the most: in hexadecimal they are a part of one message. */
+#define VP_HOTFIX_OBJECT_MAX (4u << 20)
+
 /* The commands, ending with a NULL name; each takes the struct vp_control as its argument. */
 extern const struct vp_qmp_command vp_control_commands[];
 

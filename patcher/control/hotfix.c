@@ -10,8 +10,6 @@
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
-#define OBJECT_MAX (4u << 20) /* bytes: in hexadecimal it is a part of one message */
-
 /* The object that a client sends, opened. */
 struct opened {
 	struct vp_elf_object *elf;
@@ -31,13 +29,14 @@ static void close_all(struct opened *o)
 static int open_elf(struct opened *o, const char *what, const char *hex, struct vp_err *err)
 {
 	size_t len = strlen(hex) / 2;
-	uint8_t *bytes = len <= OBJECT_MAX ? malloc(len + 1) : NULL;
+	uint8_t *bytes = len <= VP_HOTFIX_OBJECT_MAX ? malloc(len + 1) : NULL;
 	int rc;
 
 	if (!bytes)
-		return len > OBJECT_MAX ? vp_err_set(err, -ENOEXEC, "%.100s: more than %u bytes",
-						     what, OBJECT_MAX)
-					: vp_err_set(err, -ENOMEM, "out of memory");
+		return len > VP_HOTFIX_OBJECT_MAX
+			       ? vp_err_set(err, -ENOEXEC, "%.100s: more than %u bytes", what,
+					    VP_HOTFIX_OBJECT_MAX)
+			       : vp_err_set(err, -ENOMEM, "out of memory");
 	rc = vp_hex_parse("object", hex, bytes, len, &len, err);
 	if (!rc)
 		rc = vp_elf_object_open(bytes, len, what, &o->elf, err);

@@ -110,18 +110,26 @@ static int refuse(struct vp_err *err, ZyanStatus st, const uint8_t *bytes, size_
 			  hex, (unsigned long long)addr.v);
 }
 
+static int decode(const uint8_t *bytes, size_t n, vp_gva addr, ZydisDecodedInstruction *out,
+		  struct vp_err *err)
+{
+	ZydisDecoder decoder;
+	ZyanStatus st =
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+
+	if (ZYAN_SUCCESS(st))
+		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, out);
+	return ZYAN_SUCCESS(st) ? 0 : refuse(err, st, bytes, n, addr);
+}
+
 int vp_insn_decode(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn *out,
 		   struct vp_err *err)
 {
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
-	ZyanStatus st;
+	int rc = decode(bytes, n, addr, &in, err);
 
-	st = ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (ZYAN_SUCCESS(st))
-		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, &in);
-	if (!ZYAN_SUCCESS(st))
-		return refuse(err, st, bytes, n, addr);
+	if (rc)
+		return rc;
 
 	if (in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in.raw.imm[0].is_relative &&
 	    has_prefix(&in, (const uint8_t[]){ 0x66 }, 1))
@@ -195,15 +203,11 @@ static int64_t imm_value(const ZydisDecodedInstruction *in)
 int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, uint8_t *out,
 		    int64_t *was, struct vp_err *err)
 {
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
-	ZyanStatus st;
+	int rc = decode(bytes, n, addr, &in, err);
 
-	st = ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (ZYAN_SUCCESS(st))
-		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, &in);
-	if (!ZYAN_SUCCESS(st))
-		return refuse(err, st, bytes, n, addr);
+	if (rc)
+		return rc;
 	if (!takes_imm(&in))
 		return vp_err_set(err, -EINVAL,
 				  "the instruction at 0x%llx is not a mov, add, sub, and, or, xor, "
@@ -225,15 +229,11 @@ int vp_insn_set_imm(const uint8_t *bytes, size_t n, vp_gva addr, int64_t value, 
 int vp_insn_get_fields(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn_fields *out,
 		       struct vp_err *err)
 {
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
-	ZyanStatus st;
+	int rc = decode(bytes, n, addr, &in, err);
 
-	st = ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (ZYAN_SUCCESS(st))
-		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, &in);
-	if (!ZYAN_SUCCESS(st))
-		return refuse(err, st, bytes, n, addr);
+	if (rc)
+		return rc;
 	*out = (struct vp_insn_fields){
 		.disp_at = in.raw.disp.offset,
 		.disp_len = in.raw.disp.size / 8,

@@ -10,6 +10,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 calls=${CALLS:-$here/../../build/tests/hotfix_calls}
+[ -x "$calls" ] || { echo "not ok - $calls is built (make tests-all)" && exit 1; }
 flavour=${1:-generic}
 kills=${CALLS_KILLS:-12}
 RANDOM=${LINUX_SEED:-$$}

@@ -95,7 +95,7 @@ svm_init() { # ROOT SCRIPT...
 svm_host() { # NAME MEGABYTES KERNEL INITRD SECONDS
 	rm -f "build/log/$1.console"
 	timeout --kill-after=5 "$5" "${HOST_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config -display none \
-		-no-reboot -accel tcg,thread=multi -cpu "${HOST_CPU:-EPYC,+svm,+npt,-smap,-xsave}" -smp "${HOST_SMP:-2}" -m "$2" \
+		-no-reboot -accel tcg,thread=multi -cpu EPYC,+svm,+npt,-smap,-xsave -smp 2 -m "$2" \
 		-kernel "$3" -initrd "$4" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off audit=0" \
 		-serial file:"build/log/$1.console" </dev/null >"build/log/$1.qemu" 2>&1 &
