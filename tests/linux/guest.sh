@@ -82,7 +82,8 @@ guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 		grep -qs '^GUEST READY' "$dir/console.log" && return
 		grep -qs 'Kernel panic' "$dir/console.log" && break
 		kill -0 "$(guest_pid "$name")" 2>/dev/null || break
-		[ $((i % 25)) -ne 0 ] || [ "$(guest_status "$name")" = running ] || break # a triple fault, say
+		# A triple fault says nothing on the console. No answer is none: QEMU may just have begun.
+		[ $((i % 25)) -ne 0 ] || [ "$(guest_status "$name")" != shutdown ] || break
 		sleep 0.2
 	done
 	echo "guest $name does not come up" >&2
