@@ -117,6 +117,7 @@ static int decode(const uint8_t *bytes, size_t n, vp_gva addr, ZydisDecodedInstr
 	ZyanStatus st =
 		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 
+	*out = (ZydisDecodedInstruction){ 0 };
 	if (ZYAN_SUCCESS(st))
 		st = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, n, out);
 	return ZYAN_SUCCESS(st) ? 0 : refuse(err, st, bytes, n, addr);
