@@ -16,7 +16,7 @@
 #	VCPUS=N		how many vCPUs it has (3)
 #	KVM_LIMIT=N	seconds until the host counts as hung (2300)
 #
-#	HOST_QEMU=PATH	what emulates the host (that of trixie: guests of the SVM that 7.2 emulates die by themselves)
+#	HOST_QEMU=PATH	what emulates the host (that of trixie)
 #
 # The console of the host is build/log/rig-qemu-kvm.console; a guest that fails shows its own there.
 set -u
@@ -71,9 +71,7 @@ settings() {
 	END
 }
 
-if [ -z "${HOST_QEMU-}" ]; then
-	HOST_QEMU=$(tests/linux/qemu.sh trixie 2>"$tmp/log") || give_up "no QEMU of trixie" "$tmp/log"
-fi
+svm_qemu
 kernel=$(tests/linux/kernel.sh cloud 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 mkdir -p build/log
 host_root "$root" && svm_init "$root" tests/rigs/qemu-kvm/inside.sh && settings >"$root/rig/settings" && guest_tools &&

@@ -5,6 +5,8 @@
 #
 #	tests/rigs/svm.sh
 #
+#	HOST_QEMU=PATH	what emulates the host (that of trixie)
+#
 # The console of the host is build/log/rig-svm.console.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -18,7 +20,8 @@ trap 'kill $host 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 . tests/rigs/lib.sh
 
-need qemu-system-x86_64 cpio busybox xz
+need cpio busybox xz
+svm_qemu
 kernel=$(tests/linux/kernel.sh generic 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 mkdir -p build/log
 host_root "$root" && svm_init "$root" tests/rigs/svm/inside.sh &&

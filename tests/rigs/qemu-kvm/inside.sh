@@ -13,8 +13,12 @@ linux=$(dirname "$0")/../../linux
 RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 
-since() { # TEXT: what the time since the last one went into
+took() { # TEXT: what the time since the last one went into
 	echo "# $1: $((SECONDS - begin)) s" && begin=$SECONDS
+}
+
+since() { # TEXT: the same, and it is to live
+	took "$1"
 	alive
 }
 
@@ -151,7 +155,7 @@ its_owner() {
 	since "paused by its owner"
 	guest_run g "load stop"
 	check_migration "migration"
-	since "migration"
+	took "migration"
 }
 
 if [ -n "${WORK_ONLY-}" ]; then
