@@ -120,6 +120,15 @@ struct vp_linux_range {
 	uint64_t len;
 };
 
+/*
+ * All code in the modules' part of the address space that is neither the image's nor a module's, by
+ * the page tables: BPF programs, trampolines, hotfixes. @out (for free(); NULL if there is none) is
+ * of whole pages, ascending, and not touching. The modules are those that were read last.
+ * -E2BIG: there is more than 256 MB of it. -ENOMEM, or as the target's operations.
+ */
+int vp_linux_code_outside(struct vp_linux *l, struct vp_linux_range **out, size_t *n,
+			  struct vp_err *err);
+
 #define VP_LINUX_COLD_MAX 8
 
 /* A function of the kernel or of a module, and where it can be redirected. */

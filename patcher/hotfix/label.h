@@ -13,7 +13,8 @@
  *	"VMPOKE\0\1"	and the label's length in bytes; FNV-1a of all that follows here
  *	when		seconds since 1970
  *	areas		start and size of text (the label included), read-only data, data
- *	code		FNV-1a of the linked text behind the label, then of the read-only data
+ *	code		FNV-1a of the text area from the label's last byte to the area's end, and of
+ *			the whole area of read-only data
  *	object		32 bytes: digest of the object's file
  *	n		functions: old, site, replacement, record, before; each with its name below
  *	texts		ended by NULs: name, version, description, who, then the functions' names

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What lies between two pieces is read with them if that is less than this. */
+/* What lies between two pieces is read with them if that is less than this, or, where it all adds
+ * up to too much, than a part of it. */
 #define GAP_MAX 0x40000u
 
 /* A piece lies in one page, so that it can be found by its address. */
@@ -68,12 +69,12 @@ static int by_addr(const void *a, const void *b)
 }
 
 /* Take a piece into the runs, of which there is room for one more. */
-static void add_run(struct vp_gather *g, struct vp_gather_piece *p)
+static void add_run(struct vp_gather *g, struct vp_gather_piece *p, uint64_t gap)
 {
 	struct vp_gather_run *r = g->nruns ? &g->runs[g->nruns - 1] : NULL;
 	uint64_t end = p->gpa + p->len;
 
-	if (!r || p->gpa > r->gpa + r->len + GAP_MAX) {
+	if (!r || p->gpa > r->gpa + r->len + gap) {
 		r = &g->runs[g->nruns++];
 		*r = (struct vp_gather_run){ .gpa = p->gpa, .at = g->size };
 	}
@@ -84,9 +85,18 @@ static void add_run(struct vp_gather *g, struct vp_gather_piece *p)
 	p->at = r->at + (size_t)(p->gpa - r->gpa);
 }
 
-int vp_gather_plan(struct vp_gather *g, struct vp_err *err)
+static bool add_runs(struct vp_gather *g, uint64_t gap)
 {
 	g->nruns = g->size = 0;
+	for (size_t i = 0; i < g->n && g->size <= VP_GATHER_MAX; i++)
+		add_run(g, &g->pieces[i], gap);
+	return g->size <= VP_GATHER_MAX;
+}
+
+int vp_gather_plan(struct vp_gather *g, struct vp_err *err)
+{
+	uint64_t gap = GAP_MAX;
+
 	free(g->runs);
 	free(g->bytes);
 	g->bytes = NULL;
@@ -95,10 +105,12 @@ int vp_gather_plan(struct vp_gather *g, struct vp_err *err)
 		return vp_err_set(err, -ENOMEM, "out of memory for a list of reads");
 	if (g->n)
 		qsort(g->pieces, g->n, sizeof(*g->pieces), by_gpa);
-	for (size_t i = 0; i < g->n; i++) {
-		add_run(g, &g->pieces[i]);
-		if (g->size > VP_GATHER_MAX)
-			return vp_err_set(err, -E2BIG, "the guest has more tasks than can be read");
+	while (!add_runs(g, gap)) {
+		if (!gap)
+			return vp_err_set(err, -E2BIG,
+					  "more than %zu MB of the guest's memory at once",
+					  VP_GATHER_MAX >> 20);
+		gap = gap > PAGE ? gap / 2 : 0;
 	}
 	if (g->n)
 		qsort(g->pieces, g->n, sizeof(*g->pieces), by_addr);
@@ -113,11 +125,15 @@ static int read_pieces(struct vp_gather *g, const struct vp_linux *l, const stru
 	int rc = 0;
 
 	for (size_t i = 0; i < g->n && !rc; i++) {
-		const struct vp_gather_piece *p = &g->pieces[i];
+		struct vp_gather_piece *p = &g->pieces[i];
 
-		if (p->at - r->at < r->len)
-			rc = l->mem.t->ops->read(l->mem.t, VP_GPA(p->gpa), g->bytes + p->at, p->len,
-						 err);
+		if (p->at - r->at >= r->len)
+			continue;
+		rc = l->mem.t->ops->read(l->mem.t, VP_GPA(p->gpa), g->bytes + p->at, p->len, err);
+		if (rc == -EFAULT && g->lossy) {
+			p->len = 0;
+			rc = 0;
+		}
 	}
 	return rc;
 }

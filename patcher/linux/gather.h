@@ -30,6 +30,7 @@ struct vp_gather {
 	size_t nruns;
 	uint8_t *bytes;
 	size_t size;
+	bool lossy; /* what is in no RAM is left out; false: it is an error */
 };
 
 /* Add the memory at @addr. It may be added twice. -EFAULT: not all is mapped. -ENOMEM. */

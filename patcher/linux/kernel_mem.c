@@ -2,7 +2,6 @@
 #include "linux/kernel_mem.h"
 
 #include "base/vcpus.h"
-#include "x86/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -91,21 +90,58 @@ static uint64_t hole(const struct vp_tables *tab, const struct vp_paging *p, uin
 	return size - (addr & (size - 1));
 }
 
-/* Take a page into the image. False: there are more changes of rights than any kernel has. */
-static bool add_page(struct vp_kernel_mem *m, uint64_t addr, uint64_t len, const struct vp_map *map)
+/*
+ * Each page that is mapped in [from, to), until @fn returns non-zero; returns that. -ENOENT: no
+ * walk can begin.
+ */
+static int each_page(struct vp_tables *tab, const struct vp_paging *p, uint64_t from, uint64_t to,
+		     vp_page_fn *fn, void *arg, struct vp_err *err)
 {
+	uint64_t left = to - from; /* so that the end of the address space is no matter */
+
+	while (left) {
+		uint64_t len;
+		struct vp_map map;
+		int rc = walk(tab, p, VP_GVA(to - left), &map, err);
+
+		if (rc && !tab->reads)
+			return -ENOENT;
+		if (rc && rc != -EFAULT)
+			return rc; /* not known is not the same as not there */
+		len = rc ? hole(tab, p, to - left)
+			 : map.page_size - ((to - left) & (map.page_size - 1));
+		rc = rc ? 0 : fn(arg, VP_GVA(to - left), len, &map);
+		if (rc)
+			return rc;
+		left -= len < left ? len : left;
+	}
+	return 0;
+}
+
+/* Take a page into the image. */
+static int add_page(void *arg, vp_gva addr, uint64_t len, const struct vp_map *map)
+{
+	struct vp_kernel_mem *m = arg;
 	struct vp_kernel_run *last = m->nruns ? &m->runs[m->nruns - 1] : NULL;
 
-	if (last && last->start + last->len == addr && last->writable == map->writable &&
-	    last->nx == map->nx) {
-		last->len += len;
-	} else if (m->nruns == VP_KERNEL_RUNS_MAX) {
-		return false;
-	} else {
-		m->runs[m->nruns++] = (struct vp_kernel_run){ addr, len, map->writable, map->nx };
+	if (map->page_size > SIZE_2M) /* the kernel never maps itself so */
+		return -ENOENT;
+	if (!m->nruns) {
+		m->text = addr;
+		m->text_phys = map->gpa;
+		m->levels = map->levels;
 	}
-	m->end = addr + len;
-	return true;
+	if (map->gpa.v - m->text_phys.v != addr.v - m->text.v)
+		return 1;
+	if (last && last->start + last->len == addr.v && last->writable == map->writable &&
+	    last->nx == map->nx)
+		last->len += len;
+	else if (m->nruns == VP_KERNEL_RUNS_MAX) /* more changes of rights than any kernel has */
+		return -ENOENT;
+	else
+		m->runs[m->nruns++] = (struct vp_kernel_run){ addr.v, len, map->writable, map->nx };
+	m->end = addr.v + len;
+	return 0;
 }
 
 /*
@@ -115,37 +151,15 @@ static bool add_page(struct vp_kernel_mem *m, uint64_t addr, uint64_t len, const
  */
 static int map_image(struct vp_tables *tab, struct vp_kernel_mem *m, struct vp_err *err)
 {
-	uint64_t addr = VP_KERNEL_MAP, mapped = 0;
+	uint64_t mapped = 0;
+	int rc;
 
 	m->nruns = 0;
-	while (addr < VP_KERNEL_MAP_END) {
-		uint64_t left;
-		struct vp_map map;
-		int rc = walk(tab, &m->space, VP_GVA(addr), &map, err);
-
-		if (rc && rc != -EFAULT && tab->reads)
-			return rc; /* not known is not the same as not there */
-		if (rc) {
-			if (!tab->reads)
-				return -ENOENT;
-			addr += hole(tab, &m->space, addr);
-			continue;
-		}
-		if (map.page_size > SIZE_2M) /* the kernel never maps itself so */
-			return -ENOENT;
-		left = map.page_size - (addr & (map.page_size - 1));
-		if (!m->nruns) {
-			m->text = VP_GVA(addr);
-			m->text_phys = map.gpa;
-			m->levels = map.levels;
-		}
-		if (map.gpa.v - m->text_phys.v != addr - m->text.v)
-			break;
-		if (!add_page(m, addr, left, &map))
-			return -ENOENT;
-		mapped += left;
-		addr += left;
-	}
+	rc = each_page(tab, &m->space, VP_KERNEL_MAP, VP_KERNEL_MAP_END, add_page, m, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < m->nruns; i++)
+		mapped += m->runs[i].len;
 	return mapped >= IMAGE_MIN && m->text.v % SIZE_2M == 0 && !m->runs[0].nx ? 0 : -ENOENT;
 }
 
@@ -240,6 +254,14 @@ static struct vp_tables *tables_of(const struct vp_kernel_mem *m, struct vp_tabl
 		return m->kept;
 	tables_init(own, m->t);
 	return own;
+}
+
+int vp_kernel_mem_each(const struct vp_kernel_mem *m, vp_gva from, vp_gva to, vp_page_fn *fn,
+		       void *arg, struct vp_err *err)
+{
+	struct vp_tables own;
+
+	return each_page(tables_of(m, &own), &m->space, from.v, to.v, fn, arg, err);
 }
 
 int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,

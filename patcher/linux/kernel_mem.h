@@ -9,6 +9,7 @@
 #define VP_LINUX_KERNEL_MEM_H
 
 #include "linux/blob.h"
+#include "x86/walk.h"
 
 #include <vmpoke/target.h>
 
@@ -16,6 +17,10 @@
  * (Documentation/arch/x86/x86_64/mm). */
 #define VP_KERNEL_MAP	  0xffffffff80000000ull
 #define VP_KERNEL_MAP_END 0xffffffffc0000000ull /* of the image, with KASLR; then come modules */
+
+/* Where modules are, and what else is made while the kernel runs; the image, too, with KASLR. */
+#define VP_MODULES_MAP	   0xffffffffa0000000ull
+#define VP_MODULES_MAP_END 0xffffffffff000000ull
 
 /* The address that the image is linked for (CONFIG_PHYSICAL_START), if nothing says otherwise. */
 #define VP_KERNEL_LINKED 0xffffffff81000000ull
@@ -52,6 +57,13 @@ int vp_kernel_mem_find(struct vp_target *t, struct vp_kernel_mem *out, struct vp
 /* As vp_walk(), by other page tables: @cr3 in place of the space's own. -EFAULT: not mapped. */
 int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr, vp_gpa *out,
 		       struct vp_err *err);
+
+/* A page that is mapped, or the rest of one: @len bytes from @addr on. */
+typedef int vp_page_fn(void *arg, vp_gva addr, uint64_t len, const struct vp_map *map);
+
+/* Call @fn for each in [from, to), ascending, until it returns non-zero; return that. */
+int vp_kernel_mem_each(const struct vp_kernel_mem *m, vp_gva from, vp_gva to, vp_page_fn *fn,
+		       void *arg, struct vp_err *err);
 
 /* Where the memory at @addr is, and how many bytes of it lie there in one piece. -EFAULT. */
 int vp_kernel_mem_place(const struct vp_kernel_mem *m, vp_gva addr, vp_gpa *out, uint64_t *left,
