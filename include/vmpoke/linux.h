@@ -110,6 +110,13 @@ struct vp_linux_care {
  */
 int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
 		       struct vp_linux_care *out, struct vp_err *err);
+
+/*
+ * The same for entries of functions: where a site puts ftrace's nop back, the words also give the
+ * function back to ftrace.
+ */
+int vp_linux_redirect_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
+			   struct vp_linux_care *out, struct vp_err *err);
 void vp_linux_care_free(struct vp_linux_care *care);
 
 /* --- functions, and what the linker must know ---------------------------------------- */
@@ -129,6 +136,11 @@ struct vp_linux_range {
 int vp_linux_code_outside(struct vp_linux *l, struct vp_linux_range **out, size_t *n,
 			  struct vp_err *err);
 
+struct vp_linux_ranges {
+	const struct vp_linux_range *list;
+	size_t n;
+};
+
 #define VP_LINUX_COLD_MAX 8
 
 /* A function of the kernel or of a module, and where it can be redirected. */
@@ -146,7 +158,9 @@ struct vp_linux_function {
 /*
  * Find a function, and whether its entry can be redirected now. Of several with one name @which
  * (from 1 on) takes one, in the order of their addresses in the kernel, as livepatch counts (its
- * sympos); 0: it must be the only one. "module:name" finds one of a module. Nothing is written.
+ * sympos); 0: it must be the only one. "module:name" finds one of a module. A jmp at the entry that
+ * leads into one of the ranges of @known (NULL: none) is as good as the nop: it is one of ours, and
+ * its bytes are old_bytes then. Nothing is written.
  *  -ENOENT      there is none, or no such one of them
  *  -EEXIST      several have the name and @which is 0: @err says how many
  * With @out filled, so that the caller may know more than we do:
@@ -155,7 +169,8 @@ struct vp_linux_function {
  *  -EAGAIN, -EOPNOTSUPP, -EBADMSG   as vp_linux_poke_plan()
  */
 int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
-		      struct vp_linux_function *out, struct vp_err *err);
+		      const struct vp_linux_ranges *known, struct vp_linux_function *out,
+		      struct vp_err *err);
 
 #define VP_LINUX_CAPS_MAX 64
 

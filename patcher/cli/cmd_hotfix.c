@@ -9,6 +9,8 @@
 static const struct vp_cmd commands[] = {
 	{ "build", "make a hotfix object of a C source", vp_cmd_hotfix_build },
 	{ "check", "does it fit this guest? nothing is written", vp_cmd_hotfix_check },
+	{ "apply", "replace the functions of a running guest", vp_cmd_hotfix_apply },
+	{ "remove", "give it its own functions back", vp_cmd_hotfix_remove },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

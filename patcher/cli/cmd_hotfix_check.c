@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke hotfix check: does an object fit a guest? */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +7,8 @@
 
 #include "cli/client.h"
 #include "cli/cmd_hotfix.h"
+#include "cli/hotfix_object.h"
 #include "cli/options.h"
-#include "target/hex.h"
 
 #define ME "hotfix check"
 
@@ -48,40 +47,9 @@ static int parse(int argc, char **argv, struct check_args *a)
 	return -1;
 }
 
-/* The file in hexadecimal, for free(). An exit code. */
-static int read_object(const char *path, char **hex)
-{
-	FILE *file = fopen(path, "rb");
-	uint8_t *bytes = malloc(VP_HOTFIX_OBJECT_MAX + 1);
-	size_t n;
-	int code = VP_EXIT_OK;
-
-	*hex = NULL;
-	if (!bytes) {
-		code = vp_cmd_fail(ME, VP_EXIT_HOST, "out of memory");
-	} else if (!file) {
-		code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
-	} else {
-		n = fread(bytes, 1, VP_HOTFIX_OBJECT_MAX + 1, file);
-		if (ferror(file))
-			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
-		else if (n > VP_HOTFIX_OBJECT_MAX)
-			code = vp_cmd_fail(ME, VP_EXIT_FILE, "%s: more than %u bytes", path,
-					   VP_HOTFIX_OBJECT_MAX);
-		else if (!(*hex = malloc(2 * n + 1)))
-			code = vp_cmd_fail(ME, VP_EXIT_HOST, "out of memory");
-		else
-			vp_hex_format(bytes, n, *hex);
-	}
-	if (file)
-		fclose(file);
-	free(bytes);
-	return code;
-}
-
 static int tell(const struct check_args *a, const json_t *fit)
 {
-	const json_t *blockers = json_object_get(fit, "blockers"), *blocker, *f;
+	const json_t *f;
 	const json_t *memory = json_object_get(fit, "memory");
 	size_t i;
 
@@ -97,12 +65,7 @@ static int tell(const struct check_args *a, const json_t *fit)
 			       vp_client_int(memory, "data"),
 		       vp_client_int(memory, "text"), vp_client_int(memory, "rodata"),
 		       vp_client_int(memory, "data"));
-	json_array_foreach(blockers, i, blocker)
-		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: %s", a->object, json_string_value(blocker));
-	if (vp_client_int(fit, "more"))
-		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %lld more", a->object,
-			    vp_client_int(fit, "more"));
-	return json_is_true(json_object_get(fit, "fits")) ? VP_EXIT_OK : VP_EXIT_REFUSED;
+	return vp_hotfix_blockers_tell(ME, a->object, fit);
 }
 
 static int check(struct vp_client *c, const struct check_args *a, const char *hex)
@@ -130,7 +93,7 @@ int vp_cmd_hotfix_check(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	code = read_object(a.object, &hex);
+	code = vp_hotfix_object_read(ME, a.object, &hex);
 	if (!code) {
 		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
 		if (!code)

@@ -38,6 +38,11 @@ static int store(const char *cmd, const struct vp_option *o)
 	case VP_OPTION_TEXT:
 		*(const char **)o->value = optarg;
 		return -1;
+	case VP_OPTION_MAYBE:
+		*(uint64_t *)o->value = UINT64_MAX;
+		if (!optarg)
+			return -1;
+		/* fall through */
 	case VP_OPTION_NUMBER:
 		if (!vp_cmd_number(optarg, o->min, o->max, o->value))
 			return -1;
@@ -75,6 +80,13 @@ static int check_operands(int argc, char **argv, int min, int max)
 	return -1;
 }
 
+static int has_arg(enum vp_option_kind kind)
+{
+	return kind == VP_OPTION_FLAG	 ? no_argument
+	       : kind == VP_OPTION_MAYBE ? optional_argument
+					 : required_argument;
+}
+
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max)
 {
@@ -85,8 +97,7 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 	for (; n < OPTIONS_MAX && options[n].name; n++)
 		longs[n] = (struct option){
 			.name = options[n].name,
-			.has_arg =
-				options[n].kind == VP_OPTION_FLAG ? no_argument : required_argument,
+			.has_arg = has_arg(options[n].kind),
 		};
 	longs[n] = (struct option){ .name = "help", .val = 'h' };
 	add_shorts(shorts, longs);

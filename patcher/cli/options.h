@@ -10,6 +10,7 @@ enum vp_option_kind {
 	VP_OPTION_TEXT,	  /* const char * */
 	VP_OPTION_NUMBER, /* uint64_t, min to max */
 	VP_OPTION_CHOICE, /* const char *, one of choices */
+	VP_OPTION_MAYBE,  /* uint64_t, as --NAME=NUMBER; --NAME alone: UINT64_MAX */
 };
 
 struct vp_option {
@@ -31,6 +32,10 @@ struct vp_option {
 #define VP_NUMBER(name, value, min, max)                      \
 	{                                                     \
 		name, VP_OPTION_NUMBER, value, min, max, NULL \
+	}
+#define VP_MAYBE(name, value, min, max)                      \
+	{                                                    \
+		name, VP_OPTION_MAYBE, value, min, max, NULL \
 	}
 #define VP_CHOICE(name, value, choices)                      \
 	{                                                    \

@@ -25,6 +25,7 @@ struct job {
 	bool stop;  /* no other strategy is right */
 	bool force; /* who owns the bytes was asked, and does not matter */
 	const char *forced;
+	const struct vp_control_batch *batch; /* NULL: a revert's */
 	bool permitted;		    /* all checks have passed, and writing may have begun */
 	bool begun;		    /* the ledger holds its begin */
 	const char *text;	    /* to be said with its end; NULL: nothing */
@@ -67,6 +68,7 @@ static int write_begin(void *arg, struct vp_err *err)
 		.forced = j->forced,
 		.words = j->opts->words,
 		.nwords = j->opts->nwords,
+		.more = j->batch ? j->batch->more : NULL,
 		.place = place_of,
 		.arg = c,
 	};
@@ -123,6 +125,13 @@ static int write_end(struct job *j, int rc, uint64_t id, struct vp_err *err)
 		rc = vp_err_set(err, -VP_EAPPLIED, "the change is made, but %.200s", why.text);
 	vp_ledger_rotate(l, j->control->cfg.boot, NULL); /* if it fails, the next one tries again */
 	return rc;
+}
+
+static int inspect(void *arg, struct vp_err *err)
+{
+	const struct vp_control_batch *b = ((const struct job *)arg)->batch;
+
+	return b->inspect(b->inspect_arg, err);
 }
 
 static void tell_phase(void *arg, enum vp_phase phase)
@@ -232,6 +241,8 @@ json_t *vp_control_apply(struct vp_control *c, const char *command, const struct
 	struct job j = {
 		.control = c,
 		.command = command,
+		.id = b->takes_back,
+		.batch = b,
 		.sites = b->sites,
 		.nsites = b->nsites,
 		.stop = b->stop,
@@ -246,12 +257,13 @@ json_t *vp_control_apply(struct vp_control *c, const char *command, const struct
 		return NULL;
 	opts.words = b->words;
 	opts.nwords = b->nwords;
+	opts.inspect = b->inspect ? inspect : NULL;
 	*code = choose_space(&j, &opts, err);
 	if (!*code)
 		*code = vp_poke(c->cfg.engine, b->sites, b->nsites, &opts, &result, err);
 	*code = name_word(&j, *code, &result, err);
-	if (j.number && result.id)
-		result.id = j.number;
+	if (result.id && (j.number || j.id))
+		result.id = j.number ? j.number : j.id;
 	*code = write_end(&j, *code, result.id, err);
 	return *code ? NULL : result_json(&result, &opts);
 }

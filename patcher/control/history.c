@@ -20,29 +20,16 @@ const char *vp_fate_name(enum vp_fate fate)
 
 /* --- whose is it -------------------------------------------------------------- */
 
-/* The VM that asks, and what was found out about the process that was asked about last. */
-struct asker {
-	const char *vm;
-	int64_t since; /* the VM runs; 0: unknown */
-	const char *last;
-	bool last_gone;
-};
-
-static struct asker asker_of(const char *vm)
+struct vp_ledger_asker vp_ledger_asker(const char *vm)
 {
-	return (struct asker){
+	return (struct vp_ledger_asker){
 		.vm = vm ? vm : "",
 		.since = vp_process_since(vm ? vm : ""),
 		.last = "",
 	};
 }
 
-/*
- * Was what was done to the process @p at @when done to the VM that asks? A VM that was saved and
- * restored, or migrated, is another process than before; but what was done elsewhere while it ran
- * already, or to a process that still lives, was not done to it.
- */
-static bool is_ours(struct asker *a, const char *p, int64_t when)
+bool vp_ledger_is_ours(struct vp_ledger_asker *a, const char *p, int64_t when)
 {
 	if (!*p || !*a->vm || !strcmp(p, a->vm))
 		return true;
@@ -93,6 +80,15 @@ static void take_back(struct replay *r, const struct item *revert)
 	}
 }
 
+/* A hotfix was applied that replaces all others: these are taken back by that. */
+static void replace(struct replay *r, const struct item *by)
+{
+	for (struct item *was = r->items; was < by; was++)
+		if (was->begin->hotfix && !was->begin->revert &&
+		    was->begin->boot == by->begin->boot && was->fate == VP_FATE_APPLIED)
+			was->fate = VP_FATE_REVERTED;
+}
+
 static void end(struct replay *r, const struct vp_ledger_line *line)
 {
 	struct item *it = find_begin(r, line->of);
@@ -104,6 +100,8 @@ static void end(struct replay *r, const struct vp_ledger_line *line)
 	switch (line->event) {
 	case LEDGER_APPLIED:
 		it->fate = it->ours ? VP_FATE_APPLIED : VP_FATE_ELSEWHERE;
+		if (it->begin->replaces && it->ours)
+			replace(r, it);
 		if (it->begin->revert && it->ours)
 			take_back(r, it);
 		return;
@@ -117,6 +115,11 @@ static void end(struct replay *r, const struct vp_ledger_line *line)
 		it->fate = VP_FATE_ABANDONED;
 		return;
 	case LEDGER_BEGIN:
+	case LEDGER_DONE:
+	case LEDGER_OPERATION:
+	case LEDGER_CALLS:
+	case LEDGER_MEMORY:
+	case LEDGER_FREED:
 	case LEDGER_CONTINUED:
 	case LEDGER_PUT_ASIDE:
 		break;
@@ -126,7 +129,7 @@ static void end(struct replay *r, const struct vp_ledger_line *line)
 /* Go through all lines, oldest first. */
 static int replay(const struct vp_ledger *l, const char *vm, struct replay *r, struct vp_err *err)
 {
-	struct asker a = asker_of(vm);
+	struct vp_ledger_asker a = vp_ledger_asker(vm);
 
 	*r = (struct replay){ .items = calloc(l->n + 1, sizeof(r->items[0])) };
 	if (!r->items)
@@ -138,7 +141,7 @@ static int replay(const struct vp_ledger *l, const char *vm, struct replay *r, s
 			r->items[r->n++] = (struct item){
 				.begin = line,
 				.id = line->id,
-				.ours = is_ours(&a, line->process, line->when),
+				.ours = vp_ledger_is_ours(&a, line->process, line->when),
 			};
 		else if (line->of)
 			end(r, line);
@@ -330,13 +333,14 @@ bool vp_ledger_is_empty(const struct vp_ledger *l)
 
 bool vp_ledger_is_open(const struct vp_ledger *l, const char *process)
 {
-	struct asker a = asker_of(process);
+	struct vp_ledger_asker a = vp_ledger_asker(process);
 
 	for (size_t i = 0; i < l->n; i++) {
 		const struct vp_ledger_line *line = &l->lines[i];
 
-		if (line->event == LEDGER_BEGIN && line->end == LEDGER_BEGIN && line->boot &&
-		    is_ours(&a, line->process, line->when))
+		if ((line->event == LEDGER_BEGIN || line->event == LEDGER_OPERATION) &&
+		    line->end == LEDGER_BEGIN && line->boot &&
+		    vp_ledger_is_ours(&a, line->process, line->when))
 			return true;
 	}
 	return false;

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hotfixes: hotfix-check. */
+/* Hotfixes: the object that a client sends, and hotfix-check. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/internal.h"
+#include "control/hotfix.h"
 #include "elf/object.h"
-#include "hotfix/fit.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
-/* The object that a client sends, opened. */
-struct opened {
-	struct vp_elf_object *elf;
-	struct vp_hotfix_object *object;
-	struct vp_hotfix_fit *fit;
-	struct vp_blockers blockers;
-};
-
-static void close_all(struct opened *o)
+void vp_hotfix_opened_close(struct vp_hotfix_opened *o)
 {
 	vp_hotfix_fit_close(o->fit);
 	vp_hotfix_object_close(o->object);
@@ -26,7 +17,17 @@ static void close_all(struct opened *o)
 	vp_blockers_free(&o->blockers);
 }
 
-static int open_elf(struct opened *o, const char *what, const char *hex, struct vp_err *err)
+static void digest_bytes(struct vp_hotfix_opened *o, const uint8_t *bytes, size_t len)
+{
+	struct vp_sha256 sha;
+
+	vp_sha256_init(&sha);
+	vp_sha256_add(&sha, bytes, len);
+	vp_sha256_end(&sha, o->digest);
+}
+
+static int open_elf(struct vp_hotfix_opened *o, const char *what, const char *hex,
+		    struct vp_err *err)
 {
 	size_t len = strlen(hex) / 2;
 	uint8_t *bytes = len <= VP_HOTFIX_OBJECT_MAX ? malloc(len + 1) : NULL;
@@ -39,9 +40,35 @@ static int open_elf(struct opened *o, const char *what, const char *hex, struct 
 			       : vp_err_set(err, -ENOMEM, "out of memory");
 	rc = vp_hex_parse("object", hex, bytes, len, &len, err);
 	if (!rc)
+		digest_bytes(o, bytes, len);
+	if (!rc)
 		rc = vp_elf_object_open(bytes, len, what, &o->elf, err);
 	free(bytes);
 	return rc;
+}
+
+int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const char *what, const char *hex,
+			  struct vp_err *err)
+{
+	int rc = open_elf(o, what, hex, err);
+
+	return rc ? rc : vp_hotfix_object_open(o->elf, &o->object, &o->blockers, err);
+}
+
+int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_linux_ranges *out,
+		    struct vp_err *err)
+{
+	struct vp_linux_range *list = calloc(n + 1, sizeof(*list));
+
+	*out = (struct vp_linux_ranges){ list, 0 };
+	if (!list)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		if (found[i].stands == VP_HOTFIX_APPLIED)
+			list[out->n++] =
+				(struct vp_linux_range){ found[i].at,
+							 found[i].label->areas[VP_AREA_TEXT].size };
+	return 0;
 }
 
 static json_t *blockers_json(const struct vp_blockers *b)
@@ -69,7 +96,7 @@ static json_t *functions_json(const struct vp_hotfix_fit *fit)
 	return list;
 }
 
-static json_t *fit_json(const struct opened *o)
+json_t *vp_hotfix_fit_json(const struct vp_hotfix_opened *o)
 {
 	const struct vp_hotfix_about *a = vp_hotfix_object_about(o->object);
 	json_t *json =
@@ -92,32 +119,44 @@ static json_t *fit_json(const struct opened *o)
 	return json;
 }
 
+/* Does it fit, over the hotfixes that are there? That it does not is an answer. */
+static int look(struct vp_control *c, struct vp_hotfix_opened *o, struct vp_err *err)
+{
+	struct vp_hotfix_found *found = NULL;
+	struct vp_linux_ranges known = { 0 };
+	struct vp_linux *l;
+	size_t n = 0;
+	int rc = vp_control_linux(c, &l, err);
+
+	if (!rc)
+		rc = vp_hotfix_find(l, &found, &n, err);
+	if (!rc)
+		rc = vp_hotfix_known(found, n, &known, err);
+	if (!rc)
+		rc = vp_hotfix_fit_open(l, o->object, &known, &o->fit, &o->blockers, err);
+	free((void *)known.list);
+	vp_hotfix_found_free(found, n);
+	return rc == -ENOEXEC && o->blockers.n ? 0 : rc;
+}
+
 /* What is no hotfix at all is an error; one that does not fit is an answer. */
 json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err)
 {
 	struct vp_control *c = arg;
 	const char *what, *hex;
-	struct opened o = { 0 };
+	struct vp_hotfix_opened o = { 0 };
 	json_t *json = NULL;
-	struct vp_linux *l;
 
 	(void)fd;
 	vp_control_refresh(c);
 	*code = vp_args_unpack(args, err, "{s:s, s:s}", "what", &what, "object", &hex);
 	if (!*code)
-		*code = open_elf(&o, what, hex, err);
+		*code = vp_hotfix_opened_read(&o, what, hex, err);
 	if (!*code)
-		*code = vp_hotfix_object_open(o.elf, &o.object, &o.blockers, err);
+		*code = look(c, &o, err);
 	if (!*code)
-		*code = vp_control_linux(c, &l, err);
-	if (!*code) {
-		*code = vp_hotfix_fit_open(l, o.object, &o.fit, &o.blockers, err);
-		if (*code == -ENOEXEC && o.blockers.n)
-			*code = 0;
-	}
-	if (!*code)
-		json = fit_json(&o);
-	close_all(&o);
+		json = vp_hotfix_fit_json(&o);
+	vp_hotfix_opened_close(&o);
 	return json;
 }

@@ -114,6 +114,11 @@ json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *cod
 json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err);
 
+json_t *vp_control_hotfix_apply(void *arg, const json_t *args, int *fd, int *code,
+				struct vp_err *err);
+json_t *vp_control_hotfix_remove(void *arg, const json_t *args, int *fd, int *code,
+				 struct vp_err *err);
+
 /* --- standing.c -------------------------------------------------------------- */
 
 enum vp_standing {
@@ -190,6 +195,12 @@ int vp_control_left(struct vp_control *c, const struct vp_applied *a, struct vp_
 		    struct vp_err *err);
 void vp_left_clear(struct vp_left *left);
 
+/*
+ * Do these words (@left of them) begin with what a batch changes of an ftrace record: two
+ * conditions that together hold the address of @site, then the change (vp_linux_poke_plan())?
+ */
+bool vp_words_are_record(const struct vp_word *w, size_t left, vp_gva *site);
+
 /* --- apply.c ----------------------------------------------------------------- */
 
 /* The options that every command takes which writes. */
@@ -221,9 +232,14 @@ struct vp_control_batch {
 	size_t nsites;
 	const struct vp_word *words;
 	size_t nwords;
-	bool stop;	    /* right with strategy stop only */
-	bool force;	    /* the user wants it, whoever owns the bytes */
-	const char *forced; /* what was passed over for that; "", NULL: nothing */
+	bool stop;	     /* right with strategy stop only */
+	bool force;	     /* the user wants it, whoever owns the bytes */
+	const char *forced;  /* what was passed over for that; "", NULL: nothing */
+	uint64_t takes_back; /* the number of an applied batch; 0: it is one of its own */
+	const json_t *more;  /* for its line in the ledger; NULL: nothing */
+	/* vp_poke_opts.inspect; NULL: nobody looks. */
+	int (*inspect)(void *arg, struct vp_err *err);
+	void *inspect_arg;
 };
 
 /*

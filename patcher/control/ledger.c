@@ -96,6 +96,8 @@ int vp_ledger_begin(struct vp_ledger *l, const struct vp_ledger_begin *b, struct
 		json_object_set_new(line, "forced", vp_qmp_text(b->forced));
 	if (b->nwords)
 		json_object_set_new(line, "words", vp_ledger_words(b->words, b->nwords));
+	if (b->more)
+		json_object_update_missing(line, (json_t *)b->more);
 	l->begun = next_seq(l);
 	return vp_ledger_append(l, line, err);
 }

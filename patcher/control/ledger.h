@@ -21,6 +21,9 @@
 
 struct vp_ledger;
 
+/* The command that takes back what "hotfix-apply" did: a revert, too. */
+#define VP_LEDGER_REMOVE "hotfix-remove"
+
 /* What a site's address is called. */
 struct vp_ledger_place {
 	char symbol[160];   /* "" if it has no name */
@@ -30,7 +33,7 @@ struct vp_ledger_place {
 
 /* The first line of a batch: all there is to know before it is written. */
 struct vp_ledger_begin {
-	const char *command; /* "poke", "revert", "key-set" */
+	const char *command; /* "poke", "revert", "key-set", "hotfix-apply", VP_LEDGER_REMOVE */
 	uint64_t id;	     /* of the batch that a revert takes back, else 0 */
 	uint64_t number;     /* that the batch will have; 0: not known before it is applied */
 	uint64_t boot;	     /* vp_linux_info.boot; 0: unknown */
@@ -47,6 +50,7 @@ struct vp_ledger_begin {
 	const char *forced;	     /* what was passed over for that; "", NULL: nothing */
 	const struct vp_word *words; /* conditions included */
 	size_t nwords;
+	const json_t *more; /* an object: what else the line is to say; NULL: nothing */
 	/* Fill @place, which is all zero. */
 	void (*place)(void *arg, vp_gva addr, struct vp_ledger_place *place);
 	void *arg;

@@ -189,7 +189,7 @@ static int take_line(struct vp_ledger *l, const char *text, size_t len, size_t n
 	else {
 		line.at = l->end;
 		line.len = len;
-		if (line.event >= LEDGER_CONTINUED)
+		if (line.event == LEDGER_CONTINUED || line.event == LEDGER_PUT_ASIDE)
 			l->carried = (off_t)vp_ledger_int(json, "carried");
 		rc = vp_ledger_remember(l, &line);
 	}
@@ -224,7 +224,12 @@ static int read_lines(struct vp_ledger *l, FILE *file, struct vp_err *err)
 
 static bool is_end(const struct vp_ledger_line *line)
 {
-	return line->event >= LEDGER_APPLIED && line->event <= LEDGER_ABANDONED;
+	return line->event >= LEDGER_APPLIED && line->event <= LEDGER_DONE;
+}
+
+static bool is_begin(const struct vp_ledger_line *line)
+{
+	return line->event == LEDGER_BEGIN || line->event == LEDGER_OPERATION;
 }
 
 /* A begin by its number. */
@@ -249,7 +254,7 @@ static int match(struct vp_ledger *l)
 	if (!begins)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->n; i++)
-		if (l->lines[i].event == LEDGER_BEGIN)
+		if (is_begin(&l->lines[i]))
 			begins[n++] = (struct begin){ l->lines[i].seq, i };
 	qsort(begins, n, sizeof(*begins), by_seq);
 	for (size_t i = 0; i < l->n; i++) {
@@ -270,7 +275,7 @@ static void match_last(struct vp_ledger *l)
 	const struct vp_ledger_line *end = &l->lines[l->n - 1];
 
 	for (size_t i = l->n; is_end(end) && i--;) {
-		if (l->lines[i].event != LEDGER_BEGIN || l->lines[i].seq != end->of)
+		if (!is_begin(&l->lines[i]) || l->lines[i].seq != end->of)
 			continue;
 		l->lines[i].end = end->event;
 		return;
@@ -323,7 +328,7 @@ json_t *vp_ledger_read_line(const struct vp_ledger *l, const struct vp_ledger_li
 
 /* --- append ------------------------------------------------------------------ */
 
-static int write_all(struct vp_ledger *l, const char *text, size_t len)
+static int write_all(struct vp_ledger *l, const char *text, size_t len, bool wait)
 {
 	while (len) {
 		ssize_t n = pwrite(l->fd, text, len, l->end);
@@ -336,7 +341,7 @@ static int write_all(struct vp_ledger *l, const char *text, size_t len)
 		len -= (size_t)n;
 		l->end += n;
 	}
-	return fdatasync(l->fd) ? -errno : 0;
+	return wait && fdatasync(l->fd) ? -errno : 0;
 }
 
 /* The rest of a line that was being written when its writer died. */
@@ -348,7 +353,7 @@ static int drop_cut(struct vp_ledger *l)
 	return 0;
 }
 
-static int append_text(struct vp_ledger *l, char *text, struct vp_ledger_line *line)
+static int append_text(struct vp_ledger *l, char *text, struct vp_ledger_line *line, bool wait)
 {
 	size_t len = strlen(text);
 	off_t before = l->end;
@@ -356,7 +361,7 @@ static int append_text(struct vp_ledger *l, char *text, struct vp_ledger_line *l
 
 	text[len] = '\n'; /* in the place of the NUL, which nobody needs */
 	if (!rc)
-		rc = write_all(l, text, len + 1);
+		rc = write_all(l, text, len + 1, wait);
 	line->at = before;
 	line->len = len;
 	if (!rc)
@@ -370,7 +375,7 @@ static int append_text(struct vp_ledger *l, char *text, struct vp_ledger_line *l
 }
 
 /* @json is stolen. */
-int vp_ledger_append(struct vp_ledger *l, json_t *json, struct vp_err *err)
+static int append(struct vp_ledger *l, json_t *json, bool wait, struct vp_err *err)
 {
 	struct vp_ledger_line line = { 0 };
 	char *text;
@@ -385,11 +390,21 @@ int vp_ledger_append(struct vp_ledger *l, json_t *json, struct vp_err *err)
 	json_decref(json);
 	if (rc == -EINVAL)
 		return rc;
-	rc = text ? append_text(l, text, &line) : -ENOMEM;
+	rc = text ? append_text(l, text, &line, wait) : -ENOMEM;
 	free(text);
 	if (rc)
 		return vp_err_set(err, rc, "the ledger %.160s cannot be written: %s", l->path,
 				  strerror(-rc));
 	match_last(l);
 	return 0;
+}
+
+int vp_ledger_append(struct vp_ledger *l, json_t *json, struct vp_err *err)
+{
+	return append(l, json, true, err);
+}
+
+int vp_ledger_append_now(struct vp_ledger *l, json_t *json, struct vp_err *err)
+{
+	return append(l, json, false, err);
 }

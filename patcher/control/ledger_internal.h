@@ -4,13 +4,19 @@
 
 #include "control/ledger.h"
 
-/* What a line is. Those from LEDGER_APPLIED to LEDGER_ABANDONED end a batch. */
+/* What a line is. Those from LEDGER_APPLIED to LEDGER_ABANDONED end a batch, LEDGER_DONE an
+ * operation. */
 enum vp_ledger_event {
 	LEDGER_BEGIN,
 	LEDGER_APPLIED,
 	LEDGER_FAILED,
 	LEDGER_UNDONE,
 	LEDGER_ABANDONED,
+	LEDGER_DONE,
+	LEDGER_OPERATION, /* operation.h: it begins */
+	LEDGER_CALLS,	  /* a run of calls in the guest begins */
+	LEDGER_MEMORY,	  /* memory was got there ... */
+	LEDGER_FREED,	  /* ... and freed */
 	LEDGER_CONTINUED, /* begins a file whose predecessor was put away ... */
 	LEDGER_PUT_ASIDE, /* ... or put aside, because it was damaged */
 };
@@ -27,6 +33,8 @@ struct vp_ledger_line {
 	int64_t id;	   /* the batch: the one that a revert takes back; as it was applied */
 	int64_t when;
 	bool revert;		       /* a begin */
+	bool replaces;		       /* a begin: of all hotfixes before it */
+	bool hotfix;		       /* a begin: of a hotfix */
 	enum vp_ledger_event end;      /* a begin: how it ended; LEDGER_BEGIN: it did not */
 	uint64_t boot;		       /* a begin */
 	uint64_t build;		       /* a begin: digest of its kernel's build-id */
@@ -66,6 +74,25 @@ uint64_t vp_ledger_build(const char *build_id);
 int vp_ledger_site_from(const json_t *json, struct vp_site *s, struct vp_err *err);
 int vp_ledger_word_from(const json_t *json, struct vp_word *w, struct vp_err *err);
 
+/* --- history.c ---------------------------------------------------------------- */
+
+/* The VM that asks, and what was found out about the process that was asked about last. */
+struct vp_ledger_asker {
+	const char *vm;
+	int64_t since; /* the VM runs; 0: unknown */
+	const char *last;
+	bool last_gone;
+};
+
+struct vp_ledger_asker vp_ledger_asker(const char *vm);
+
+/*
+ * Was what was done to the process @p at @when done to the VM that asks? A VM that was saved and
+ * restored, or migrated, is another process than before; but what was done elsewhere while it ran
+ * already, or to a process that still lives, was not done to it.
+ */
+bool vp_ledger_is_ours(struct vp_ledger_asker *a, const char *p, int64_t when);
+
 /* --- ledger.c ----------------------------------------------------------------- */
 
 /* Who writes it: the members "uid", "user" and "pid". */
@@ -77,8 +104,12 @@ void vp_ledger_add_us(json_t *line);
 struct vp_ledger *vp_ledger_alloc(const char *path);
 int vp_ledger_load(struct vp_ledger *l, struct vp_err *err);
 
-/* Append a line (stolen) and wait until it is on disk. */
+/*
+ * Append a line (stolen) and wait until it is on disk. vp_ledger_append_now() does not wait: the
+ * line outlives this process, but not the host, and nor does the VM.
+ */
 int vp_ledger_append(struct vp_ledger *l, json_t *line, struct vp_err *err);
+int vp_ledger_append_now(struct vp_ledger *l, json_t *line, struct vp_err *err);
 
 /* The line as it stands in the file, a new reference; NULL: -EIO, -ENOMEM. */
 json_t *vp_ledger_read_line(const struct vp_ledger *l, const struct vp_ledger_line *line,

@@ -15,8 +15,10 @@
 static const char *const events[] = {
 	[LEDGER_BEGIN] = "begin",	  [LEDGER_APPLIED] = "applied",
 	[LEDGER_FAILED] = "failed",	  [LEDGER_UNDONE] = "undone",
-	[LEDGER_ABANDONED] = "abandoned", [LEDGER_CONTINUED] = "continued",
-	[LEDGER_PUT_ASIDE] = "put-aside",
+	[LEDGER_ABANDONED] = "abandoned", [LEDGER_DONE] = "done",
+	[LEDGER_OPERATION] = "operation", [LEDGER_CALLS] = "calls",
+	[LEDGER_MEMORY] = "memory",	  [LEDGER_FREED] = "freed",
+	[LEDGER_CONTINUED] = "continued", [LEDGER_PUT_ASIDE] = "put-aside",
 };
 #define NEVENTS (sizeof(events) / sizeof(events[0]))
 
@@ -110,14 +112,24 @@ static int digest_batch(const json_t *json, uint64_t *out, struct vp_err *err)
 
 /* --- a line ------------------------------------------------------------------- */
 
-static int begin_from(const json_t *json, struct vp_ledger_line *out, struct vp_err *err)
+/* Of which VM, kernel and boot. */
+static void whose_from(const json_t *json, struct vp_ledger_line *out)
 {
-	out->revert = !strcmp(vp_ledger_text(json, "command"), "revert");
-	if (!out->revert)
-		out->id = vp_ledger_int(json, "batch");
 	out->boot = vp_ledger_hex(json, "boot");
 	out->build = vp_ledger_build(vp_ledger_text(json, "build-id"));
 	snprintf(out->process, sizeof(out->process), "%s", vp_ledger_text(json, "vm"));
+}
+
+static int begin_from(const json_t *json, struct vp_ledger_line *out, struct vp_err *err)
+{
+	const char *command = vp_ledger_text(json, "command");
+
+	out->revert = !strcmp(command, "revert") || !strcmp(command, VP_LEDGER_REMOVE);
+	if (!out->revert || !out->id)
+		out->id = vp_ledger_int(json, "batch");
+	out->hotfix = json_is_object(json_object_get(json, "hotfix"));
+	out->replaces = json_is_true(json_object_get(json, "replaces"));
+	whose_from(json, out);
 	if (!json_is_array(json_object_get(json, "sites")))
 		return vp_err_set(err, -EINVAL, "a batch without sites");
 	return digest_batch(json, &out->digest, err);
@@ -141,5 +153,7 @@ int vp_ledger_line_from(const json_t *json, struct vp_ledger_line *out, struct v
 	};
 	if (out->seq <= 0 || out->id < 0)
 		return vp_err_set(err, -EINVAL, "its numbers make no sense");
+	if (out->event == LEDGER_OPERATION)
+		whose_from(json, out);
 	return out->event == LEDGER_BEGIN ? begin_from(json, out, err) : 0;
 }

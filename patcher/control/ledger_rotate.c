@@ -80,11 +80,12 @@ static int keep_begins(const struct vp_ledger *l, uint64_t boot, struct keep *k)
 	for (size_t i = 0; i < l->n; i++) {
 		const struct vp_ledger_line *line = &l->lines[i];
 
-		if (line->event != LEDGER_BEGIN || (boot && line->boot != boot))
+		if ((line->event != LEDGER_BEGIN && line->event != LEDGER_OPERATION) ||
+		    (boot && line->boot != boot))
 			continue;
 		if (line->end == LEDGER_BEGIN)
 			k->line[i] = true;
-		else if (!line->revert)
+		else if (line->event == LEDGER_BEGIN && !line->revert)
 			sorted[n++] = line;
 	}
 	qsort(sorted, n, sizeof(*sorted), by_content);
@@ -110,7 +111,8 @@ static void number_kept(const struct vp_ledger *l, struct keep *k)
 {
 	k->begins.n = 0;
 	for (size_t i = 0; i < l->n; i++)
-		if (k->line[i] && l->lines[i].event == LEDGER_BEGIN)
+		if (k->line[i] &&
+		    (l->lines[i].event == LEDGER_BEGIN || l->lines[i].event == LEDGER_OPERATION))
 			add_number(&k->begins, l->lines[i].seq);
 	qsort(k->begins.v, k->begins.n, sizeof(int64_t), by_number);
 	k->ids.n = 0;

@@ -27,21 +27,25 @@ static int sites_left(struct vp_control *c, const struct vp_applied *a, bool *go
 	return rc;
 }
 
-/*
- * Does the record of a site that is gone begin at word @i? It is two conditions that together hold
- * the site's address, and then what the batch changed of it (vp_linux_poke_plan()). With the site
- * it was freed, and the memory is another's by now.
+bool vp_words_are_record(const struct vp_word *w, size_t left, vp_gva *site)
+{
+	if (left < 3 || !vp_word_is_condition(&w[0]) || !vp_word_is_condition(&w[1]) ||
+	    vp_word_is_condition(&w[2]) || w[1].addr.v != w[0].addr.v + 4)
+		return false;
+	site->v = w[0].old_value | (uint64_t)w[1].old_value << 32;
+	return true;
+}
+
+/* Is that of a site that is gone? With the site it was freed, and the memory is another's by now.
  */
 static bool record_is_gone(const struct vp_applied *a, size_t i, const bool *gone)
 {
-	const struct vp_word *w = &a->words[i];
+	vp_gva site;
 
-	if (i + 2 >= a->nwords || !vp_word_is_condition(&w[0]) || !vp_word_is_condition(&w[1]) ||
-	    vp_word_is_condition(&w[2]) || w[1].addr.v != w[0].addr.v + 4)
+	if (!vp_words_are_record(&a->words[i], a->nwords - i, &site))
 		return false;
 	for (size_t k = 0; k < a->nsites; k++)
-		if (gone[k] &&
-		    a->sites[k].addr.v == (w[0].old_value | (uint64_t)w[1].old_value << 32))
+		if (gone[k] && a->sites[k].addr.v == site.v)
 			return true;
 	return false;
 }

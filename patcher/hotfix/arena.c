@@ -4,7 +4,7 @@
  * have is not taken from the kernel's version but from its page tables, each time.
  */
 #include "hotfix/arena.h"
-#include "x86/walk.h"
+#include "hotfix/pages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,9 +20,10 @@ struct job {
 	const uint64_t *size; /* wanted; NULL: this job frees */
 	struct vp_call queue[4];
 	size_t head, tail;
-	size_t kind; /* that is being worked on */
-	bool undo;   /* it went wrong: free what was got */
-	int rc;	     /* what went wrong, and why */
+	size_t kind;	 /* that is being worked on */
+	unsigned int nr; /* of the call that returned last */
+	bool undo;	 /* it went wrong: free what was got */
+	int rc;		 /* what went wrong, and why */
 	struct vp_err why;
 };
 
@@ -39,39 +40,6 @@ static struct vp_arena_part *part(struct job *j)
 
 /* --- rights ------------------------------------------------------------------------ */
 
-/* Tables that a walk has read: neighbours have all but the last entry in common. */
-struct tables {
-	struct vp_target *t;
-	struct {
-		uint64_t gpa;
-		uint64_t entry[512];
-	} page[6];
-	size_t n, next;
-};
-
-static int read_table(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	struct tables *k = arg;
-	uint64_t base = gpa.v & ~(PAGE - 1);
-	size_t i;
-	int rc;
-
-	for (i = 0; i < k->n && k->page[i].gpa != base; i++)
-		;
-	if (i == k->n) {
-		i = k->next++ % 6;
-		rc = k->t->ops->read(k->t, VP_GPA(base), k->page[i].entry, PAGE, err);
-		if (rc)
-			return rc;
-		k->page[i].gpa = base;
-		k->n = k->n < 6 ? k->n + 1 : 6;
-	}
-	if (len > PAGE - (gpa.v - base))
-		return -EINVAL;
-	memcpy(buf, (uint8_t *)k->page[i].entry + (gpa.v - base), len);
-	return 0;
-}
-
 struct rights {
 	bool writable, executable; /* some page is */
 	bool all_writable, all_executable;
@@ -80,14 +48,13 @@ struct rights {
 static int rights_of(struct job *j, const struct vp_paging *space, struct rights *out,
 		     struct vp_err *err)
 {
-	struct tables tables = { .t = j->t };
-	const struct vp_phys_reader mem = { read_table, &tables };
+	struct vp_pages pages = { .t = j->t };
 	const struct vp_arena_part *p = part(j);
 
 	*out = (struct rights){ .all_writable = true, .all_executable = true };
 	for (uint64_t off = 0; off < p->size; off += PAGE) {
 		struct vp_map map;
-		int rc = vp_walk(space, &mem, VP_GVA(p->at.v + off), &map, err);
+		int rc = vp_pages_walk(&pages, space, VP_GVA(p->at.v + off), &map, err);
 
 		if (rc)
 			return rc;
@@ -143,6 +110,15 @@ static int push_protect(struct job *j, const struct rights *have, struct vp_err 
 	return 0;
 }
 
+static int tell_got(struct job *j, struct vp_err *err)
+{
+	const struct vp_arena_witness *w = j->recipe->witness;
+
+	return w ? w->got(w->arg, j->nr, (enum vp_arena_kind)j->kind, part(j)->at, part(j)->size,
+			  err)
+		 : 0;
+}
+
 static int got(struct job *j, const struct vp_call *done, const struct vp_paging *space,
 	       struct vp_err *err)
 {
@@ -157,7 +133,9 @@ static int got(struct job *j, const struct vp_call *done, const struct vp_paging
 		return vp_err_set(err, -EIO, "%s() in the guest gave 0x%llx, which is no address",
 				  done->name, (unsigned long long)done->result);
 	*part(j) = (struct vp_arena_part){ VP_GVA(done->result), j->size[j->kind] };
-	rc = rights_of(j, space, &have, err);
+	rc = tell_got(j, err);
+	if (!rc)
+		rc = rights_of(j, space, &have, err);
 	return rc ? rc : push_protect(j, &have, err);
 }
 
@@ -197,6 +175,15 @@ static void push_free(struct job *j)
 	push(j, FREE, r->typed ? "execmem_free" : "module_memfree", r->free, at, 0);
 }
 
+static int gave(struct job *j, struct vp_err *err)
+{
+	const struct vp_arena_witness *w = j->recipe->witness;
+	vp_gva at = part(j)->at;
+
+	*part(j) = (struct vp_arena_part){ 0 };
+	return w ? w->freed(w->arg, j->nr, (enum vp_arena_kind)j->kind, at, err) : 0;
+}
+
 /* --- the run ------------------------------------------------------------------------ */
 
 static int take(struct job *j, const struct vp_call *done, const struct vp_paging *space,
@@ -215,8 +202,7 @@ static int take(struct job *j, const struct vp_call *done, const struct vp_pagin
 	case RELEASE:
 		return refused(done, err);
 	case FREE:
-		*part(j) = (struct vp_arena_part){ 0 };
-		return 0;
+		return gave(j, err);
 	case GRACE:
 		return 0;
 	}
@@ -268,6 +254,7 @@ static int next(void *arg, const struct vp_call *done, const struct vp_paging *s
 	struct vp_err why = { "" };
 	int rc = done ? take(j, done, space, &why) : 0;
 
+	j->nr += done != NULL;
 	if (rc && j->size && !j->undo)
 		turn_back(j, rc, &why);
 	else if (rc)

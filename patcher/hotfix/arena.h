@@ -10,20 +10,34 @@
 
 #include "hotfix/call.h"
 
+enum vp_arena_kind { VP_ARENA_TEXT, VP_ARENA_RODATA, VP_ARENA_DATA, VP_ARENA_KINDS };
+
+/*
+ * Who is told what was got and freed, for the case that this process is killed: called while every
+ * vCPU is held, before anything else happens. @nr: which call of its run it was, from 0
+ * (vp_call_recovered.nr). Non-zero: no more is got, and what was got is freed.
+ */
+struct vp_arena_witness {
+	int (*got)(void *arg, unsigned int nr, enum vp_arena_kind kind, vp_gva at, uint64_t size,
+		   struct vp_err *err);
+	int (*freed)(void *arg, unsigned int nr, enum vp_arena_kind kind, vp_gva at,
+		     struct vp_err *err);
+	void *arg;
+};
+
 /* How this kernel does it: functions, 0 where there is none. */
 struct vp_arena_recipe {
 	vp_gva alloc, free;
 	bool typed; /* alloc is execmem_alloc(), which is told for what */
 	uint32_t text_type, data_type;
-	vp_gva ro, rw, x, nx; /* set_memory_*() */
-	vp_gva rox;	      /* both at once: from 6.2 on */
-	vp_gva grace;	      /* what waits until no task is in old text */
+	vp_gva ro, rw, x, nx;			/* set_memory_*() */
+	vp_gva rox;				/* both at once: from 6.2 on */
+	vp_gva grace;				/* what waits until no task is in old text */
+	const struct vp_arena_witness *witness; /* NULL: nobody; set by the caller */
 };
 
 /* -EOPNOTSUPP: this kernel's allocator is not known, and why. */
 int vp_arena_recipe_find(struct vp_linux *l, struct vp_arena_recipe *out, struct vp_err *err);
-
-enum vp_arena_kind { VP_ARENA_TEXT, VP_ARENA_RODATA, VP_ARENA_DATA, VP_ARENA_KINDS };
 
 #define VP_ARENA_MAX (16ull << 20) /* of one kind, in bytes */
 

@@ -99,7 +99,8 @@ static void check_code(struct vp_linux *l, const struct vp_hotfix_function *f,
 
 /* -errno: the guest could not be looked at. */
 static int check_function(struct vp_linux *l, const struct vp_hotfix_function *f,
-			  struct vp_linux_function *out, struct vp_blockers *b, struct vp_err *err)
+			  const struct vp_linux_ranges *known, struct vp_linux_function *out,
+			  struct vp_blockers *b, struct vp_err *err)
 {
 	struct vp_hotfix_which which;
 	struct vp_err why = { "" };
@@ -107,7 +108,7 @@ static int check_function(struct vp_linux *l, const struct vp_hotfix_function *f
 
 	if (vp_hotfix_which(l, &f->old, &which, &why))
 		return 0; /* the linker asks, too, and tells it */
-	rc = vp_linux_function(l, which.name, which.nth, out, &why);
+	rc = vp_linux_function(l, which.name, which.nth, known, out, &why);
 	switch (rc) {
 	case 0:
 		check_code(l, f, out, b);
@@ -128,7 +129,8 @@ static int check_function(struct vp_linux *l, const struct vp_hotfix_function *f
 }
 
 int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object,
-		       struct vp_hotfix_fit **out, struct vp_blockers *b, struct vp_err *err)
+		       const struct vp_linux_ranges *known, struct vp_hotfix_fit **out,
+		       struct vp_blockers *b, struct vp_err *err)
 {
 	struct vp_hotfix_fit *fit = calloc(1, sizeof(*fit));
 	struct world w = { l, fit ? &fit->features : NULL };
@@ -148,7 +150,7 @@ int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object
 	if (!rc)
 		check_kernel(l, object, &fit->features, b);
 	for (size_t i = 0; i < about->nfunctions && !rc; i++)
-		rc = check_function(l, &about->functions[i], &fit->functions[i], b, err);
+		rc = check_function(l, &about->functions[i], known, &fit->functions[i], b, err);
 	if (!rc)
 		rc = vp_hotfix_link_open(object, &world, &fit->link, b, err);
 	if (!rc && b->added != had)

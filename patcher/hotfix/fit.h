@@ -21,12 +21,13 @@ struct vp_hotfix_fit {
 };
 
 /*
+ * @known: where hotfixes of ours are, over which it may come (vp_linux_function(); NULL: none).
  * Both @l and @object must outlive @out. -ENOEXEC: it does not fit, every reason is in @blockers,
  * the first in @err. -ENOMEM; else as vp_linux_features() and the target's operations.
  */
 int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object,
-		       struct vp_hotfix_fit **out, struct vp_blockers *blockers,
-		       struct vp_err *err);
+		       const struct vp_linux_ranges *known, struct vp_hotfix_fit **out,
+		       struct vp_blockers *blockers, struct vp_err *err);
 
 /* NULL is fine. */
 void vp_hotfix_fit_close(struct vp_hotfix_fit *fit);

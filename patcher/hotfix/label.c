@@ -11,7 +11,7 @@
 
 static const char magic[8] = "VMPOKE\0\1";
 
-enum { FUNCTION_WORDS = 5, NTEXTS = 4, PAGE = 4096 };
+enum { FUNCTION_WORDS = 5, CALL_WORDS = 2, NTEXTS = 4, PAGE = 4096 };
 
 /* Where what stands, in bytes. */
 enum {
@@ -22,7 +22,8 @@ enum {
 	AT_CODE = AT_AREAS + 2 * 8 * VP_AREA_COUNT,
 	AT_OBJECT = AT_CODE + 8,
 	AT_COUNT = AT_OBJECT + 32,
-	AT_FUNCTIONS = AT_COUNT + 8,
+	AT_CALLS = AT_COUNT + 8,
+	AT_FUNCTIONS = AT_CALLS + 8,
 };
 
 static_assert(AT_WHEN == VP_LABEL_HEAD, "what tells the length is its head");
@@ -74,6 +75,12 @@ static bool function_is_right(const struct vp_hotfix_label *l,
 	       !f->before[7];
 }
 
+static bool call_is_right(const struct vp_hotfix_label_call *call)
+{
+	return call->at.v >> 63 &&
+	       (call->when == VMPOKE_WHEN_BEFORE_REMOVE || call->when == VMPOKE_WHEN_AFTER_REMOVE);
+}
+
 /* Why it is no label that we would write; NULL: it is one. */
 static const char *what_is_wrong(const struct vp_hotfix_label *l)
 {
@@ -89,6 +96,11 @@ static const char *what_is_wrong(const struct vp_hotfix_label *l)
 	for (size_t i = 0; i < l->nfunctions; i++)
 		if (!function_is_right(l, &l->functions[i]))
 			return "a function of it lies elsewhere, or has no name";
+	if (l->ncalls > VMPOKE_CALL_COUNT)
+		return "it has too many calls";
+	for (size_t i = 0; i < l->ncalls; i++)
+		if (!call_is_right(&l->calls[i]))
+			return "a call of it is of no known moment, or of no function";
 	return NULL;
 }
 
@@ -96,8 +108,9 @@ static const char *what_is_wrong(const struct vp_hotfix_label *l)
 
 size_t vp_hotfix_label_size(const struct vp_hotfix_label *l)
 {
-	size_t size = AT_FUNCTIONS + l->nfunctions * FUNCTION_WORDS * 8 + NTEXTS + strlen(l->name) +
-		      strlen(l->version) + strlen(l->description) + strlen(l->who);
+	size_t size = AT_FUNCTIONS + l->nfunctions * FUNCTION_WORDS * 8 +
+		      l->ncalls * CALL_WORDS * 8 + NTEXTS + strlen(l->name) + strlen(l->version) +
+		      strlen(l->description) + strlen(l->who);
 
 	for (size_t i = 0; i < l->nfunctions; i++)
 		size += strlen(l->functions[i].name) + 1;
@@ -130,6 +143,7 @@ int vp_hotfix_label_write(const struct vp_hotfix_label *l, uint8_t *out, struct 
 	put(out + AT_CODE, l->code);
 	memcpy(out + AT_OBJECT, l->object, sizeof(l->object));
 	put(out + AT_COUNT, l->nfunctions);
+	put(out + AT_CALLS, l->ncalls);
 	for (size_t i = 0; i < l->nfunctions; i++, at += FUNCTION_WORDS * 8) {
 		const struct vp_hotfix_label_function *f = &l->functions[i];
 
@@ -138,6 +152,10 @@ int vp_hotfix_label_write(const struct vp_hotfix_label *l, uint8_t *out, struct 
 		put(at + 16, f->replacement.v);
 		put(at + 24, f->record.v);
 		memcpy(at + 32, f->before, sizeof(f->before));
+	}
+	for (size_t i = 0; i < l->ncalls; i++, at += CALL_WORDS * 8) {
+		put(at, l->calls[i].when);
+		put(at + 8, l->calls[i].at.v);
 	}
 	at = put_text(at, l->name);
 	at = put_text(at, l->version);
@@ -160,10 +178,11 @@ size_t vp_hotfix_label_length(const uint8_t head[VP_LABEL_HEAD])
 		       : size;
 }
 
-/* What is read: the label first, its functions, then all the bytes it was made of. */
+/* What is read: the label first, its functions and calls, then its texts. */
 struct copy {
 	struct vp_hotfix_label label;
 	struct vp_hotfix_label_function functions[VMPOKE_FUNCTION_COUNT];
+	struct vp_hotfix_label_call calls[VMPOKE_CALL_COUNT];
 	char texts[];
 };
 
@@ -214,32 +233,46 @@ static void take_numbers(struct copy *c, const uint8_t *bytes)
 		f->record.v = get(at + 24);
 		memcpy(f->before, at + 32, sizeof(f->before));
 	}
+	c->label.calls = c->calls;
+	for (size_t i = 0; i < c->label.ncalls; i++, at += CALL_WORDS * 8) {
+		uint64_t when = get(at);
+
+		/* a number that is none of them must not become one by being cut */
+		c->calls[i].when = when <= VMPOKE_WHEN_AFTER_REMOVE ? (enum vmpoke_when)when
+								    : VMPOKE_WHEN_BEFORE_APPLY;
+		c->calls[i].at.v = get(at + 8);
+	}
 }
 
 int vp_hotfix_label_read(const uint8_t *bytes, size_t len, vp_gva at, struct vp_hotfix_label **out,
 			 struct vp_err *err)
 {
-	size_t size = len < VP_LABEL_HEAD ? 0 : vp_hotfix_label_length(bytes), texts;
+	size_t size = len < VP_LABEL_HEAD ? 0 : vp_hotfix_label_length(bytes), numbers;
 	const char *wrong;
 	struct copy *c;
-	uint64_t n;
+	uint64_t n, m;
 
 	if (!size)
 		return vp_err_set(err, -ENOENT, "no hotfix's label is at 0x%llx",
 				  (unsigned long long)at.v);
 	n = size <= len ? get(bytes + AT_COUNT) : 0;
-	if (!n || n > VMPOKE_FUNCTION_COUNT || size - AT_FUNCTIONS < n * FUNCTION_WORDS * 8 ||
+	m = n ? get(bytes + AT_CALLS) : 0;
+	numbers = 0;
+	if (n <= VMPOKE_FUNCTION_COUNT && m <= VMPOKE_CALL_COUNT)
+		numbers = n * FUNCTION_WORDS * 8 + m * CALL_WORDS * 8;
+	if (!numbers || size - AT_FUNCTIONS < numbers ||
 	    get(bytes + AT_DIGEST) != vp_digest(VP_DIGEST_INIT, bytes + AT_WHEN, size - AT_WHEN))
 		return vp_err_set(err, -EBADMSG, "the hotfix's label at 0x%llx is damaged",
 				  (unsigned long long)at.v);
-	texts = size - AT_FUNCTIONS - n * FUNCTION_WORDS * 8;
-	c = calloc(1, sizeof(*c) + texts);
+	size -= AT_FUNCTIONS + numbers; /* what is left are texts */
+	c = calloc(1, sizeof(*c) + size);
 	if (!c)
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	c->label.nfunctions = n;
+	c->label.ncalls = m;
 	take_numbers(c, bytes);
-	memcpy(c->texts, bytes + size - texts, texts);
-	wrong = take_texts(c, texts) ? what_is_wrong(&c->label) : "its texts are not its own";
+	memcpy(c->texts, bytes + AT_FUNCTIONS + numbers, size);
+	wrong = take_texts(c, size) ? what_is_wrong(&c->label) : "its texts are not its own";
 	if (!wrong && c->label.areas[VP_AREA_TEXT].at.v != at.v)
 		wrong = "it is of another place";
 	if (wrong) {

@@ -16,7 +16,9 @@
  *	code		FNV-1a of the text area from the label's last byte to the area's end, and of
  *			the whole area of read-only data
  *	object		32 bytes: digest of the object's file
- *	n		functions: old, site, replacement, record, before; each with its name below
+ *	n, m		how many functions and calls
+ *	functions	old, site, replacement, record, before; each with its name below
+ *	calls		when (enum vmpoke_when), at
  *	texts		ended by NULs: name, version, description, who, then the functions' names
  */
 #ifndef VP_HOTFIX_LABEL_H
@@ -41,6 +43,12 @@ struct vp_hotfix_label_function {
 	uint8_t before[8];  /* the 5 bytes that stood at the site, then zeroes */
 };
 
+/* A function of the guest that is to be called when the hotfix is removed, in this order. */
+struct vp_hotfix_label_call {
+	enum vmpoke_when when; /* VMPOKE_WHEN_BEFORE_REMOVE, VMPOKE_WHEN_AFTER_REMOVE */
+	vp_gva at;
+};
+
 struct vp_hotfix_label {
 	const char *name, *version, *description;
 	const char *who; /* user and host that applied it */
@@ -53,6 +61,8 @@ struct vp_hotfix_label {
 	uint8_t object[32];
 	const struct vp_hotfix_label_function *functions;
 	size_t nfunctions;
+	const struct vp_hotfix_label_call *calls;
+	size_t ncalls;
 };
 
 /* Its length in bytes. */

@@ -142,9 +142,23 @@ static bool is_nop5(const uint8_t *bytes, vp_gva at)
 	       insn.kind == VP_INSN_NOP;
 }
 
-/* Find the nop that it begins with. */
-static int find_site(struct vp_linux *l, const char *name, struct vp_linux_function *out,
-		     struct vp_err *err)
+/* Does the jmp there lead to where we know what it leads to? */
+static bool is_known(const struct vp_linux_ranges *known, const uint8_t *jmp, vp_gva at)
+{
+	uint64_t to;
+	int32_t rel;
+
+	memcpy(&rel, jmp + 1, sizeof(rel));
+	to = at.v + NOP_LEN + (uint64_t)(int64_t)rel;
+	for (size_t i = 0; known && i < known->n; i++)
+		if (to - known->list[i].start.v < known->list[i].len)
+			return true;
+	return false;
+}
+
+/* Find the nop that it begins with, or what stands in its place. */
+static int find_site(struct vp_linux *l, const char *name, const struct vp_linux_ranges *known,
+		     struct vp_linux_function *out, struct vp_err *err)
 {
 	uint8_t b[ENDBR_LEN + NOP_LEN];
 	const uint8_t *p = b;
@@ -159,7 +173,7 @@ static int find_site(struct vp_linux *l, const char *name, struct vp_linux_funct
 		p += ENDBR_LEN;
 	out->site = VP_GVA(out->start.v + (uint64_t)(p - b));
 	memcpy(out->old_bytes, p, NOP_LEN);
-	if (is_nop5(p, out->site))
+	if (is_nop5(p, out->site) || (*p == 0xe9 && is_known(known, p, out->site)))
 		return 0;
 	if (*p == VP_INT3)
 		return vp_err_set(err, -EBUSY, "%.120s: an int3 stands at its entry (a kprobe?)",
@@ -217,7 +231,8 @@ static int ask_owners(struct vp_linux *l, const char *name, const struct vp_linu
 }
 
 int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
-		      struct vp_linux_function *out, struct vp_err *err)
+		      const struct vp_linux_ranges *known, struct vp_linux_function *out,
+		      struct vp_err *err)
 {
 	struct finding f = { .name = name, .which = which, .out = out };
 	int rc;
@@ -227,7 +242,7 @@ int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
 	if (!rc)
 		rc = find_ends(l, &f, err);
 	if (!rc)
-		rc = find_site(l, name, out, err);
+		rc = find_site(l, name, known, out, err);
 	if (!rc)
 		rc = refuse_probes(l, name, out, err);
 	return rc ? rc : ask_owners(l, name, out, err);

@@ -37,6 +37,7 @@ struct vp_owners {
 	struct vp_word_list words; /* of the batch */
 	bool stop;		   /* they want every vCPU held */
 	bool force;		   /* what ftrace is in use for is not waited for */
+	bool back;		   /* where its nop is put back, ftrace gets it back */
 };
 
 bool vp_span_meets(uint64_t start, uint64_t len, const struct vp_site *s);

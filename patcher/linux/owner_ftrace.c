@@ -155,12 +155,17 @@ static int find_record(const struct vp_owners *o, const struct vp_site *s, struc
 	return 0;
 }
 
-static bool is_nop5(const struct vp_site *s)
+static bool is_nop5_of(const struct vp_site *s, const uint8_t *bytes)
 {
 	struct vp_insn insn;
 
-	return s->len == NOP_LEN && !vp_insn_decode(s->old_bytes, s->len, s->addr, &insn, NULL) &&
+	return s->len == NOP_LEN && !vp_insn_decode(bytes, s->len, s->addr, &insn, NULL) &&
 	       insn.len == NOP_LEN && insn.kind == VP_INSN_NOP;
+}
+
+static bool is_nop5(const struct vp_site *s)
+{
+	return is_nop5_of(s, s->old_bytes);
 }
 
 /* Where the record of a nop would be: at a function's first byte, or behind its endbr64, sealed or
@@ -243,11 +248,11 @@ static int require_unused(struct vp_owners *o, struct vp_err *err)
 	return rc;
 }
 
-/* The record stays that function's, and gets the flag. */
-static int take(struct vp_owners *o, const struct record *r, struct vp_err *err)
+/* The record stays that function's, and gets the flag; or loses it. */
+static int take(struct vp_owners *o, const struct record *r, bool back, struct vp_err *err)
 {
 	const struct vp_owner_layout *y = &o->l->owners_at;
-	uint32_t flags = (uint32_t)r->flags;
+	uint32_t flags = (uint32_t)r->flags, disabled = y->fl_disabled;
 	int rc = require_unused(o, err);
 
 	if (!rc)
@@ -255,7 +260,8 @@ static int take(struct vp_owners *o, const struct record *r, struct vp_err *err)
 	if (!rc)
 		rc = vp_word_list_add(&o->words,
 				      (struct vp_word){ VP_GVA(r->at + y->rec_flags), flags,
-							flags | y->fl_disabled },
+							back ? flags & ~disabled
+							     : flags | disabled },
 				      err);
 	o->stop = true;
 	return rc;
@@ -277,7 +283,7 @@ static int ask_record(struct vp_owners *o, const struct vp_site *s, const struct
 	 * ftrace's.
 	 */
 	if (flags == y->fl_disabled && !is_nop5(s))
-		return 0;
+		return o->back && is_nop5_of(s, s->new_bytes) ? take(o, r, true, err) : 0;
 	if (flags & y->fl_disabled)
 		return vp_err_set(err, -EBUSY,
 				  "it is a function's entry that ftrace itself has disabled: for "
@@ -289,7 +295,7 @@ static int ask_record(struct vp_owners *o, const struct vp_site *s, const struct
 			err, -EBUSY,
 			"it is a function's entry, but not ftrace's nop stands there, and "
 			"ftrace does not know");
-	return take(o, r, err);
+	return take(o, r, false, err);
 }
 
 int vp_ftrace_ask(struct vp_owners *o, const struct vp_site *s, struct vp_err *err)

@@ -161,10 +161,10 @@ static void owners_free(struct vp_owners *o)
 	free(o->words.words);
 }
 
-int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
-		       struct vp_linux_care *out, struct vp_err *err)
+static int plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force, bool back,
+		struct vp_linux_care *out, struct vp_err *err)
 {
-	struct vp_owners o = { .l = l, .force = force };
+	struct vp_owners o = { .l = l, .force = force, .back = back };
 	struct vp_err why = { "" };
 	size_t kernels = 0;
 	int rc;
@@ -189,6 +189,18 @@ int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n
 	}
 	owners_free(&o);
 	return rc;
+}
+
+int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
+		       struct vp_linux_care *out, struct vp_err *err)
+{
+	return plan(l, sites, n, force, false, out, err);
+}
+
+int vp_linux_redirect_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
+			   struct vp_linux_care *out, struct vp_err *err)
+{
+	return plan(l, sites, n, force, true, out, err);
 }
 
 void vp_linux_care_free(struct vp_linux_care *care)

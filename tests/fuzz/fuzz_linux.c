@@ -223,7 +223,7 @@ static void ask_facts(struct vp_linux *l)
 	FUZZ_CHECK(rc || (x.ncaps < x.nwords && x.nwords <= VP_LINUX_CAPS_MAX));
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		err.text[0] = '\0';
-		rc = vp_linux_function(l, names[i], 0, &f, &err);
+		rc = vp_linux_function(l, names[i], 0, NULL, &f, &err);
 		FUZZ_CHECK(!rc == !err.text[0]);
 		check_text(err.text);
 		FUZZ_CHECK(rc || (f.site.v - f.start.v <= 4 && f.len >= 9));

@@ -36,7 +36,7 @@ static struct vp_linux_range range_of(struct vp_linux *l, const char *name)
 {
 	struct vp_linux_function f;
 	struct vp_err err = { "" };
-	int rc = vp_linux_function(l, name, 0, &f, &err);
+	int rc = vp_linux_function(l, name, 0, NULL, &f, &err);
 
 	printf("%s 0x%llx 0x%llx +%llu %d %s\n", name, (unsigned long long)f.start.v,
 	       (unsigned long long)f.len, (unsigned long long)(f.site.v - f.start.v), rc,

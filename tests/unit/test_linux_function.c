@@ -29,7 +29,7 @@ static void expect(const char *name, unsigned int which, int wanted, const char 
 	int rc;
 
 	err.text[0] = '\0';
-	rc = vp_linux_function(l, name, which, &f, &err);
+	rc = vp_linux_function(l, name, which, NULL, &f, &err);
 	if (rc != wanted || !strstr(err.text, text))
 		fail_msg("%s: %d \"%s\", not %d \"%s\"", name, rc, err.text, wanted, text);
 }
@@ -147,7 +147,7 @@ static void not_known(void **state)
 	(void)state;
 	assert_int_equal(vp_linux_open(&old->target, NULL, &lo, NULL), 0);
 	assert_int_equal(vp_linux_features(lo, &x, &err), -EOPNOTSUPP);
-	assert_int_equal(vp_linux_function(lo, "filler_16", 0, &f, &err), -EOPNOTSUPP);
+	assert_int_equal(vp_linux_function(lo, "filler_16", 0, NULL, &f, &err), -EOPNOTSUPP);
 	vp_linux_free(lo);
 	lg_free(old);
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmpoke hotfix apply: replace functions of a running guest. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/client.h"
+#include "cli/cmd_hotfix.h"
+#include "cli/hotfix_object.h"
+#include "cli/options.h"
+
+#define ME "hotfix apply"
+
+static const char help[] =
+	"usage: vmpoke hotfix apply TARGET OBJECT [OPTION...]\n"
+	"\n"
+	"Have the running guest use the functions of the hotfix OBJECT: all of them from one\n"
+	"moment on. All that `check` looks at is looked at before. A hotfix may come over an\n"
+	"earlier one. What is applied already stays, and that is no error.\n"
+	"\n"
+	"  --when-idle[=S]  only at a moment when no task is inside the old functions; wait S\n"
+	"                   seconds for it (30), the guest runs meanwhile. This is so by itself\n"
+	"                   for hotfixes of several functions\n"
+	"  --no-wait        do not wait for that moment: refuse if somebody is inside now\n"
+	"  --force          whoever is inside; the ledger keeps it\n"
+	"  --replace        in the place of all hotfixes that are applied, which go\n"
+	"  --dry-run        make every check, write nothing\n" VP_KERNEL_HELP
+	"  --json           print one JSON object\n"
+	"\n"
+	"Exit code: 0: it is applied; 1 it is, but not all that comes behind could be done; 2 bad\n"
+	"options; 3 refused, nothing was changed; 4 no such target; 5 somebody is inside, or the\n"
+	"guest was at work there: nothing was changed; 7 OBJECT is no hotfix; 9 cut off: `vmpoke\n"
+	"recover`.\n";
+
+struct apply_args {
+	const char *target, *object, *kernel;
+	uint64_t when_idle;
+	bool no_wait, force, replace, dry_run, json;
+};
+
+static int parse(int argc, char **argv, struct apply_args *a)
+{
+	const struct vp_option options[] = {
+		VP_MAYBE("when-idle", &a->when_idle, 1, VP_HOTFIX_IDLE_MAX),
+		VP_FLAG("no-wait", &a->no_wait),
+		VP_FLAG("force", &a->force),
+		VP_FLAG("replace", &a->replace),
+		VP_FLAG("dry-run", &a->dry_run),
+		VP_TEXT("kernel", &a->kernel),
+		VP_FLAG("json", &a->json),
+		VP_OPTIONS_END,
+	};
+	int code;
+
+	argv[0] = ME;
+	code = vp_options_parse(argc, argv, help, options, 2, 2);
+	if (code >= 0)
+		return code;
+	if (a->when_idle && (a->no_wait || a->force))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE,
+				   "--when-idle goes with neither --no-wait nor --force");
+	a->target = argv[optind];
+	a->object = argv[optind + 1];
+	return -1;
+}
+
+static int tell(const struct apply_args *a, const json_t *ret)
+{
+	const char *name = vp_client_text(ret, "name"), *version = vp_client_text(ret, "version");
+
+	if (json_is_true(json_object_get(ret, "already"))) {
+		printf("%s %s: already applied\n", name, version);
+		return VP_EXIT_OK;
+	}
+	if (!json_is_true(json_object_get(ret, "fits")))
+		return vp_hotfix_blockers_tell(ME, a->object, ret);
+	if (a->dry_run) {
+		printf("%s %s: all checks passed, nothing written\n", name, version);
+		return VP_EXIT_OK;
+	}
+	printf("%s %s: applied, %zu function(s), poke %lld\n", name, version,
+	       json_array_size(json_object_get(ret, "functions")), vp_client_int(ret, "id"));
+	if (*vp_client_text(ret, "inside"))
+		printf("  forced: %s\n", vp_client_text(ret, "inside"));
+	if (*vp_client_text(ret, "forced"))
+		printf("  forced: %s\n", vp_client_text(ret, "forced"));
+	vp_hotfix_cost_tell(ret);
+	return VP_EXIT_OK;
+}
+
+static int apply(struct vp_client *c, const struct apply_args *a, const char *hex)
+{
+	json_t *args = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "what", a->object, "object", hex,
+				 "no-wait", a->no_wait, "force", a->force, "replace", a->replace,
+				 "dry-run", a->dry_run),
+	       *ret = NULL;
+	int code;
+
+	vp_hotfix_idle_set(args, a->when_idle);
+	code = vp_client_call(c, "hotfix-apply", args, &ret);
+	if (!code && a->json) {
+		vp_client_print(ret);
+		if (json_is_false(json_object_get(ret, "fits")))
+			code = VP_EXIT_REFUSED;
+	} else if (!code) {
+		code = tell(a, ret);
+	}
+	json_decref(ret);
+	return code;
+}
+
+int vp_cmd_hotfix_apply(int argc, char **argv)
+{
+	struct apply_args a = { 0 };
+	struct vp_client c;
+	char *hex = NULL;
+	int code = parse(argc, argv, &a);
+
+	if (code >= 0)
+		return code;
+	code = vp_hotfix_object_read(ME, a.object, &hex);
+	if (!code) {
+		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
+		if (!code)
+			code = apply(&c, &a, hex);
+		code = vp_client_close(&c, code);
+	}
+	free(hex);
+	return code;
+}
