@@ -11,6 +11,7 @@ static const struct vp_cmd commands[] = {
 	{ "check", "does it fit this guest? nothing is written", vp_cmd_hotfix_check },
 	{ "apply", "replace the functions of a running guest", vp_cmd_hotfix_apply },
 	{ "remove", "give it its own functions back", vp_cmd_hotfix_remove },
+	{ "list", "the hotfixes that are in a guest, by its memory", vp_cmd_hotfix_list },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

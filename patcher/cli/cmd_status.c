@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke status: the guest's state, the pokes that are applied, and the counters. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "cli/client.h"
+#include "cli/hotfixes.h"
 #include "cli/options.h"
 #include "control/ledger.h"
 
@@ -13,7 +14,8 @@ static const char help[] =
 	"usage: vmpoke status TARGET [--history] [--json]\n"
 	"\n"
 	"Show whether the guest runs, its vCPUs, the pokes that are applied (oldest first): who,\n"
-	"when, what, and whether the memory still says so; and what was counted since it started.\n"
+	"when, what, and whether the memory still says so; the hotfixes that its memory tells of\n"
+	"(vmpoke hotfix list); and what was counted since it started.\n"
 	"Sites are listed as far as there are not too many (docs/control-protocol.md).\n"
 	"\n"
 	"  --history  the ledger instead: every change that was ever begun, and how it ended;\n"
@@ -23,19 +25,26 @@ static const char help[] =
 	"Exit code: 0; 2 bad options; 4 no such target, or it does not answer.\n";
 
 struct status {
-	json_t *status, *cpus, *pokes, *vm;
+	json_t *status, *cpus, *pokes, *vm, *hotfixes;
 	struct vp_err no_pokes; /* why what is applied cannot be told */
+	struct vp_err no_hotfixes;
+	bool no_linux;
 };
 
 static int query(struct vp_client *c, struct status *s)
 {
-	int code = vp_client_call(c, "query-status", json_object(), &s->status);
+	int rc = 0, code = vp_client_call(c, "query-status", json_object(), &s->status);
 
 	if (!code)
 		code = vp_client_call(c, "query-cpus-fast", json_object(), &s->cpus);
 	if (!code)
 		code = vp_client_call(c, "query-vm", json_object(), &s->vm);
-	return code ? code : vp_client_pokes(c, &s->pokes, &s->no_pokes);
+	if (!code)
+		code = vp_client_pokes(c, &s->pokes, &s->no_pokes);
+	if (!code)
+		code = vp_client_hotfixes(c, &s->hotfixes, &rc, &s->no_hotfixes);
+	s->no_linux = rc == -ENOENT;
+	return code;
 }
 
 static void print_json(const struct status *s)
@@ -47,6 +56,16 @@ static void print_json(const struct status *s)
 
 	if (!s->pokes)
 		json_object_set_new(out, "pokes", json_null());
+	/* null: they cannot be told; a guest without Linux has none. */
+	if (s->no_linux)
+		json_object_set_new(out, "hotfixes", json_array());
+	else
+		json_object_set_new(out, "hotfixes",
+				    s->hotfixes
+					    ? json_incref(json_object_get(s->hotfixes, "hotfixes"))
+					    : json_null());
+	if (json_array_size(json_object_get(s->hotfixes, "damaged")))
+		json_object_set(out, "damaged-hotfixes", json_object_get(s->hotfixes, "damaged"));
 	if (attention)
 		json_object_set(out, "attention", (json_t *)attention);
 	if (*s->no_pokes.text)
@@ -129,6 +148,10 @@ static void print_text(const struct status *s)
 	else
 		printf("\nwhat is applied cannot be told: %s\n", s->no_pokes.text);
 	json_array_foreach(s->pokes, i, item) print_poke(item);
+	if (s->hotfixes)
+		vp_hotfixes_print(s->hotfixes);
+	else if (!s->no_linux)
+		printf("which hotfixes there are cannot be told: %s\n", s->no_hotfixes.text);
 	if (!strcmp(vp_client_text(s->vm, "trap-route"), "none"))
 		return; /* the counters are those of an engine that lives as long as the guest */
 	printf("counted: ");
@@ -221,5 +244,6 @@ int vp_cmd_status(int argc, char **argv)
 	json_decref(s.cpus);
 	json_decref(s.pokes);
 	json_decref(s.vm);
+	json_decref(s.hotfixes);
 	return vp_client_close(&c, code);
 }

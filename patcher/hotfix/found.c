@@ -160,6 +160,11 @@ static uint64_t jmp_target(const uint8_t *bytes, vp_gva site)
 	return site.v + JMP_SIZE + (uint64_t)(int64_t)rel;
 }
 
+bool vp_hotfix_leads_to(const uint8_t *bytes, const struct vp_hotfix_label_function *f)
+{
+	return jmp_target(bytes, f->site) == f->replacement.v;
+}
+
 /* The function of @l whose replacement is what a jmp at @site to @target leads to; NULL: none. */
 static const struct vp_hotfix_label_function *led_to(const struct vp_hotfix_label *l, vp_gva site,
 						     uint64_t target)

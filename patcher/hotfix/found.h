@@ -48,6 +48,9 @@ struct vp_hotfix_found {
 	struct vp_hotfix_entry *entries; /* as many as the label has functions */
 };
 
+/* Do these 5 bytes, at the site of @f, jump to its replacement? */
+bool vp_hotfix_leads_to(const uint8_t *bytes, const struct vp_hotfix_label_function *f);
+
 /* More of them are no matter of ours. */
 #define VP_HOTFIX_FOUND_MAX 256u
 

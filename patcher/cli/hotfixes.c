@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/hotfixes.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int vp_client_hotfixes(struct vp_client *c, json_t **found, int *rc, struct vp_err *why)
+{
+	int code;
+
+	why->text[0] = 0;
+	code = vp_client_try(c, "query-hotfixes", json_object(), found, rc, why);
+	return vp_client_is_broken(c) ? code : VP_EXIT_OK;
+}
+
+/* In words. */
+static const char *standing(const json_t *hotfix)
+{
+	const char *stands = vp_client_text(hotfix, "stands");
+
+	if (!strcmp(stands, "unused"))
+		return "NOT IN USE: no function leads to it";
+	if (!strcmp(stands, "mixed"))
+		return "IN PARTS: not all functions lead to it";
+	return json_is_true(json_object_get(hotfix, "covered")) ? "applied, below a newer one"
+								: "applied";
+}
+
+static void print_function(const json_t *f)
+{
+	const char *leads = vp_client_text(f, "leads");
+
+	printf("     %s at %s: ", vp_client_text(f, "name"), vp_client_text(f, "addr"));
+	if (!strcmp(leads, "here"))
+		printf("leads to %s\n", vp_client_text(f, "replacement"));
+	else if (!strcmp(leads, "over"))
+		printf("leads to %s, which is over it\n", vp_client_text(f, "over"));
+	else if (!strcmp(leads, "before"))
+		printf("NOT REPLACED: what was there before stands there\n");
+	else if (!strcmp(leads, "unknown"))
+		printf("cannot be read (module unloaded)\n");
+	else
+		printf("CHANGED by somebody else: %s stands there\n", vp_client_text(f, "now"));
+}
+
+static void print_hotfix(const json_t *hotfix)
+{
+	const json_t *f, *area;
+	time_t when = (time_t)vp_client_int(hotfix, "when");
+	struct tm tm = { 0 };
+	long long bytes = 0;
+	char date[32] = "";
+	const char *key;
+	size_t i;
+
+	if (localtime_r(&when, &tm))
+		strftime(date, sizeof(date), "%F %T", &tm);
+	json_object_foreach((json_t *)json_object_get(hotfix, "areas"), key, area) bytes +=
+		vp_client_int(area, "bytes");
+	printf("  %s %s  %s  %s  %s\n", vp_client_text(hotfix, "name"),
+	       vp_client_text(hotfix, "version"), date, vp_client_text(hotfix, "who"),
+	       standing(hotfix));
+	if (*vp_client_text(hotfix, "description"))
+		printf("     %s\n", vp_client_text(hotfix, "description"));
+	if (!json_is_true(json_object_get(hotfix, "whole")))
+		printf("     ITS CODE IS CHANGED: it is not what was put there\n");
+	if (!json_is_true(json_object_get(hotfix, "recorded")))
+		printf("     the ledger of this host has no record of it\n");
+	json_array_foreach(json_object_get(hotfix, "functions"), i, f) print_function(f);
+	printf("     %lld bytes at %s\n", bytes, vp_client_text(hotfix, "at"));
+}
+
+void vp_hotfixes_print(const json_t *found)
+{
+	const json_t *list = json_object_get(found, "hotfixes"), *item;
+	size_t i;
+
+	printf("%zu hotfix(es) in the guest's memory\n", json_array_size(list));
+	json_array_foreach(list, i, item) print_hotfix(item);
+	json_array_foreach(json_object_get(found, "damaged"), i, item)
+		printf("  A DAMAGED LABEL of a hotfix is at %s: what it was cannot be told\n",
+		       json_string_value(item));
+}
