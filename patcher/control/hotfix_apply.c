@@ -382,7 +382,7 @@ static int give_up(struct apply *a, int rc, struct vp_err *err)
 		return rc;
 	if (rc == -EUCLEAN || rc == -EFAULT)
 		return rc;
-	if (holds_memory(a) && vp_hotfix_job_free(&a->job, &a->arena, &why)) {
+	if (rc != -ENXIO && holds_memory(a) && vp_hotfix_job_free(&a->job, &a->arena, &why)) {
 		struct vp_err first = *err;
 
 		return vp_err_set(

@@ -17,6 +17,7 @@ static int read_table(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_er
 		;
 	if (i == p->n) {
 		i = p->next++ % VP_PAGES_TABLES;
+		p->table[i].gpa = UINT64_MAX;
 		rc = p->t->ops->read(p->t, VP_GPA(base), p->table[i].entry, PAGE, err);
 		if (rc)
 			return rc;

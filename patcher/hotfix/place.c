@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/vcpus.h"
 #include "hotfix/pages.h"
 
 #define PAGE 4096ull
@@ -239,12 +240,67 @@ static int find_pieces(const struct vp_hotfix_placing *p, struct vp_target *t,
 	return rc;
 }
 
-static int write_pieces(struct vp_target *t, const struct pieces *all, struct vp_err *err)
+#define CR3_PTI_USER 0x1000ull /* with it a CR3 is that of user space (PTI) */
+
+struct sight {
+	struct vp_target *t;
+	vp_gva at;
+	vp_gpa gpa;
+};
+
+/* Is it there for whoever uses these tables? */
+static bool is_there(const struct sight *s, struct vp_paging paging, uint64_t cr3)
+{
+	struct vp_pages pages = { .t = s->t };
+	struct vp_map map;
+
+	paging.cr3 = cr3;
+	return !vp_pages_walk(&pages, &paging, s->at, &map, NULL) && map.gpa.v == s->gpa.v;
+}
+
+static int sees(void *arg, int vcpu, const struct vp_vcpu_state *state)
+{
+	const struct vp_paging *p = &state->paging;
+
+	(void)vcpu;
+	return !state->nested &&
+	       (is_there(arg, *p, p->cr3) || is_there(arg, *p, p->cr3 & ~CR3_PTI_USER));
+}
+
+/*
+ * Every vCPU is held. Is this still the boot that gave the memory? After a reset the old page
+ * tables may lie in RAM as they were, but no vCPU uses them.
+ */
+static int check_boot(const struct vp_hotfix_placing *p, struct vp_target *t,
+		      const struct vp_paging *space, struct vp_err *err)
+{
+	struct sight s = { .t = t, .at = p->parts[VP_ARENA_TEXT].at };
+	struct vp_pages pages = { .t = t };
+	struct vp_map map;
+	int rc = vp_pages_walk(&pages, space, s.at, &map, err);
+
+	if (rc)
+		return rc;
+	s.gpa = map.gpa;
+	rc = vp_each_vcpu(t, sees, &s, err);
+	if (rc < 0)
+		return rc;
+	return rc ? 0
+		  : vp_err_set(err, -ENXIO,
+			       "no vCPU sees the memory that was got: the guest was reset");
+}
+
+/* Where it all goes is looked at in the stop itself. */
+static int write_stopped(const struct vp_hotfix_placing *p, struct vp_target *t,
+			 const struct vp_paging *space, struct pieces *all, struct vp_err *err)
 {
 	int rc = t->ops->stop(t, VP_TIMEOUT_MS, err);
 
 	if (rc)
 		return rc;
+	rc = check_boot(p, t, space, err);
+	if (!rc)
+		rc = find_pieces(p, t, space, all, err);
 	for (size_t i = 0; i < all->n && !rc; i++)
 		rc = t->ops->write(t, all->list[i].gpa, all->list[i].bytes, all->list[i].len, err);
 	t->ops->resume(t);
@@ -275,10 +331,8 @@ int vp_hotfix_placing_write(const struct vp_hotfix_placing *p, struct vp_target 
 			    const struct vp_paging *space, struct vp_err *err)
 {
 	struct pieces all = { 0 };
-	int rc = find_pieces(p, t, space, &all, err);
+	int rc = write_stopped(p, t, space, &all, err);
 
-	if (!rc)
-		rc = write_pieces(t, &all, err);
 	if (!rc)
 		rc = compare_pieces(t, &all, err);
 	free(all.list);

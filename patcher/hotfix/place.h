@@ -49,7 +49,8 @@ const struct vp_hotfix_image *vp_hotfix_placing_image(const struct vp_hotfix_pla
 /*
  * Locked, and not between stop() and resume(). Write all of it in one stop, the label last, and see
  * that it arrived. @space: the kernel's paging. -EIO: other bytes stand there than were written;
- * else as the target's operations.
+ * -ENXIO: the guest was reset since, and the memory is not its own any more; else as the target's
+ * operations.
  */
 int vp_hotfix_placing_write(const struct vp_hotfix_placing *p, struct vp_target *t,
 			    const struct vp_paging *space, struct vp_err *err);
