@@ -93,6 +93,14 @@ struct vp_break_ops {
 #define VP_BREAKS_MAX 4u /* what a CPU has in debug registers */
 #define VP_KEPT_MAX   256u
 
+/* One of many pieces of guest RAM that are read or written in one go. */
+struct vp_piece {
+	vp_gpa gpa;
+	void *into;	  /* read_pieces() puts it here */
+	const void *from; /* write_pieces() takes it from here */
+	size_t len;
+};
+
 /*
  * The operations. All return 0 or -errno and then fill @err (may be NULL).
  *
@@ -119,6 +127,16 @@ struct vp_target_ops {
 	int (*read)(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 	int (*write)(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
 		     struct vp_err *err);
+
+	/*
+	 * read() and write() of @n pieces, for targets where each call is dear; the latter between
+	 * stop() and resume() only. After an error all that is known is that no other memory was
+	 * written to. NULL: they are read and written one by one.
+	 */
+	int (*read_pieces)(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			   struct vp_err *err);
+	int (*write_pieces)(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			    struct vp_err *err);
 
 	/*
 	 * Locked. Store the single byte @value atomically if @expect stands there,

@@ -8,7 +8,7 @@
 #include <vmpoke/poke.h>
 
 #include "x86/decode.h"
-#include "x86/walk.h"
+#include "x86/tables.h"
 
 /* Can an int3 on a head be ours? Trap handlers ask. */
 enum vp_claim {
@@ -42,6 +42,26 @@ struct vp_run {
 	bool head; /* it begins with the slot's first byte */
 };
 
+/* ahead.c: memory that is about to be looked at, fetched in one go. */
+enum vp_when {
+	VP_IN_PLAN = 1,
+	VP_IN_STOP = 2,
+	VP_IN_BOTH = 3,
+};
+
+struct vp_want {
+	vp_gpa gpa;
+	uint8_t len, bytes[VP_INSN_MAX + 1];
+	enum vp_when when; /* it is looked at */
+	bool here;	   /* fetched with the others */
+};
+
+struct vp_ahead {
+	struct vp_want *wants; /* sorted by address once they were fetched */
+	size_t n, room;
+	bool fetched;
+};
+
 /*
  * A batch in flight; once published it is the trap table. Of what handlers look at, only
  * `undoing`, `open`, `awake` and the slots' `claim` change then; handlers change nothing.
@@ -57,8 +77,9 @@ struct vp_batch {
 	vp_gpa *word_at;	 /* where rec.words are */
 	struct vp_paging paging; /* what translated the addresses */
 	char note[64];
-	bool recorded;	    /* e->applied owns it (or will), not the table */
-	bool reached_heads; /* new heads were written: the way is forward only */
+	struct vp_ahead ahead; /* what the plan has looked at */
+	bool recorded;	       /* e->applied owns it (or will), not the table */
+	bool reached_heads;    /* new heads were written: the way is forward only */
 	size_t n;
 	struct vp_slot slots[]; /* sorted by address */
 };
@@ -95,6 +116,18 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 		 struct vp_batch **out, struct vp_err *err);
 void vp_batch_free(struct vp_batch *b);
 
+/*
+ * ahead.c: what will be looked at, and when; fetch it; forget it, before anything is written and
+ * before the guest runs again. Read what was fetched, or else the target (@a may be NULL). Without
+ * ops->read_pieces nothing is ever fetched.
+ */
+void vp_ahead_want(struct vp_ahead *a, vp_gpa gpa, size_t len, enum vp_when when);
+void vp_ahead_fetch(struct vp_ahead *a, struct vp_target *t, enum vp_when now);
+void vp_ahead_forget(struct vp_ahead *a);
+int vp_ahead_read(const struct vp_ahead *a, struct vp_target *t, vp_gpa gpa, void *buf, size_t len,
+		  struct vp_err *err);
+void vp_ahead_free(struct vp_ahead *a);
+
 /* place.c: where the sites are. A space keeps what it has walked, so it is for a moment only. */
 struct vp_space {
 	struct vp_target *target;
@@ -102,6 +135,9 @@ struct vp_space {
 	struct vp_paging paging;
 	struct vp_map last; /* the page of @at; page_size 0: none */
 	vp_gva at;
+	struct vp_ahead *ahead;	  /* the batch's */
+	struct vp_tables *tables; /* while it is planned; or NULL */
+	bool again;		  /* the entries that are read are wanted in the stop, too */
 };
 
 struct vp_phys_reader vp_target_reader(struct vp_target *t); /* walk.h's, over a target */
@@ -111,7 +147,9 @@ int vp_space_check(const struct vp_vcpu_state *state, struct vp_err *err);
 /* How many bytes of an instruction at @gpa are on its page, at most. */
 size_t vp_insn_room(vp_gpa gpa);
 
-struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b);
+struct vp_space vp_space_of(struct vp_target *t, struct vp_batch *b);
+int vp_space_read(const struct vp_space *sp, vp_gpa gpa, void *buf, size_t len,
+		  struct vp_err *err); /* vp_ahead_read() */
 int vp_space_walk(struct vp_space *sp, vp_gva addr, struct vp_map *out, struct vp_err *err);
 
 /* Translate one address of executable text; @what: "site", "fixup of site". Or a whole slot. */
@@ -120,13 +158,18 @@ int vp_place_text(struct vp_space *sp, const struct vp_slot *s, const char *what
 int vp_place_slot(struct vp_space *sp, struct vp_slot *s, struct vp_err *err);
 
 /* Are they still where they were? -EAGAIN if not. For when every vCPU is stopped. */
-int vp_place_recheck(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+int vp_place_recheck(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err);
 
 /* slot.c: the bytes of a slot, which may lie on two pages that are not neighbours. */
+void vp_slot_want(struct vp_ahead *a, const struct vp_slot *s);
+int vp_slot_look(const struct vp_ahead *a, struct vp_target *t, const struct vp_slot *s,
+		 uint8_t *buf, struct vp_err *err); /* vp_ahead_read() */
 int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err);
 int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		  struct vp_err *err);
+size_t vp_slot_pieces(const struct vp_slot *s, const uint8_t *bytes,
+		      struct vp_piece *to); /* 1 or 2, to be written */
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,
 		       struct vp_err *err);
 int vp_slot_check_write(struct vp_target *t, const struct vp_slot *s, struct vp_err *err);

@@ -35,16 +35,37 @@ size_t vp_insn_room(vp_gpa gpa)
 	return room < VP_INSN_MAX ? room : VP_INSN_MAX;
 }
 
-struct vp_space vp_space_of(struct vp_target *t, const struct vp_batch *b)
+struct vp_space vp_space_of(struct vp_target *t, struct vp_batch *b)
 {
-	return (struct vp_space){ .target = t, .strategy = b->rec.strategy, .paging = b->paging };
+	return (struct vp_space){
+		.target = t,
+		.strategy = b->rec.strategy,
+		.paging = b->paging,
+		.ahead = &b->ahead,
+	};
+}
+
+int vp_space_read(const struct vp_space *sp, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	return vp_ahead_read(sp->ahead, sp->target, gpa, buf, len, err);
+}
+
+static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	struct vp_space *sp = arg;
+
+	if (!sp->tables)
+		return vp_space_read(sp, gpa, buf, len, err);
+	if (sp->again)
+		vp_ahead_want(sp->ahead, gpa, len, VP_IN_STOP);
+	return vp_tables_read(sp->tables, gpa, buf, len, err);
 }
 
 /* Sites lie close together, and reading the tables of some targets takes long: keep the last page.
  */
 int vp_space_walk(struct vp_space *sp, vp_gva addr, struct vp_map *out, struct vp_err *err)
 {
-	struct vp_phys_reader mem = vp_target_reader(sp->target);
+	const struct vp_phys_reader mem = { read_entry, sp };
 	uint64_t in_page;
 	int rc = 0;
 
@@ -97,7 +118,7 @@ int vp_place_slot(struct vp_space *sp, struct vp_slot *s, struct vp_err *err)
 			     err);
 }
 
-int vp_place_recheck(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+int vp_place_recheck(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
 {
 	struct vp_space sp = vp_space_of(e->target, b);

@@ -21,6 +21,7 @@ void vp_batch_free(struct vp_batch *b)
 	free((void *)b->rec.words);
 	free(b->word_at);
 	free(b->runs);
+	vp_ahead_free(&b->ahead);
 	free(b);
 }
 
@@ -139,7 +140,7 @@ static int check_bytes(const struct plan *p, const struct vp_slot *s, struct vp_
 	char found[2 * VP_INSN_MAX + 1], want[2 * VP_INSN_MAX + 1];
 	uint8_t now[VP_INSN_MAX];
 	struct vp_err why = { .text = "" };
-	int rc = vp_slot_read(p->space.target, s, now, &why);
+	int rc = vp_slot_look(p->space.ahead, p->space.target, s, now, &why);
 
 	if (rc)
 		return vp_err_set(err, rc, "site %zu at 0x%llx: %s", AT(s), why.text);
@@ -188,11 +189,44 @@ static int check_fixup(struct vp_space *sp, const struct vp_batch *b, const stru
 		return vp_err_set(err, -EINVAL,
 				  "fixup of site %zu at 0x%llx: lies inside site %zu of the batch",
 				  s->index, at, inside->index);
-	rc = sp->target->ops->read(sp->target, gpa, bytes, vp_insn_room(gpa), err);
+	rc = vp_space_read(sp, gpa, bytes, vp_insn_room(gpa), err);
 	if (!rc && vp_int3_length(bytes, vp_insn_room(gpa)))
 		rc = vp_err_set(err, -EINVAL, "fixup of site %zu at 0x%llx: an int3 stands there",
 				s->index, at);
 	return rc;
+}
+
+/* --- in few reads ------------------------------------------------------------ */
+
+/* What does not translate is left to the check that will say so. */
+static void want(struct vp_space *sp, vp_gva addr, size_t len, enum vp_when when)
+{
+	struct vp_map map;
+
+	if (!vp_space_walk(sp, addr, &map, NULL))
+		vp_ahead_want(sp->ahead, map.gpa, len, when);
+}
+
+/* Fetch all that the checks below look at, where the target can hand over many pieces at once. */
+static void fetch(struct vp_space *sp, struct vp_batch *b)
+{
+	sp->again = true; /* where the sites are is asked in the stop, too */
+	for (size_t i = 0; i < b->n; i++) {
+		struct vp_slot s = b->slots[i];
+
+		if (!vp_place_slot(sp, &s, NULL))
+			vp_slot_want(sp->ahead, &s);
+	}
+	sp->again = false;
+	for (size_t i = 0; i < b->n; i++) {
+		vp_gva fixup = b->slots[i].site.fixup;
+
+		if (b->slots[i].site.resume == VP_RESUME_FIXUP)
+			want(sp, fixup, vp_insn_room(VP_GPA(fixup.v)), VP_IN_PLAN);
+	}
+	for (size_t i = 0; i < b->rec.nwords; i++)
+		want(sp, b->rec.words[i].addr, sizeof(b->rec.words[i].old_value), VP_IN_BOTH);
+	vp_ahead_fetch(sp->ahead, sp->target, VP_IN_PLAN);
 }
 
 /* --- all of it --------------------------------------------------------------- */
@@ -254,27 +288,43 @@ static int check_sites(struct plan *p, struct vp_batch *b, struct vp_poke_result
 	return rc ? rc : vp_words_plan(&p->space, b, p->half_done, res, err);
 }
 
+/* By b->paging. */
+static int check_all(struct vp_engine *e, struct vp_batch *b, bool half_done,
+		     struct vp_poke_result *res, struct vp_err *err)
+{
+	struct plan p = { .space = vp_space_of(e->target, b), .half_done = half_done };
+	struct vp_tables *tables = e->target->ops->read_pieces ? calloc(1, sizeof(*tables)) : NULL;
+	int rc;
+
+	if (tables) {
+		vp_tables_init(tables, vp_target_reader(e->target));
+		p.space.tables = tables;
+		fetch(&p.space, b);
+	}
+	rc = check_sites(&p, b, res, err);
+	vp_ahead_forget(&b->ahead);
+	free(tables);
+	return rc;
+}
+
 /* The page tables that the caller gave are the kernel's own; a vCPU's are held while in use. */
 static int check_in_guest(struct vp_engine *e, struct vp_batch *b, const struct vp_poke_opts *opts,
 			  bool half_done, struct vp_poke_result *res, struct vp_err *err)
 {
-	struct plan p = { .half_done = half_done };
 	struct vp_vcpu_state state;
 	int rc;
 
 	if (opts->space) {
 		b->paging = *opts->space;
-		p.space = vp_space_of(e->target, b);
-		return check_sites(&p, b, res, err);
+		return check_all(e, b, half_done, res, err);
 	}
 	rc = e->target->ops->hold(e->target, opts->vcpu, &state, err);
 	if (rc)
 		return rc;
 	b->paging = state.paging;
-	p.space = vp_space_of(e->target, b);
 	rc = vp_space_check(&state, err);
 	if (!rc)
-		rc = check_sites(&p, b, res, err);
+		rc = check_all(e, b, half_done, res, err);
 	e->target->ops->release(e->target);
 	return rc;
 }

@@ -4,14 +4,27 @@
 
 #include "core/internal.h"
 
-int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err)
+void vp_slot_want(struct vp_ahead *a, const struct vp_slot *s)
 {
-	int rc = t->ops->read(t, s->head, buf, s->split, err);
+	vp_ahead_want(a, s->head, s->split, VP_IN_BOTH);
+	if (s->split < s->site.len)
+		vp_ahead_want(a, s->next, (size_t)(s->site.len - s->split), VP_IN_BOTH);
+}
+
+int vp_slot_look(const struct vp_ahead *a, struct vp_target *t, const struct vp_slot *s,
+		 uint8_t *buf, struct vp_err *err)
+{
+	int rc = vp_ahead_read(a, t, s->head, buf, s->split, err);
 
 	if (!rc && s->split < s->site.len)
-		rc = t->ops->read(t, s->next, buf + s->split, (size_t)(s->site.len - s->split),
-				  err);
+		rc = vp_ahead_read(a, t, s->next, buf + s->split, (size_t)(s->site.len - s->split),
+				   err);
 	return rc;
+}
+
+int vp_slot_read(struct vp_target *t, const struct vp_slot *s, uint8_t *buf, struct vp_err *err)
+{
+	return vp_slot_look(NULL, t, s, buf, err);
 }
 
 /* Read-only memory, say, is found before anything is written. */
@@ -39,6 +52,16 @@ int vp_slot_write(struct vp_target *t, const struct vp_slot *s, const uint8_t *b
 		rc = t->ops->write(t, s->next, bytes + s->split, (size_t)(s->site.len - s->split),
 				   err);
 	return rc;
+}
+
+size_t vp_slot_pieces(const struct vp_slot *s, const uint8_t *bytes, struct vp_piece *to)
+{
+	size_t rest = (size_t)(s->site.len - s->split);
+
+	to[0] = (struct vp_piece){ .gpa = s->head, .from = bytes, .len = s->split };
+	if (rest)
+		to[1] = (struct vp_piece){ .gpa = s->next, .from = bytes + s->split, .len = rest };
+	return rest ? 2 : 1;
 }
 
 int vp_slot_write_tail(struct vp_target *t, const struct vp_slot *s, const uint8_t *bytes,

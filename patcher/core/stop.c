@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stop strategy (S9): stop every vCPU, write everything, resume. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/vcpus.h"
@@ -12,7 +13,7 @@ static int check_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	for (size_t i = 0; i < b->n; i++) {
 		struct vp_slot *s = &b->slots[i];
 		uint8_t now[VP_INSN_MAX];
-		int rc = vp_slot_read(e->target, s, now, err);
+		int rc = vp_slot_look(&b->ahead, e->target, s, now, err);
 
 		if (!rc && memcmp(now, s->site.old_bytes, s->site.len))
 			rc = vp_err_set(err, -EAGAIN,
@@ -61,11 +62,11 @@ static int check_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 			  (unsigned long long)at.v);
 }
 
-/* @now gets what stands there. */
-static int check_slot(struct vp_engine *e, const struct vp_slot *s, uint8_t *now,
-		      struct vp_err *err)
+/* @now gets what stands there, or stood there when @a was fetched (NULL: now). */
+static int check_slot(struct vp_engine *e, const struct vp_ahead *a, const struct vp_slot *s,
+		      uint8_t *now, struct vp_err *err)
 {
-	int rc = vp_slot_read(e->target, s, now, err);
+	int rc = vp_slot_look(a, e->target, s, now, err);
 
 	if (rc || vp_slot_is_half_done(s, now))
 		return rc;
@@ -78,7 +79,7 @@ static int undo_slot(struct vp_engine *e, const struct vp_slot *s, struct vp_err
 {
 	const uint8_t *old = s->site.old_bytes;
 	uint8_t now[VP_INSN_MAX] = { 0 };
-	int rc = check_slot(e, s, now, err);
+	int rc = check_slot(e, NULL, s, now, err);
 
 	if (rc || !memcmp(now, old, s->site.len))
 		return rc;
@@ -113,6 +114,31 @@ static int undo_held(struct vp_engine *e, struct vp_batch *b, struct vp_err *err
 	return rc;
 }
 
+/* In one go, where the target can do that. */
+static int write_sites(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
+		       struct vp_err *err)
+{
+	struct vp_piece *pieces =
+		e->target->ops->write_pieces ? calloc(b->n + 1, 2 * sizeof(*pieces)) : NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < b->n && !rc; i++) {
+		const struct vp_slot *s = &b->slots[i];
+
+		if (pieces)
+			n += vp_slot_pieces(s, s->site.new_bytes, pieces + n);
+		else
+			rc = vp_slot_write(e->target, s, s->site.new_bytes, err);
+		if (rc)
+			res->bad_site = (ptrdiff_t)s->index;
+	}
+	if (n)
+		rc = e->target->ops->write_pieces(e->target, pieces, n, err);
+	free(pieces);
+	return rc;
+}
+
 /* All of it, or none, and that is certain; or -EUCLEAN. */
 static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
 		     struct vp_err *err)
@@ -120,11 +146,7 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	struct vp_err why = { "" };
 	int rc = 0;
 
-	for (size_t i = 0; i < b->n && !rc; i++) {
-		rc = vp_slot_write(e->target, &b->slots[i], b->slots[i].site.new_bytes, err);
-		if (rc)
-			res->bad_site = (ptrdiff_t)b->slots[i].index;
-	}
+	rc = write_sites(e, b, res, err);
 	if (!rc)
 		rc = vp_words_swap(e, b, res, err);
 	if (!rc && e->target->ops->held) /* what ran amid a batch ran half of it */
@@ -135,6 +157,22 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 			  "a write failed, and taking it back did, too (%.120s): half a batch may "
 			  "stand there; the guest is left stopped",
 			  why.text);
+}
+
+/* Is all still as it was planned? Every vCPU is stopped, and what is looked at was read since. */
+static int look_again(struct vp_engine *e, struct vp_batch *b, struct vp_poke_result *res,
+		      struct vp_err *err)
+{
+	int rc;
+
+	vp_ahead_fetch(&b->ahead, e->target, VP_IN_STOP);
+	rc = vp_place_recheck(e, b, res, err);
+	if (!rc)
+		rc = check_all(e, b, res, err);
+	if (!rc)
+		rc = vp_words_check(e, b, res, err);
+	vp_ahead_forget(&b->ahead);
+	return rc;
 }
 
 /* A vCPU that stands inside a site is let go on: how often. */
@@ -155,11 +193,7 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 			return rc;
 		vp_retired_free(e); /* stopped is quiescent */
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
-		rc = vp_place_recheck(e, b, res, err);
-		if (!rc)
-			rc = check_all(e, b, res, err);
-		if (!rc)
-			rc = vp_words_check(e, b, res, err);
+		rc = look_again(e, b, res, err);
 		standing = rc ? 0 : vp_each_vcpu(e->target, check_vcpu, &where, &why);
 		if (!rc && !standing)
 			return 0;
@@ -211,9 +245,11 @@ int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 
 	if (rc)
 		return rc;
+	vp_ahead_fetch(&b->ahead, e->target, VP_IN_STOP);
 	rc = vp_place_recheck(e, b, &res, err);
-	for (size_t i = 0; i < b->n && !rc; i++)
-		rc = check_slot(e, &b->slots[i], now, err); /* before anything is written */
+	for (size_t i = 0; i < b->n && !rc; i++) /* before anything is written */
+		rc = check_slot(e, &b->ahead, &b->slots[i], now, err);
+	vp_ahead_forget(&b->ahead);
 	if (!rc && undo_all(e, b, &why))
 		rc = vp_err_set(err, -EUCLEAN, "the old bytes cannot be put back: %.180s",
 				why.text);

@@ -67,7 +67,7 @@ static int plan_word(struct vp_space *sp, struct vp_batch *b, size_t i, bool hal
 		return vp_err_set(err, -EINVAL, "word at 0x%llx: is not 4-byte aligned", AT(w));
 	rc = vp_space_walk(sp, w->addr, &map, &why);
 	if (!rc)
-		rc = sp->target->ops->read(sp->target, map.gpa, &now, sizeof(now), &why);
+		rc = vp_space_read(sp, map.gpa, &now, sizeof(now), &why);
 	if (!rc && !vp_word_is_condition(w) && sp->target->ops->check_write)
 		rc = sp->target->ops->check_write(sp->target, map.gpa, sizeof(now), &why);
 	if (rc)
@@ -148,13 +148,16 @@ static int changed_meanwhile(const struct vp_batch *b, size_t i, struct vp_poke_
 			  vp_word_is_condition(w) ? "condition" : "word", AT(w));
 }
 
-/* Neighbours, as both halves of a pointer are, cost one read. */
+/* Neighbours, as both halves of a pointer are, cost one read; what was fetched costs none. */
 #define RUN_MAX 16u
 
 static int read_run(struct vp_engine *e, const struct vp_batch *b, size_t from, uint32_t *now,
 		    size_t *n, struct vp_err *err)
 {
 	*n = 1;
+	if (b->ahead.fetched)
+		return vp_ahead_read(&b->ahead, e->target, b->word_at[from], now, sizeof(*now),
+				     err);
 	while (from + *n < b->rec.nwords && *n < RUN_MAX &&
 	       b->word_at[from + *n].v == b->word_at[from].v + *n * sizeof(*now))
 		++*n;

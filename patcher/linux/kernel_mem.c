@@ -2,6 +2,7 @@
 #include "linux/kernel_mem.h"
 
 #include "base/vcpus.h"
+#include "x86/tables.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,62 +18,17 @@
  * (PTI_PGTABLE_SWITCH_BIT, arch/x86/entry/calling.h). */
 #define CR3_PTI_USER 0x1000ull
 
-#define TABLES_MAX 16u
+/* Page tables are kept for one call of this file, unless the caller wants more. */
+static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	struct vp_target *t = arg;
 
-/*
- * Page tables are read a page at a time, since a read of a target is dear however short it is. Kept
- * for one call of this file, unless the caller wants more: the guest may change them.
- */
-struct vp_tables {
-	struct vp_target *t;
-	unsigned int reads; /* entries that the walk in hand has wanted: how deep it got */
-	bool lost;	    /* ... the last of which is in no memory */
-	unsigned int next;
-	uint64_t gpa[TABLES_MAX]; /* ~0: free */
-	uint8_t page[TABLES_MAX][SIZE_4K];
-};
+	return t->ops->read(t, gpa, buf, len, err);
+}
 
 static void tables_init(struct vp_tables *tab, struct vp_target *t)
 {
-	tab->t = t;
-	tab->next = 0;
-	for (unsigned int i = 0; i < TABLES_MAX; i++)
-		tab->gpa[i] = UINT64_MAX;
-}
-
-static int read_entry(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	uint64_t page = gpa.v & ~(SIZE_4K - 1);
-	struct vp_tables *tab = arg;
-	unsigned int i = 0;
-	int rc;
-
-	tab->reads++;
-	tab->lost = true;
-	while (i < TABLES_MAX && tab->gpa[i] != page)
-		i++;
-	if (i == TABLES_MAX) {
-		i = tab->next % TABLES_MAX;
-		tab->gpa[i] = UINT64_MAX;
-		rc = tab->t->ops->read(tab->t, VP_GPA(page), tab->page[i], SIZE_4K, err);
-		if (rc)
-			return rc;
-		tab->gpa[i] = page;
-		tab->next++;
-	}
-	memcpy(buf, tab->page[i] + (gpa.v - page), len);
-	tab->lost = false;
-	return 0;
-}
-
-static int walk(struct vp_tables *tab, const struct vp_paging *p, vp_gva addr, struct vp_map *map,
-		struct vp_err *err)
-{
-	const struct vp_phys_reader reader = { read_entry, tab };
-
-	tab->reads = 0;
-	tab->lost = false;
-	return vp_walk(p, &reader, addr, map, err);
+	vp_tables_init(tab, (struct vp_phys_reader){ read_phys, t });
 }
 
 /* --- finding the image ------------------------------------------------------- */
@@ -102,7 +58,7 @@ static int each_page(struct vp_tables *tab, const struct vp_paging *p, uint64_t 
 	while (left) {
 		uint64_t len;
 		struct vp_map map;
-		int rc = walk(tab, p, VP_GVA(to - left), &map, err);
+		int rc = vp_tables_walk(tab, p, VP_GVA(to - left), &map, err);
 
 		if (rc && !tab->reads)
 			return -ENOENT;
@@ -269,12 +225,11 @@ int vp_kernel_mem_walk(const struct vp_kernel_mem *m, uint64_t cr3, vp_gva addr,
 {
 	struct vp_paging p = m->space;
 	struct vp_map map;
-	struct vp_tables tab;
+	struct vp_tables own;
 	int rc;
 
-	tables_init(&tab, m->t);
 	p.cr3 = cr3;
-	rc = walk(&tab, &p, addr, &map, err);
+	rc = vp_tables_walk(tables_of(m, &own), &p, addr, &map, err);
 	if (!rc)
 		*out = map.gpa;
 	return rc;
@@ -309,7 +264,7 @@ int vp_kernel_mem_place(const struct vp_kernel_mem *m, vp_gva addr, vp_gpa *out,
 	*out = VP_GPA(addr.v - m->text.v + m->text_phys.v);
 	if (*left)
 		return 0;
-	rc = walk(tables_of(m, &own), &m->space, addr, &map, err);
+	rc = vp_tables_walk(tables_of(m, &own), &m->space, addr, &map, err);
 	if (rc)
 		return rc;
 	*out = map.gpa;
@@ -333,13 +288,14 @@ int vp_kernel_mem_read(const struct vp_kernel_mem *m, vp_gva addr, void *buf, si
 		struct vp_map map, next;
 
 		if (!n) {
-			rc = walk(tab, &m->space, addr, &map, err);
+			rc = vp_tables_walk(tab, &m->space, addr, &map, err);
 			if (rc)
 				break;
 			gpa = map.gpa;
 			n = map.page_size - (addr.v & (map.page_size - 1));
 			/* Modules have pages of 4 KiB, many of them neighbours in memory, too. */
-			while (n < len && !walk(tab, &m->space, VP_GVA(addr.v + n), &next, NULL) &&
+			while (n < len &&
+			       !vp_tables_walk(tab, &m->space, VP_GVA(addr.v + n), &next, NULL) &&
 			       next.gpa.v == gpa.v + n)
 				n += next.page_size - ((addr.v + n) & (next.page_size - 1));
 		}
@@ -363,7 +319,7 @@ int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code
 	*code = r && !r->nx;
 	if (r || !(addr.v >> 63))
 		return 0;
-	rc = walk(tables_of(m, &own), &m->space, addr, &map, err);
+	rc = vp_tables_walk(tables_of(m, &own), &m->space, addr, &map, err);
 	*code = !rc && !map.nx && !map.user;
 	return rc == -EFAULT ? 0 : rc;
 }

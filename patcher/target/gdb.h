@@ -9,7 +9,7 @@
 #ifndef VP_TARGET_GDB_H
 #define VP_TARGET_GDB_H
 
-#include <vmpoke/types.h>
+#include <vmpoke/target.h>
 
 struct vp_gdb;
 
@@ -48,7 +48,14 @@ int vp_gdb_peer(const struct vp_gdb *g);
 /* Close. The VM stays as it is: stopped if it was. NULL is fine. */
 void vp_gdb_close(struct vp_gdb *g);
 
-/* Guest-physical memory; the caller knows that it is RAM. write() reads back what it wrote. */
+/*
+ * Guest-physical memory; the caller knows that it is RAM. write() reads back what it wrote. Pieces
+ * cost as many round trips as one piece does.
+ */
+int vp_gdb_read_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
+		       struct vp_err *err);
+int vp_gdb_write_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
+			struct vp_err *err);
 int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err);
 

@@ -134,6 +134,8 @@ static int resumed_elsewhere(struct vp_gdb *g, struct vp_err *err)
 			  "somebody let the VM go on while vmpoke held it: try again");
 }
 
+#define ANSWERS_MAX 128u /* more than are ever under way */
+
 /* Twice: if it was let go on yet again, the first one stops it. */
 static int probe(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 {
@@ -142,13 +144,13 @@ static int probe(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 	return rc ? rc : vp_gdb_ask(g, deadline, err, VP_GDB_PROBE);
 }
 
-static int lost_hold(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+int vp_gdb_lost(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 {
 	char *payload;
 	size_t len;
 	int rc = probe(g, deadline, err);
 
-	for (unsigned int i = 0; !rc && i < 64; i++) {
+	for (unsigned int i = 0; !rc && i < ANSWERS_MAX; i++) {
 		rc = receive(g, &payload, &len, deadline, err);
 		if (!rc && is_probe_answer(payload))
 			return resumed_elsewhere(g, err);
@@ -205,7 +207,7 @@ int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *s
 		if (rc)
 			return rc;
 		if (!stops && is_stop(*payload))
-			return lost_hold(g, deadline, err);
+			return vp_gdb_lost(g, deadline, err);
 		if ((*payload)[0] == 'W' || (*payload)[0] == 'X')
 			return vp_err_set(err, -ECONNRESET, "the VM has ended");
 		if (!is_stop(*payload))

@@ -44,6 +44,12 @@ int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err)
 /* End it: @rc is how it went; the connection is broken afterwards unless that is 0. */
 int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err);
 
+/*
+ * Somebody has let the VM go on, and a request of ours was lost by that: pass the answers to all
+ * that were sent by. -EAGAIN, or what broke the connection.
+ */
+int vp_gdb_lost(struct vp_gdb *g, int64_t deadline, struct vp_err *err);
+
 int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
 
 #endif /* VP_TARGET_GDB_INTERNAL_H */

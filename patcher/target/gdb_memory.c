@@ -12,13 +12,33 @@
 #include <string.h>
 
 /*
- * What is under way of reads, in bytes: the replies to small packets fit the socket's buffer; of
- * large ones there are two, so that QEMU works on one while we take the other.
+ * What is under way, in bytes: the replies to small packets fit the socket's buffer; of large ones
+ * there are two, so that QEMU works on one while we take the other. And in requests, so that little
+ * is to be passed by if one of them is lost.
  */
-#define AHEAD	32000u
-#define HMP_MAX (16ul << 20) /* what a monitor command may print: 4096 vCPUs need 11 MB */
+#define AHEAD	     32000u
+#define REQUESTS_MAX 16u
+#define HMP_MAX	     (16ul << 20) /* what a monitor command may print: 4096 vCPUs need 11 MB */
 
 /* --- memory ------------------------------------------------------------------ */
+
+/* Where in the pieces: what was asked for, what has arrived. */
+struct cursor {
+	size_t piece, at;
+};
+
+/* Pieces on their way, as many packets as it takes, sent ahead of their answers. */
+struct transfer {
+	struct vp_gdb *g;
+	const struct vp_piece *pieces;
+	size_t n;
+	bool write;
+	struct cursor asked, got;
+	size_t requests, bytes; /* under way */
+	bool differs;		/* something that was written reads otherwise ... */
+	uint64_t where;
+	int64_t deadline;
+};
 
 static int begin_memory(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
 {
@@ -29,111 +49,160 @@ static int begin_memory(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
 	return vp_gdb_finish(g, vp_gdb_physical(g, true, *deadline, err), *deadline, err);
 }
 
-static int take_bytes(struct vp_gdb *g, uint8_t *to, size_t n, int64_t deadline, struct vp_err *err)
+/* How much a packet at @c carries; 0: there is nothing more. */
+static size_t packet_at(const struct transfer *x, struct cursor *c)
 {
-	char *payload;
-	size_t len;
-	int rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+	size_t left;
 
-	if (!rc && !vp_gdb_unhex(payload, len, to, n))
-		rc = vp_gdb_unexpected("a read of memory", payload, err);
-	return rc;
+	while (c->piece < x->n && c->at == x->pieces[c->piece].len)
+		*c = (struct cursor){ c->piece + 1, 0 };
+	if (c->piece == x->n)
+		return 0;
+	left = x->pieces[c->piece].len - c->at;
+	return left < x->g->chunk ? left : x->g->chunk;
 }
 
-static size_t chunk(size_t len, size_t at, size_t max)
-{
-	return len - at < max ? len - at : max;
-}
-
-int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	size_t asked = 0, got = 0, ahead = 2 * g->chunk < AHEAD ? AHEAD : 2 * g->chunk;
-	uint8_t *to = buf;
-	int64_t deadline;
-	int rc = begin_memory(g, &deadline, err);
-
-	if (rc)
-		return rc;
-	while (!rc && got < len) {
-		if (asked < len && asked - got < ahead) {
-			size_t n = chunk(len, asked, g->chunk);
-
-			rc = vp_gdb_ask(g, deadline, err, "m%" PRIx64 ",%zx", gpa.v + asked, n);
-			asked += n;
-			continue;
-		}
-		rc = take_bytes(g, to + got, chunk(len, got, g->chunk), deadline, err);
-		got += chunk(len, got, g->chunk);
-		deadline = vp_now_ms() + g->timeout_ms; /* it makes progress */
-	}
-	return vp_gdb_finish(g, rc, deadline, err);
-}
-
-static int write_packet(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
-			int64_t deadline, struct vp_err *err)
+static int send_write(struct transfer *x, uint64_t gpa, const uint8_t *from, size_t n,
+		      struct vp_err *err)
 {
 	static const char digits[] = "0123456789abcdef";
+	struct vp_gdb *g = x->g;
 	size_t at = (size_t)snprintf(g->payload, 64, "M%" PRIx64 ",%zx:", gpa, n);
 
 	for (size_t i = 0; i < n; i++) {
 		g->payload[at++] = digits[from[i] >> 4];
 		g->payload[at++] = digits[from[i] & 15];
 	}
-	return vp_gdb_send(g, g->payload, at, deadline, err);
+	return vp_gdb_send(g, g->payload, at, x->deadline, err);
 }
 
-/* The bytes as they were written. */
-static int compare(struct vp_gdb *g, const uint8_t *from, size_t n, int64_t deadline, bool *same,
-		   struct vp_err *err)
+/* What is written is read back behind it: QEMU answers OK whatever became of the bytes. */
+static int ask_next(struct transfer *x, size_t n, struct vp_err *err)
+{
+	const struct vp_piece *p = &x->pieces[x->asked.piece];
+	uint64_t gpa = p->gpa.v + x->asked.at;
+	int rc = 0;
+
+	if (x->write)
+		rc = send_write(x, gpa, (const uint8_t *)p->from + x->asked.at, n, err);
+	if (!rc)
+		rc = vp_gdb_ask(x->g, x->deadline, err, "m%" PRIx64 ",%zx", gpa, n);
+	x->asked.at += n;
+	x->requests++;
+	x->bytes += n;
+	return rc;
+}
+
+/* An answer that is that of another request: one was lost, as the VM was let go on. */
+static int out_of_step(struct transfer *x, const char *what, const char *payload,
+		       struct vp_err *err)
+{
+	if (payload[0] == 'E')
+		return vp_gdb_unexpected(what, payload, err);
+	return vp_gdb_lost(x->g, x->deadline, err);
+}
+
+static int take_ok(struct transfer *x, struct vp_err *err)
 {
 	char *payload;
 	size_t len;
-	int rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+	int rc = vp_gdb_answer(x->g, &payload, &len, NULL, x->deadline, err);
 
-	*same = true;
-	if (!rc && len != 2 * n)
-		return vp_gdb_unexpected("a read of memory", payload, err);
-	for (size_t i = 0; !rc && i < n; i++) {
-		uint8_t byte;
-
-		if (!vp_gdb_unhex(payload + 2 * i, 2, &byte, 1))
-			return vp_gdb_unexpected("a read of memory", payload, err);
-		*same &= byte == from[i];
-	}
+	if (!rc && strcmp(payload, "OK"))
+		rc = out_of_step(x, "a write of memory", payload, err);
 	return rc;
 }
 
-/* Write and read back in one round trip: QEMU answers OK whatever became of the bytes. */
-static int write_checked(struct vp_gdb *g, uint64_t gpa, const uint8_t *from, size_t n,
-			 int64_t deadline, struct vp_err *err)
+/* The bytes as they were written? */
+static bool same(const char *hex, const uint8_t *from, size_t n)
 {
-	bool same = false;
-	int rc = write_packet(g, gpa, from, n, deadline, err);
+	uint8_t byte;
+
+	for (size_t i = 0; i < n; i++)
+		if (!vp_gdb_unhex(hex + 2 * i, 2, &byte, 1) || byte != from[i])
+			return false;
+	return true;
+}
+
+static int take_next(struct transfer *x, size_t n, struct vp_err *err)
+{
+	const struct vp_piece *p = &x->pieces[x->got.piece];
+	size_t len, at = x->got.at;
+	char *payload;
+	int rc = x->write ? take_ok(x, err) : 0;
 
 	if (!rc)
-		rc = vp_gdb_ask(g, deadline, err, "m%" PRIx64 ",%zx", gpa, n);
-	if (!rc)
-		rc = vp_gdb_want_ok(g, "a write of memory", deadline, err);
-	if (!rc)
-		rc = compare(g, from, n, deadline, &same, err);
-	rc = vp_gdb_finish(g, rc, deadline, err);
-	if (!rc && !same)
+		rc = vp_gdb_answer(x->g, &payload, &len, NULL, x->deadline, err);
+	if (rc)
+		return rc;
+	if (len != 2 * n || (!x->write && !vp_gdb_unhex(payload, len, (uint8_t *)p->into + at, n)))
+		return out_of_step(x, "a read of memory", payload, err);
+	if (x->write && !x->differs && !same(payload, (const uint8_t *)p->from + at, n)) {
+		x->differs = true;
+		x->where = p->gpa.v + at;
+	}
+	x->got.at += n;
+	x->requests--;
+	x->bytes -= n;
+	x->deadline = vp_now_ms() + x->g->timeout_ms; /* it makes progress */
+	return 0;
+}
+
+static int transfer(struct transfer *x, struct vp_err *err)
+{
+	size_t ahead = 2 * x->g->chunk < AHEAD ? AHEAD : 2 * x->g->chunk, n;
+	int rc = begin_memory(x->g, &x->deadline, err);
+
+	if (rc)
+		return rc;
+	while (!rc) {
+		n = x->requests < REQUESTS_MAX && x->bytes < ahead ? packet_at(x, &x->asked) : 0;
+		if (n) {
+			rc = ask_next(x, n, err);
+			continue;
+		}
+		n = packet_at(x, &x->got);
+		if (!n)
+			break;
+		rc = take_next(x, n, err);
+	}
+	rc = vp_gdb_finish(x->g, rc, x->deadline, err);
+	if (!rc && x->differs)
 		rc = vp_err_set(err, -EIO,
 				"guest-physical 0x%" PRIx64 " did not take the bytes: "
 				"is it RAM?",
-				gpa);
+				x->where);
 	return rc;
+}
+
+int vp_gdb_read_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
+		       struct vp_err *err)
+{
+	struct transfer x = { .g = g, .pieces = pieces, .n = n };
+
+	return transfer(&x, err);
+}
+
+int vp_gdb_write_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
+			struct vp_err *err)
+{
+	struct transfer x = { .g = g, .pieces = pieces, .n = n, .write = true };
+
+	return transfer(&x, err);
+}
+
+int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	const struct vp_piece piece = { .gpa = gpa, .into = buf, .len = len };
+
+	return vp_gdb_read_pieces(g, &piece, 1, err);
 }
 
 int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err)
 {
-	int64_t deadline;
-	int rc = begin_memory(g, &deadline, err);
+	const struct vp_piece piece = { .gpa = gpa, .from = buf, .len = len };
 
-	for (size_t at = 0; !rc && at < len; at += chunk(len, at, g->chunk))
-		rc = write_checked(g, gpa.v + at, (const uint8_t *)buf + at,
-				   chunk(len, at, g->chunk), deadline, err);
-	return rc;
+	return vp_gdb_write_pieces(g, &piece, 1, err);
 }
 
 /* --- the human monitor, and what machine it is ------------------------------- */

@@ -151,6 +151,14 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_forget(struct vp_qemu *q); /* the vCPUs; that the map of RAM is new */
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 
+/* The operations of that name (qemu_memory.c). */
+int vp_qemu_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
+int vp_qemu_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err);
+int vp_qemu_read_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			struct vp_err *err);
+int vp_qemu_write_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			 struct vp_err *err);
+
 /* -ENOKEY: the guest's memory is encrypted: it can neither be read nor be written. */
 int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err);
 

@@ -7,9 +7,6 @@
 #include "target/qemu_internal.h"
 #include "x86/walk.h"
 
-#define PEEK_MIN     (256u << 10) /* in a window: from here on the monitor beats the gdbstub */
-#define WINDOW_BYTES (128u << 10) /* what one window reads over the gdbstub: some 3 ms */
-
 static int op_lock(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
@@ -47,115 +44,17 @@ static void op_unlock(struct vp_target *t)
 
 /* --- memory -------------------------------------------------------------------- */
 
-static bool is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
-{
-	for (size_t i = 0; i < q->nram; i++) {
-		const struct vp_hmp_range *r = &q->ram[i];
-
-		if (gpa.v >= r->start && gpa.v - r->start < r->len &&
-		    len <= r->len - (gpa.v - r->start))
-			return true;
-	}
-	return false;
-}
-
-/*
- * QEMU reads zeros and swallows writes where there is nothing, so this is the only check. RAM may
- * have been plugged in since the map was read. But to look is dear, and page tables that are none
- * lead nowhere a thousand times: so once only.
- */
-static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *err)
-{
-	int rc = 0;
-
-	if (!is_ram(q, gpa, len) && !q->ram_is_new && (q->windows || !q->gdb_only)) {
-		rc = vp_qemu_map_ram(q, err);
-		q->ram_is_new = !rc;
-	}
-	if (!rc && !is_ram(q, gpa, len))
-		rc = vp_err_set(err, -EFAULT, "guest-physical 0x%llx (%zu bytes) is not RAM",
-				(unsigned long long)gpa.v, len);
-	return rc;
-}
-
-static int read_stopped(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	if (q->peeks && len >= PEEK_MIN)
-		return q->mon->ops->save(q->mon, gpa, buf, len, err);
-	return vp_gdb_read(q->gdb, gpa, buf, len, err);
-}
-
-static int read_in_window(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	int rc = vp_qemu_take(q, err);
-
-	if (rc)
-		return rc;
-	rc = vp_qemu_window_enter(q, err);
-	if (!rc) {
-		rc = read_stopped(q, gpa, buf, len, err);
-		vp_qemu_window_leave(q);
-	}
-	vp_qemu_drop(q);
-	return rc;
-}
-
-/* Stop the VM for a read; for a long one again and again, so that the guest runs in between. */
-static int read_in_windows(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	int rc = 0;
-
-	for (size_t at = 0; at < len && !rc; at += WINDOW_BYTES)
-		rc = read_in_window(q, VP_GPA(gpa.v + at), (uint8_t *)buf + at,
-				    len - at < WINDOW_BYTES ? len - at : WINDOW_BYTES, err);
-	return rc;
-}
-
-static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
-{
-	struct vp_qemu *q = vp_qemu_of(t);
-	int rc;
-
-	pthread_mutex_lock(&q->mutex);
-	rc = vp_qemu_check_confidential(q, err);
-	if (!rc)
-		rc = check_ram(q, gpa, len, err);
-	if (!rc && q->windows)
-		rc = read_stopped(q, gpa, buf, len, err);
-	else if (!rc && q->peeks)
-		rc = q->mon->ops->save(q->mon, gpa, buf, len, err);
-	else if (!rc)
-		rc = read_in_windows(q, gpa, buf, len, err);
-	pthread_mutex_unlock(&q->mutex);
-	return rc;
-}
-
-static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
-		    struct vp_err *err)
-{
-	struct vp_qemu *q = vp_qemu_of(t);
-	int rc;
-
-	if (!q->windows)
-		return vp_err_set(err, -EPERM,
-				  "a QEMU guest is written to while it is stopped only");
-	rc = check_ram(q, gpa, len, err);
-	if (!rc)
-		rc = vp_qemu_check_write(q, err);
-	return rc ? rc : vp_gdb_write(q->gdb, gpa, buf, len, err);
-}
-
 /* Nobody runs: to compare and then to write is as good as to swap. */
 static int swap(struct vp_target *t, vp_gpa gpa, const void *expect, const void *value, size_t len,
 		struct vp_err *err)
 {
 	uint8_t now[4];
-	int rc = op_read(t, gpa, now, len, err);
+	int rc = vp_qemu_read(t, gpa, now, len, err);
 
 	if (!rc && memcmp(now, expect, len))
 		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
 				(unsigned long long)gpa.v, now[0]);
-	return rc ? rc : op_write(t, gpa, value, len, err);
+	return rc ? rc : vp_qemu_write(t, gpa, value, len, err);
 }
 
 static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
@@ -327,8 +226,10 @@ const struct vp_target_ops vp_qemu_ops = {
 	.serializer = "stop",
 	.lock = op_lock,
 	.unlock = op_unlock,
-	.read = op_read,
-	.write = op_write,
+	.read = vp_qemu_read,
+	.write = vp_qemu_write,
+	.read_pieces = vp_qemu_read_pieces,
+	.write_pieces = vp_qemu_write_pieces,
 	.swap_head = op_swap_head,
 	.swap_word = op_swap_word,
 	.ram = op_ram,

@@ -42,6 +42,7 @@ static int op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struc
 {
 	if (gpa.v >= FAKE_RAM || len > FAKE_RAM - gpa.v)
 		return vp_err_set(err, -EFAULT, "not RAM");
+	fake_of(t)->reads++;
 	if (fake_of(t)->on_read)
 		fake_of(t)->on_read(fake_of(t), gpa);
 	memcpy(buf, fake_of(t)->ram + gpa.v, len);
@@ -72,6 +73,34 @@ static int op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len
 	}
 	memcpy(fake_of(t)->ram + gpa.v, buf, len);
 	return 0;
+}
+
+static int op_read_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			  struct vp_err *err)
+{
+	struct fake *f = fake_of(t);
+	unsigned int reads = f->reads;
+	int rc = 0;
+
+	f->piece_reads++;
+	if (f->fail_pieces)
+		return vp_err_set(err, -EIO, "not many at once");
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = op_read(t, pieces[i].gpa, pieces[i].into, pieces[i].len, err);
+	f->reads = reads;
+	return rc;
+}
+
+static int op_write_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			   struct vp_err *err)
+{
+	int rc = 0;
+
+	assert(fake_of(t)->stopped);
+	trace(fake_of(t), "pieces:");
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = op_write(t, pieces[i].gpa, pieces[i].from, pieces[i].len, err);
+	return rc;
 }
 
 static int op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
@@ -290,6 +319,14 @@ struct fake *fake_new(void)
 	memset(f->ram + 0x80000, 0x90, 0x1000);
 	memset(f->ram + 0x90000, 0x90, 0x1000);
 	return f;
+}
+
+void fake_take_pieces(struct fake *f)
+{
+	f->ops = fake_ops;
+	f->ops.read_pieces = op_read_pieces;
+	f->ops.write_pieces = op_write_pieces;
+	f->target.ops = &f->ops;
 }
 
 void fake_free(struct fake *f)

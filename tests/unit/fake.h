@@ -39,10 +39,17 @@ struct fake {
 	void (*hook)(struct fake *f, const char *op);
 	void *hook_arg;
 	void (*on_read)(struct fake *f, vp_gpa gpa); /* before each read() */
+	/* It reads and writes many pieces at once (fake_take_pieces()). */
+	struct vp_target_ops ops;
+	unsigned int reads, piece_reads; /* calls of read(), of read_pieces() */
+	bool fail_pieces;
 };
 
 struct fake *fake_new(void);
 void fake_free(struct fake *f);
+
+/* From now on it has read_pieces() and write_pieces(). */
+void fake_take_pieces(struct fake *f);
 
 /* Guest memory at a guest-virtual address (one page). */
 uint8_t *fake_at(struct fake *f, uint64_t gva);
