@@ -145,7 +145,7 @@ struct vp_module_was {
 struct vp_module_was vp_module_was_of(const json_t *site);
 
 #define VP_STANDING_AHEAD \
-	16384u /* of a view for the sites of one batch, which lie in a few places */
+	0x10000u /* of a view for the sites of one batch, which lie in a few places */
 
 /*
  * What stands at a site now, or did when @view (NULL: none) was begun. @was may be NULL. An error:

@@ -187,8 +187,10 @@ int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_
 	struct vp_word_list words = { 0 };
 	struct vp_linux_key key;
 	struct vp_err broken, why = { "" }; /* what is broken of a key is no error yet */
-	int rc = make_conditions(l, &words, &why);
+	int rc = vp_kernel_mem_keep(&l->mem) ? vp_err_set(&why, -ENOMEM, "out of memory") : 0;
 
+	if (!rc)
+		rc = make_conditions(l, &words, &why);
 	if (!rc)
 		rc = vp_key_look_at(l, addr.v, &in, &broken, &why);
 	if (!rc) {
@@ -197,6 +199,7 @@ int vp_linux_key_plan(struct vp_linux *l, vp_gva addr, bool on, struct vp_linux_
 	}
 	if (!rc)
 		rc = make_flip(l, addr, on, &in, &words, &flip, &why);
+	vp_kernel_mem_drop(&l->mem);
 	vp_key_look_free(&in);
 	free(words.words);
 	if (rc) {

@@ -19,7 +19,7 @@
 
 /* Reading this much more costs less than another read. */
 #define KEYS_AHEAD 0x10000u
-#define TEXT_AHEAD 0x4000u
+#define TEXT_AHEAD 0x10000u
 
 #define TEXT_MAX ((uint64_t)64 << 20)
 
@@ -279,12 +279,14 @@ int vp_key_look_at(struct vp_linux *l, uint64_t addr, struct vp_key_look *in, st
 
 int vp_linux_key_at(struct vp_linux *l, vp_gva addr, struct vp_linux_key *out, struct vp_err *err)
 {
-	struct vp_key_look in;
+	struct vp_key_look in = { 0 };
 	struct vp_err why;
-	int rc = vp_key_look_at(l, addr.v, &in, &why, err);
+	int rc = vp_kernel_mem_keep(&l->mem) ? vp_err_set(err, -ENOMEM, "out of memory")
+					     : vp_key_look_at(l, addr.v, &in, &why, err);
 
 	if (!rc)
 		vp_key_fill(l, addr.v, &in, out);
+	vp_kernel_mem_drop(&l->mem);
 	vp_key_look_free(&in);
 	return rc;
 }

@@ -129,8 +129,11 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 	rc = find_image(l, t, &why);
 	if (!rc)
 		rc = search_image(l, &why);
+	if (!rc && vp_kernel_mem_keep(&l->mem))
+		rc = vp_err_set(&why, -ENOMEM, "out of memory");
 	if (!rc)
 		rc = vp_linux_identify(l, &why);
+	vp_kernel_mem_drop(&l->mem);
 	if (!rc && opts && opts->kernel_file)
 		rc = vp_kernel_file_check(l, opts->kernel_file, &why);
 	if (!rc)

@@ -11,6 +11,7 @@
  */
 #include "linux/owner_ftrace.h"
 
+#include "linux/view.h"
 #include "x86/decode.h"
 
 #include <errno.h>
@@ -29,6 +30,15 @@ static int changes(struct vp_err *err)
 			  "ftrace's list of records makes no sense, or changes; try again");
 }
 
+static int take_rec(const struct vp_owner_layout *y, const struct vp_blob *b, uint64_t i,
+		    uint64_t *ip, uint64_t *flags)
+{
+	const struct vp_blob rec = vp_blob_from(b, i * y->rec_size);
+
+	return vp_blob_u64(&rec, y->rec_ip, ip) && vp_blob_u64(&rec, y->rec_flags, flags) ? 0
+											  : -EAGAIN;
+}
+
 static int read_rec(const struct vp_owners *o, const struct vp_ftrace_page *p, uint32_t i,
 		    uint64_t *ip, uint64_t *flags)
 {
@@ -37,11 +47,9 @@ static int read_rec(const struct vp_owners *o, const struct vp_ftrace_page *p, u
 	const struct vp_blob b = { raw, y->rec_size, p->records + (uint64_t)i * y->rec_size };
 
 	return y->rec_size > REC_MAX ||
-			       vp_kernel_mem_read(&o->l->mem, VP_GVA(b.base), raw, b.len, NULL) ||
-			       !vp_blob_u64(&b, y->rec_ip, ip) ||
-			       !vp_blob_u64(&b, y->rec_flags, flags)
+			       vp_kernel_mem_read(&o->l->mem, VP_GVA(b.base), raw, b.len, NULL)
 		       ? -EAGAIN
-		       : 0;
+		       : take_rec(y, &b, 0, ip, flags);
 }
 
 static int add_page(struct vp_owners *o, struct vp_ftrace_page p, struct vp_err *err)
@@ -115,14 +123,37 @@ struct record {
 	uint64_t at, ip, flags; /* at: where it is */
 };
 
+/* From here on all that are left are read at once. */
+#define FEW 256u
+
+/* The last record at or below @addr of those from @lo up to @hi. -EAGAIN. */
+static int search_few(const struct vp_owners *o, const struct vp_ftrace_page *p, uint32_t lo,
+		      uint32_t hi, uint64_t addr, struct record *out)
+{
+	const struct vp_owner_layout *y = &o->l->owners_at;
+	uint64_t start = p->records + (uint64_t)lo * y->rec_size;
+	struct vp_view view = { 0 };
+	struct record next = { .at = start };
+	int rc = vp_view_fill(o->l, &view, start, (size_t)(hi - lo) * y->rec_size) ? 0 : -EAGAIN;
+
+	for (uint32_t i = 0; i < hi - lo && !rc; i++) {
+		next.at = start + (uint64_t)i * y->rec_size;
+		rc = take_rec(y, &view.blob, i, &next.ip, &next.flags);
+		if (rc || (i && next.ip > addr))
+			break;
+		*out = next;
+	}
+	vp_view_free(&view);
+	return rc;
+}
+
 /* The last record at or below @addr on a page. -EAGAIN. */
 static int search_page(const struct vp_owners *o, const struct vp_ftrace_page *p, uint64_t addr,
 		       struct record *out)
 {
-	const struct vp_owner_layout *y = &o->l->owners_at;
 	uint32_t lo = 0, hi = p->n;
 
-	while (hi - lo > 1) {
+	while (hi - lo > FEW) {
 		uint32_t mid = lo + (hi - lo) / 2;
 		uint64_t ip, flags;
 
@@ -133,8 +164,7 @@ static int search_page(const struct vp_owners *o, const struct vp_ftrace_page *p
 		else
 			hi = mid;
 	}
-	out->at = p->records + (uint64_t)lo * y->rec_size;
-	return read_rec(o, p, lo, &out->ip, &out->flags);
+	return search_few(o, p, lo, hi, addr, out);
 }
 
 /* The record whose nop has bytes in common with the site. 1: found. */

@@ -174,6 +174,8 @@ static int plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool 
 		kernels += is_kernel(&sites[i]);
 	if (!kernels)
 		return 0;
+	if (vp_kernel_mem_keep(&l->mem))
+		return vp_err_set(err, -ENOMEM, "out of memory");
 	rc = read_all(&o, &why);
 	if (!rc)
 		rc = require_idle(&o, &why);
@@ -181,6 +183,7 @@ static int plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool 
 		rc = vp_err_set(err, rc, "%.230s", why.text);
 	else
 		rc = ask_sites(&o, sites, n, force, out, err);
+	vp_kernel_mem_drop(&l->mem);
 	if (!rc) {
 		out->words = o.words.words;
 		out->nwords = o.words.n;
