@@ -21,6 +21,7 @@ int vp_cmd_info(int argc, char **argv);
 int vp_cmd_read(int argc, char **argv);
 int vp_cmd_poke(int argc, char **argv);
 int vp_cmd_status(int argc, char **argv);
+int vp_cmd_verify(int argc, char **argv);
 int vp_cmd_revert(int argc, char **argv);
 int vp_cmd_stop(int argc, char **argv);
 int vp_cmd_cont(int argc, char **argv);

@@ -23,6 +23,7 @@ static const struct vp_cmd commands[] = {
 	{ "imm", "replace the constant of one instruction", vp_cmd_imm },
 	{ "key", "list and switch the static keys of a Linux guest", vp_cmd_key },
 	{ "hotfix", "replace functions of a running Linux kernel", vp_cmd_hotfix },
+	{ "verify", "is the kernel what it was, but for what is explained?", vp_cmd_verify },
 	{ "status", "list the applied pokes and the counters", vp_cmd_status },
 	{ "revert", "take back a poke", vp_cmd_revert },
 	{ "recover", "put a guest right after a vmpoke was killed", vp_cmd_recover },

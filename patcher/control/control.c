@@ -15,6 +15,7 @@ const struct vp_qmp_command vp_control_commands[] = {
 	{ "poke", vp_control_poke, VP_QMP_IN_TURN },
 	{ "revert", vp_control_revert, VP_QMP_IN_TURN },
 	{ "key-set", vp_control_key_set, VP_QMP_IN_TURN },
+	{ "verify", vp_control_verify, VP_QMP_IN_TURN },
 	{ "query-hotfixes", vp_control_query_hotfixes, VP_QMP_IN_TURN },
 	{ "hotfix-check", vp_control_hotfix_check, VP_QMP_IN_TURN },
 	{ "hotfix-apply", vp_control_hotfix_apply, VP_QMP_IN_TURN },

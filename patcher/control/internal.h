@@ -111,6 +111,7 @@ json_t *vp_control_query_keys(void *arg, const json_t *args, int *fd, int *code,
 json_t *vp_control_key_set(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err);
 json_t *vp_control_query_ledger(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err);
+json_t *vp_control_verify(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err);
 json_t *vp_control_query_hotfixes(void *arg, const json_t *args, int *fd, int *code,
 				  struct vp_err *err);
 json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *code,

@@ -8,6 +8,7 @@
  * reason, and what is given out is fit for the one who gets it.
  */
 #include "base/text.h"
+#include "linux/explain.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/linux_build.h"
 #include "tests/unit/linux_tasks.h"
@@ -230,6 +231,30 @@ static void ask_facts(struct vp_linux *l)
 	}
 }
 
+/* What is said to be right is a place of a few bytes around the one that was asked about. */
+static void ask_explain(const struct linux_guest *g, struct vp_linux *l)
+{
+	static const uint32_t at[] = { LG_ENTRY(0), LG_ENTRY(3), LG_SITE(0), LG_SITE(4) + 1,
+				       LG_PROBED,   LG_CALL,	 0x800 };
+	const struct vp_blob text = { g->ram + LG_IMAGE_GPA, 0x2000, g->text };
+	struct vp_explain *x = NULL;
+	struct vp_err err = { "" };
+	int rc = vp_explain_new(l, &x, &err);
+
+	FUZZ_CHECK(!rc == !err.text[0] && !rc == !!x);
+	for (size_t i = 0; x && i < sizeof(at) / sizeof(at[0]); i++) {
+		uint64_t addr = g->text + at[i], start = 0, end = 0;
+		char what[VP_EXPLAIN_MAX];
+		enum vp_why why;
+
+		rc = vp_explain_at(x, addr, &text, &why, &start, &end, what, &err);
+		FUZZ_CHECK(rc <= 1);
+		check_text(what);
+		FUZZ_CHECK(rc != 1 || (start <= addr && addr < end && end - start <= 6));
+	}
+	vp_explain_free(x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct edit edits[EDITS];
@@ -250,6 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ask_owners(g, l, size % 2);
 		ask_inside(g, l);
 		ask_facts(l);
+		ask_explain(g, l);
 	}
 	vp_linux_free(l);
 	while (n--)

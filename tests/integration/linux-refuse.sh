@@ -119,22 +119,6 @@ check "the guest works" guest_run g true
 "$vmpoke" sym --all "$(target g gdb)" 2>"$tmp/err" | head -n 1 >"$tmp/out"
 same "gdb: a reader goes away: the VM runs" "$(guest_status g)" running
 
-# overwrite PHYSICAL FILE: what stands in the guest's memory, through the gdbstub, and run on
-overwrite() {
-	local data packet sum=0 i
-	data=$(od -An -v -tx1 "$2" | tr -d ' \n')
-	for packet in Qqemu.PhyMemMode:1 "M$(printf '%x,%x' "$1" $((${#data} / 2))):$data" \
-		Qqemu.PhyMemMode:0 'D;1'; do
-		sum=0
-		for ((i = 0; i < ${#packet}; i++)); do
-			sum=$((sum + $(printf '%d' "'${packet:i:1}")))
-		done
-		printf '+$%s#%02x' "$packet" $((sum & 255))
-		sleep 0.3
-	done | socat -t 1 - UNIX-CONNECT:"$(guest_dir g)/gdb" >"$tmp/stub"
-	[ "$(guest_status g)" = running ] || guest_qmp g '{"execute":"cont"}' >"$tmp/out"
-}
-
 names() { guest_run g 'head -n 3 /proc/kallsyms'; }
 
 # The token table of kallsyms holds the names of the digits one after the other. Other tables do, too;
@@ -147,18 +131,18 @@ for tokens in $(LC_ALL=C grep -obUaP '\x000\x001\x002\x003\x004\x005\x006\x007\x
 	"$tmp/image" | tr '\0' '.' | cut -d: -f1); do
 	where=$(($(cat "$tmp/g.phys") + tokens - 200))
 	tail -c +$((tokens - 199)) "$tmp/image" | head -c 600 >"$tmp/true"
-	overwrite $where "$tmp/lie"
+	overwrite g $where "$tmp/lie"
 	[ "$(names)" != "$truth" ] && break
-	overwrite $where "$tmp/true"
+	overwrite g $where "$tmp/true"
 done
 ok "the guest's own /proc/kallsyms can be made to lie" "$([ "$(names)" != "$truth" ]; echo $?)"
 for lie in lie noise; do
-	overwrite $where "$tmp/$lie"
+	overwrite g $where "$tmp/$lie"
 	refused "gdb: kallsyms is $lie: sym" "no kernel symbol table" sym "$(target g gdb)" schedule
 	refused "qmp: kallsyms is $lie: key set" "no kernel symbol table" \
 		key set "$(target g qmp)" sched_schedstats on
 	same "it runs on" "$(guest_status g)" running
-	overwrite $where "$tmp/true"
+	overwrite g $where "$tmp/true"
 	check "with the truth back all is well" vp sym "$to" schedule
 done
 guest_text g "$tmp/after"

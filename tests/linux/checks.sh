@@ -87,6 +87,22 @@ guest_text() { # NAME FILE [IMAGE]
 	head -c "$size" "${3-$tmp/$1.image}" >"$2"
 }
 
+# What stands in the guest's memory, through the gdbstub; and run on.
+overwrite() { # NAME PHYSICAL FILE
+	local data packet sum=0 i
+	data=$(od -An -v -tx1 "$3" | tr -d ' \n')
+	for packet in Qqemu.PhyMemMode:1 "M$(printf '%x,%x' "$2" $((${#data} / 2))):$data" \
+		Qqemu.PhyMemMode:0 'D;1'; do
+		sum=0
+		for ((i = 0; i < ${#packet}; i++)); do
+			sum=$((sum + $(printf '%d' "'${packet:i:1}")))
+		done
+		printf '+$%s#%02x' "$packet" $((sum & 255))
+		sleep 0.3
+	done | socat -t 1 - UNIX-CONNECT:"$(guest_dir "$1")/gdb" >"$tmp/stub"
+	[ "$(guest_status "$1")" = running ] || guest_qmp "$1" '{"execute":"cont"}' >"$tmp/out"
+}
+
 # Is every live site of the kernel as its key says? By ./keys.c, not by vmpoke. What it looked at is
 # in $tmp/NAME.image.
 guest_keys_right() { # NAME

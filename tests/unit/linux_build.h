@@ -15,8 +15,10 @@
 
 /* Offsets in the image: 4 MB of text; some read-only data and a hole; 2 MB of data. */
 #define LG_ENTRY_TEXT  0x200000u /* what user space sees of the kernel under PTI */
+#define LG_ETEXT       0x300123u
 #define LG_RODATA      0x400000u
 #define LG_RODATA_SIZE 0x60000u
+#define LG_END_RODATA  (LG_RODATA + LG_RODATA_SIZE - 0x100u)
 #define LG_BANNER      (LG_RODATA + 0x40u)
 #define LG_NOTES       (LG_RODATA + 0x200u)
 #define LG_KALLSYMS    (LG_RODATA + 0x1000u)

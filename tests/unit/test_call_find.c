@@ -28,7 +28,6 @@ static void boot(const char *const *names, size_t n, bool btf)
 	for (size_t i = 0; i < n; i++)
 		symbols[i] = (struct vp_symbol){ names[i], VP_GVA(g->text + 0x100 * (i + 1)) };
 	symbols[n++] = (struct vp_symbol){ "_stext", VP_GVA(g->text) };
-	symbols[n++] = (struct vp_symbol){ "_etext", VP_GVA(g->text + 0x10000) };
 	assert_int_equal(vp_symtab_make(symbols, n, &more, &err), 0);
 	assert_int_equal(vp_symtab_merge(l->symbols, more, NULL, &all, &err), 0);
 	vp_symtab_free(more);
