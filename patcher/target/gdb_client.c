@@ -281,7 +281,7 @@ static int leave_physical(struct vp_gdb *g, int64_t deadline, struct vp_err *err
 {
 	int rc = -EAGAIN;
 
-	if (!g->physical)
+	if (!g->physical && !g->unsure)
 		return 0;
 	for (unsigned int i = 0; i < TRIES; i++) {
 		rc = vp_gdb_physical(g, false, deadline, err);
@@ -297,7 +297,7 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
 	int rc = vp_gdb_begin(g, &deadline, err);
 
 	/* Whoever is killed while the VM runs leaves the mode as he found it. */
-	if (!rc && g->physical)
+	if (!rc && (g->physical || g->unsure))
 		rc = vp_gdb_finish(g, leave_physical(g, deadline, err), deadline, err);
 	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
 	if (!rc)
@@ -418,14 +418,22 @@ int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err)
 
 /* Addresses of `m` and `M` are guest-physical (QEMU's docs/system/gdb.rst, "Examining physical
  * memory"). */
+int vp_gdb_ask_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
+{
+	g->unsure = true;
+	return vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
+}
+
 int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
 {
-	int rc = vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
+	int rc = vp_gdb_ask_physical(g, on, deadline, err);
 
 	if (!rc)
 		rc = vp_gdb_want_ok(g, "PhyMemMode", deadline, err);
-	if (!rc)
+	if (!rc) {
 		g->physical = on;
+		g->unsure = false;
+	}
 	return rc;
 }
 

@@ -12,6 +12,7 @@ struct vp_gdb {
 	bool ran;	       /* somebody let the VM go on while we held it */
 	bool probed;	       /* the last answer took so long that we asked behind it */
 	bool physical;	       /* addresses of memory are guest-physical */
+	bool unsure;	       /* ... or may be: that was asked for, and not answered */
 	bool paused_elsewhere; /* when we last wanted to stop it, somebody had */
 	size_t packet;	       /* the longest that the stub takes */
 	size_t chunk;	       /* bytes of memory a packet */
@@ -50,6 +51,8 @@ int vp_gdb_finish(struct vp_gdb *g, int rc, int64_t deadline, struct vp_err *err
  */
 int vp_gdb_lost(struct vp_gdb *g, int64_t deadline, struct vp_err *err);
 
+/* Have addresses be guest-physical, or not; or ask for that, and the caller takes the answer. */
 int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
+int vp_gdb_ask_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
 
 #endif /* VP_TARGET_GDB_INTERNAL_H */

@@ -33,6 +33,7 @@ struct transfer {
 	const struct vp_piece *pieces;
 	size_t n;
 	bool write;
+	bool mode; /* the answer to what addresses are is on its way, before all others */
 	struct cursor asked, got;
 	size_t requests, bytes; /* under way */
 	bool differs;		/* something that was written reads otherwise ... */
@@ -40,13 +41,20 @@ struct transfer {
 	int64_t deadline;
 };
 
-static int begin_memory(struct vp_gdb *g, int64_t *deadline, struct vp_err *err)
+/*
+ * Addresses are to be guest-physical. Reads need not wait until that is so: they are not used if it
+ * is not. Nothing is written before.
+ */
+static int begin_memory(struct transfer *x, struct vp_err *err)
 {
-	int rc = vp_gdb_begin(g, deadline, err);
+	int rc = vp_gdb_begin(x->g, &x->deadline, err);
 
-	if (rc || g->physical)
+	if (rc || x->g->physical)
 		return rc;
-	return vp_gdb_finish(g, vp_gdb_physical(g, true, *deadline, err), *deadline, err);
+	x->mode = !x->write;
+	rc = x->mode ? vp_gdb_ask_physical(x->g, true, x->deadline, err)
+		     : vp_gdb_physical(x->g, true, x->deadline, err);
+	return rc || !x->mode ? vp_gdb_finish(x->g, rc, x->deadline, err) : 0;
 }
 
 /* How much a packet at @c carries; 0: there is nothing more. */
@@ -97,20 +105,32 @@ static int ask_next(struct transfer *x, size_t n, struct vp_err *err)
 static int out_of_step(struct transfer *x, const char *what, const char *payload,
 		       struct vp_err *err)
 {
-	if (payload[0] == 'E')
+	if (!payload[0] || payload[0] == 'E')
 		return vp_gdb_unexpected(what, payload, err);
 	return vp_gdb_lost(x->g, x->deadline, err);
 }
 
-static int take_ok(struct transfer *x, struct vp_err *err)
+static int take_ok(struct transfer *x, const char *what, struct vp_err *err)
 {
 	char *payload;
 	size_t len;
 	int rc = vp_gdb_answer(x->g, &payload, &len, NULL, x->deadline, err);
 
 	if (!rc && strcmp(payload, "OK"))
-		rc = out_of_step(x, "a write of memory", payload, err);
+		rc = out_of_step(x, what, payload, err);
 	return rc;
+}
+
+static int take_mode(struct transfer *x, struct vp_err *err)
+{
+	int rc = take_ok(x, "PhyMemMode", err);
+
+	x->mode = false;
+	if (rc)
+		return rc;
+	x->g->physical = true;
+	x->g->unsure = false;
+	return 0;
 }
 
 /* The bytes as they were written? */
@@ -129,7 +149,7 @@ static int take_next(struct transfer *x, size_t n, struct vp_err *err)
 	const struct vp_piece *p = &x->pieces[x->got.piece];
 	size_t len, at = x->got.at;
 	char *payload;
-	int rc = x->write ? take_ok(x, err) : 0;
+	int rc = x->write ? take_ok(x, "a write of memory", err) : x->mode ? take_mode(x, err) : 0;
 
 	if (!rc)
 		rc = vp_gdb_answer(x->g, &payload, &len, NULL, x->deadline, err);
@@ -151,7 +171,7 @@ static int take_next(struct transfer *x, size_t n, struct vp_err *err)
 static int transfer(struct transfer *x, struct vp_err *err)
 {
 	size_t ahead = 2 * x->g->chunk < AHEAD ? AHEAD : 2 * x->g->chunk, n;
-	int rc = begin_memory(x->g, &x->deadline, err);
+	int rc = begin_memory(x, err);
 
 	if (rc)
 		return rc;

@@ -15,6 +15,7 @@
  */
 static int check(struct vp_qemu *q, struct vp_err *err)
 {
+	q->stands = false;
 	if (!q->windows)
 		return vp_err_set(err, -EPERM, "breakpoints are for a VM that is stopped");
 	if (q->mon->ops->pause)

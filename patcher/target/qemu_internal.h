@@ -47,6 +47,7 @@ struct vp_qemu {
 	bool of_lock;	    /* this window is lock()'s, not stop()'s */
 	bool resumed;	    /* since lock(): the VM is to run a moment before it is stopped again */
 	bool may_write;	    /* asked for in this window: vp_qemu_check_write() */
+	bool stands;	    /* held() has just seen it: nothing was sent since */
 	unsigned int resumes; /* the monitor's count when it began */
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
 	sigset_t signals;     /* the thread's mask before */

@@ -94,6 +94,7 @@ int vp_qemu_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct 
 	int rc;
 
 	pthread_mutex_lock(&q->mutex);
+	q->stands = false;
 	rc = vp_qemu_check_confidential(q, err);
 	if (!rc)
 		rc = check_ram(q, gpa, len, err);
@@ -114,6 +115,7 @@ static int check_pieces(struct vp_qemu *q, const struct vp_piece *pieces, size_t
 {
 	int rc = vp_qemu_check_confidential(q, err);
 
+	q->stands = false;
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = check_ram(q, pieces[i].gpa, pieces[i].len, err);
 	return rc;

@@ -143,6 +143,7 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 		rc = vp_qemu_window_enter(q, err);
 	if (rc)
 		return rc;
+	q->stands = false;
 	rc = vp_qemu_look_at_vcpus(q, err);
 	v = rc ? NULL : find_vcpu(q, vcpu);
 	if (v)

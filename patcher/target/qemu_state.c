@@ -43,6 +43,10 @@ int vp_qemu_ready(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *e
 {
 	int rc = -EAGAIN;
 
+	if (q->stands) {
+		*state = (struct vp_runstate){ .paused = true };
+		return 0;
+	}
 	for (unsigned int i = 0; rc == -EAGAIN && i < TRIES; i++)
 		rc = vp_qemu_may_resume(q, state, err);
 	return rc;
@@ -61,7 +65,10 @@ int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err)
 			  q->name, now.status);
 }
 
-/* One that ended in the window has left a VM behind that runs elsewhere. */
+/*
+ * One that ended in the window has left a VM behind that runs elsewhere. -EAGAIN, and nothing was
+ * written: it ran since the window began, so what was compared is not what stands there.
+ */
 int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_runstate state;
@@ -71,7 +78,7 @@ int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err)
 		return 0;
 	rc = vp_qemu_check_migration(q, err);
 	if (!rc)
-		rc = vp_qemu_ready(q, &state, err);
+		rc = vp_qemu_may_resume(q, &state, err);
 	q->may_write = !rc;
 	return rc;
 }

@@ -89,7 +89,7 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
 	vp_qemu_forget(q);
 	q->windows = 0;
-	q->may_write = false;
+	q->may_write = q->stands = false;
 	q->nbreaks = q->nkept = 0;
 	if (runs)
 		vp_qemu_unmark(q);
@@ -115,6 +115,7 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
 		rc = vp_err_set(err, -EAGAIN,
 				"somebody let %.60s go on while vmpoke held it: try again",
 				q->name);
+	q->stands = !rc && state.paused;
 	return rc;
 }
 

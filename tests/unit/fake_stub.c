@@ -7,12 +7,31 @@
 
 #include "target/gdb_wire.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* All of it, however full the socket is (qemu_chr_write_all()). */
+static void send_all(int fd, const char *bytes, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	while (fd >= 0 && len) {
+		ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+		if (n < 0 && (errno != EAGAIN || poll(&p, 1, 5000) <= 0))
+			return;
+		if (n > 0) {
+			bytes += n;
+			len -= (size_t)n;
+		}
+	}
+}
 
 static void put(struct fake_qemu *q, const char *payload)
 {
@@ -20,8 +39,7 @@ static void put(struct fake_qemu *q, const char *payload)
 	char *frame = malloc(len + 8);
 
 	len = vp_gdb_frame(payload, len, frame);
-	if (q->stub >= 0)
-		(void)!send(q->stub, frame, len, MSG_NOSIGNAL);
+	send_all(q->stub, frame, len);
 	free(frame);
 	q->unanswered = true;
 }
