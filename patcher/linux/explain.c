@@ -436,18 +436,32 @@ static size_t length_of(const struct place *p, const uint8_t *bytes, size_t n)
 	return p->why == VP_WHY_CALL && i.len < 5 ? 5 : i.len;
 }
 
+static const char *what_is(enum vp_why why)
+{
+	switch (why) {
+	case VP_WHY_KEY:
+		return "static key ";
+	case VP_WHY_CALL:
+		return "static call ";
+	case VP_WHY_FTRACE:
+		return "ftrace";
+	case VP_WHY_PROBE:
+		return "a kprobe";
+	case VP_WHY_LOCK:
+		return "a lock prefix";
+	case VP_WHY_COUNT:
+		break;
+	}
+	return "";
+}
+
 static const char *name_of(const struct vp_explain *x, const struct place *p, char *text)
 {
-	static const char *const what[VP_WHY_COUNT] = {
-		[VP_WHY_KEY] = "static key ",	 [VP_WHY_CALL] = "static call ",
-		[VP_WHY_FTRACE] = "ftrace",	 [VP_WHY_PROBE] = "a kprobe",
-		[VP_WHY_LOCK] = "a lock prefix",
-	};
 	char key[128] = "";
 
 	if (p->why == VP_WHY_KEY || p->why == VP_WHY_CALL)
 		vp_owner_name(x->l, p->key, key, sizeof(key));
-	snprintf(text, VP_EXPLAIN_MAX, "%s%s", what[p->why], key);
+	snprintf(text, VP_EXPLAIN_MAX, "%s%s", what_is(p->why), key);
 	return text;
 }
 
