@@ -101,6 +101,12 @@ struct vp_piece {
 	size_t len;
 };
 
+/* How long every vCPU was held by us, since the target was opened. */
+struct vp_pauses {
+	unsigned int n;
+	unsigned int longest_us;
+};
+
 /*
  * The operations. All return 0 or -errno and then fill @err (may be NULL).
  *
@@ -232,6 +238,9 @@ struct vp_target_ops {
 	void (*abandon)(struct vp_target *t);
 
 	const struct vp_break_ops *breaks; /* NULL: this target has none */
+
+	/* What is known of that; NULL: nothing. Not between stop() and resume(). */
+	void (*pauses)(struct vp_target *t, struct vp_pauses *out);
 };
 
 /* Targets embed this as their first member. */

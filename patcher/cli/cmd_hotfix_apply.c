@@ -94,10 +94,15 @@ static int apply(struct vp_client *c, const struct apply_args *a, const char *he
 				 "no-wait", a->no_wait, "force", a->force, "replace", a->replace,
 				 "dry-run", a->dry_run),
 	       *ret = NULL;
-	int code;
+	struct vp_err err = { "" };
+	int rc, code;
 
 	vp_hotfix_idle_set(args, a->when_idle);
-	code = vp_client_call(c, "hotfix-apply", args, &ret);
+	vp_hotfix_progress_begin(c);
+	code = vp_client_try(c, "hotfix-apply", args, &ret, &rc, &err);
+	vp_hotfix_progress_end(c);
+	if (code && !vp_client_is_broken(c))
+		vp_cmd_fail(ME, code, "%s", err.text);
 	if (!code && a->json) {
 		vp_client_print(ret);
 		if (json_is_false(json_object_get(ret, "fits")))

@@ -83,10 +83,15 @@ static int run(struct vp_client *c, const struct remove_args *a)
 	json_t *args = json_pack("{s:s, s:b, s:b, s:b}", "name", a->name, "no-wait", a->no_wait,
 				 "force", a->force, "dry-run", a->dry_run),
 	       *ret = NULL;
-	int code;
+	struct vp_err err = { "" };
+	int rc, code;
 
 	vp_hotfix_idle_set(args, a->when_idle);
-	code = vp_client_call(c, "hotfix-remove", args, &ret);
+	vp_hotfix_progress_begin(c);
+	code = vp_client_try(c, "hotfix-remove", args, &ret, &rc, &err);
+	vp_hotfix_progress_end(c);
+	if (code && !vp_client_is_broken(c))
+		vp_cmd_fail(ME, code, "%s", err.text);
 	if (!code && a->json)
 		vp_client_print(ret);
 	else if (!code)

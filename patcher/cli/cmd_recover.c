@@ -66,6 +66,8 @@ static void print_json(const struct vp_recovered *done, bool marked, bool paused
 	json_t *out = json_pack("{s:b, s:I, s:b}", "interrupted", (int)marked, "undone-sites",
 				(json_int_t)done->sites, "paused", (int)paused);
 
+	if (done->freed)
+		json_object_set_new(out, "freed-bytes", json_integer((json_int_t)done->freed));
 	if (done->abandoned)
 		json_object_set_new(out, "abandoned", json_integer((json_int_t)done->abandoned));
 	if (*done->aside)
@@ -83,7 +85,10 @@ static void print_text(const struct vp_recovered *done, bool marked, bool paused
 	if (done->abandoned)
 		printf("batch %llu is abandoned: its bytes stay as they are\n",
 		       (unsigned long long)done->abandoned);
-	if (!marked && !done->sites && !done->abandoned)
+	if (done->freed)
+		printf("freed %llu bytes of the guest's memory that hotfixes had left there\n",
+		       (unsigned long long)done->freed);
+	if (!marked && !done->sites && !done->abandoned && !done->freed)
 		printf("no vmpoke was interrupted here\n");
 	else
 		printf("a vmpoke was interrupted here: %zu site(s) put back%s\n", done->sites,

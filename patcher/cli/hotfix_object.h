@@ -17,6 +17,11 @@ int vp_hotfix_blockers_tell(const char *me, const char *path, const json_t *fit)
 /* Add --when-idle to the arguments of a command; UINT64_MAX: without a number; 0: not given. */
 void vp_hotfix_idle_set(json_t *args, uint64_t seconds);
 
+/* On a terminal: show what the command is at, on one line, until it is over. */
+struct vp_client;
+void vp_hotfix_progress_begin(struct vp_client *c);
+void vp_hotfix_progress_end(struct vp_client *c);
+
 /* A line on what it took. */
 void vp_hotfix_cost_tell(const json_t *answer);
 

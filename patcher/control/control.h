@@ -77,6 +77,7 @@ struct vp_recover {
 struct vp_recovered {
 	size_t sites;	    /* of batches that were taken back */
 	uint64_t abandoned; /* the batch */
+	uint64_t freed;	    /* bytes of the guest's memory that hotfixes had left there */
 	char aside[256];    /* where the damaged ledger is now; "" if none was */
 	/* The bytes are right, but that could not be written down: -errno and why. */
 	int unwritten;
@@ -94,6 +95,21 @@ struct vp_recovered {
  */
 int vp_control_recover(struct vp_control *c, const struct vp_recover *what,
 		       struct vp_recovered *out, struct vp_err *err);
+
+/*
+ * After that, with the VM running: bring what hotfix-apply and hotfix-remove were killed at to
+ * applied or not applied, and free what they and others left in the guest's memory.
+ * vp_control_check() says whether something is to be done. -EAGAIN   somebody is inside of what is
+ * to be freed: again, later -ESTALE   somebody else has changed the entries of a hotfix others as
+ * vp_call_run()
+ */
+int vp_control_recover_hotfixes(struct vp_control *c, struct vp_recovered *out, struct vp_err *err);
+
+/* A call that such a process had been killed in has returned: take it down, before it is forgotten.
+ */
+struct vp_call_recovered;
+int vp_control_call_recovered(struct vp_control *c, const struct vp_call_recovered *call,
+			      struct vp_err *err);
 
 void *vp_control_host(const struct vp_control *c);
 

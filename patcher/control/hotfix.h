@@ -55,6 +55,9 @@ struct vp_hotfix_job {
 int vp_hotfix_job_begin(struct vp_hotfix_job *job, struct vp_control *c, struct vp_err *err);
 void vp_hotfix_job_end(struct vp_hotfix_job *job);
 
+/* Tell whoever listens what is done now, or waited for. */
+void vp_hotfix_job_tell(struct vp_hotfix_job *job, const char *step);
+
 int vp_hotfix_job_alloc(struct vp_hotfix_job *job, const uint64_t size[VP_ARENA_KINDS],
 			struct vp_arena *out, struct vp_err *err);
 int vp_hotfix_job_free(struct vp_hotfix_job *job, struct vp_arena *arena, struct vp_err *err);
@@ -65,8 +68,12 @@ int vp_hotfix_job_free(struct vp_hotfix_job *job, struct vp_arena *arena, struct
  */
 int vp_hotfix_job_call(struct vp_hotfix_job *job, const vp_gva *fns, size_t n, struct vp_err *err);
 
-/* What it took, for the answer: "wall-ms", "calls". */
+/* What it took, for the answer: "wall-ms", "calls", "pauses", ... */
 void vp_hotfix_job_report(const struct vp_hotfix_job *job, json_t *answer);
+
+/* Are these VP_HOTFIX_JMP_LEN bytes one nop? */
+#define VP_HOTFIX_JMP_LEN 5u
+bool vp_hotfix_is_nop(const uint8_t *bytes, vp_gva at);
 
 /* --- hotfix_switch.c: all entries at one moment --------------------------------------- */
 
@@ -107,5 +114,12 @@ json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, 
  */
 int vp_hotfix_wait_idle(struct vp_hotfix_job *job, const struct vp_linux_range *ranges, size_t n,
 			unsigned int wait_ms, struct vp_err *err);
+
+/*
+ * Free the memory of a hotfix that nothing leads to, as an operation of its own; *@bytes (may be
+ * NULL) grows by that. -EAGAIN: somebody is inside.
+ */
+int vp_hotfix_job_sweep(struct vp_hotfix_job *job, const struct vp_hotfix_found *f,
+			unsigned int wait_ms, uint64_t *bytes, struct vp_err *err);
 
 #endif /* VP_CONTROL_HOTFIX_H */

@@ -18,7 +18,7 @@
 #include "target/qmp_wire.h"
 #include "x86/encode.h"
 
-#define JMP_LEN 5u
+#define JMP_LEN VP_HOTFIX_JMP_LEN
 
 struct apply {
 	struct vp_hotfix_job job;
@@ -92,6 +92,26 @@ static const struct vp_hotfix_label_function *original(const struct apply *a, vp
 	return NULL;
 }
 
+/* What comes in the place of all must find the entries' own nops: a label may lie. */
+static int check_originals(const struct apply *a, struct vp_err *err)
+{
+	for (size_t i = 0; i < a->job.nfound; i++) {
+		const struct vp_hotfix_label *l = a->job.found[i].label;
+
+		for (size_t j = 0; j < l->nfunctions; j++) {
+			const struct vp_hotfix_label_function *o =
+				original(a, l->functions[j].site);
+
+			if (o && !vp_hotfix_is_nop(o->before, o->site))
+				return vp_err_set(err, -ESTALE,
+						  "%.80s: what stood there before all hotfixes is "
+						  "not known: remove them one by one",
+						  o->name);
+		}
+	}
+	return 0;
+}
+
 static bool is_listed(const struct vp_hotfix_switch *s, vp_gva site)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -135,11 +155,15 @@ static int list_sites(struct apply *a, struct vp_err *err)
 {
 	const struct vp_hotfix_fit *fit = a->o.fit;
 	size_t n = count_functions(a);
+	int rc;
 
 	a->s.sites = calloc(n + 1, sizeof(*a->s.sites));
 	a->before = calloc(fit->about->nfunctions + 1, sizeof(*a->before));
-	if (!a->s.sites || !a->before)
-		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = a->s.sites && a->before ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+	if (!rc && a->replace)
+		rc = check_originals(a, err);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < fit->about->nfunctions; i++) {
 		const struct vp_linux_function *f = &fit->functions[i];
 		const struct vp_hotfix_label_function *o = original(a, f->site);
@@ -294,10 +318,17 @@ static json_t *describe(const struct apply *a)
 
 static int begin(struct apply *a, struct vp_err *err)
 {
-	return vp_operation_begin(a->job.c, "hotfix-apply",
-				  json_pack("{s:o, s:o}", "hotfix", describe(a), "alloc",
-					    vp_json_addr(a->job.recipe.alloc.v)),
-				  &a->job.op, err);
+	uint64_t size[VP_ARENA_KINDS];
+	json_t *line = json_pack("{s:o, s:o, s:o}", "hotfix", describe(a), "alloc",
+				 vp_json_addr(a->job.recipe.alloc.v), "free",
+				 vp_json_addr(a->job.recipe.free.v)),
+	       *sizes = json_array();
+
+	vp_hotfix_placing_sizes(a->place, size);
+	for (size_t i = 0; i < VP_ARENA_KINDS; i++)
+		json_array_append_new(sizes, json_integer((json_int_t)size[i]));
+	json_object_set_new(line, "sizes", sizes);
+	return vp_operation_begin(a->job.c, "hotfix-apply", line, &a->job.op, err);
 }
 
 static int place(struct apply *a, struct vp_err *err)
@@ -423,6 +454,18 @@ static json_t *run(struct apply *a, int *code, struct vp_err *err)
 	return ret;
 }
 
+/* Those that the new one is in the place of: nothing leads there any more. */
+static int free_replaced(struct apply *a, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < a->job.nfound && !rc; i++)
+		if (a->job.found[i].stands == VP_HOTFIX_APPLIED)
+			rc = vp_hotfix_job_sweep(&a->job, &a->job.found[i], a->s.wait_ms, NULL,
+						 err);
+	return rc;
+}
+
 /* It is applied; what is still to be done cannot change that. */
 static int finish(struct apply *a, int code, struct vp_err *err)
 {
@@ -431,6 +474,8 @@ static int finish(struct apply *a, int code, struct vp_err *err)
 
 	if (rc != -EUCLEAN)
 		vp_operation_done(&a->job.op, rc ? why.text : "applied", NULL);
+	if (!rc && a->replace)
+		rc = free_replaced(a, &why);
 	if (rc && !code)
 		code = vp_err_set(err, rc == -EUCLEAN ? rc : -VP_EAPPLIED,
 				  "it is applied, but %.200s", why.text);

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "control/hotfix.h"
+#include "target/qmp_wire.h"
 #include "target/wait.h"
+#include "x86/decode.h"
 
 /* Are functions of this guest called at all, and how? */
 static int can_call(struct vp_hotfix_job *job, struct vp_err *err)
@@ -40,18 +42,42 @@ void vp_hotfix_job_end(struct vp_hotfix_job *job)
 	job->nfound = 0;
 }
 
+void vp_hotfix_job_tell(struct vp_hotfix_job *job, const char *step)
+{
+	if (job->c->cfg.event)
+		job->c->cfg.event(job->c->cfg.host, "HOTFIX_STEP",
+				  json_pack("{s:o}", "step", vp_qmp_text(step)));
+}
+
 void vp_hotfix_job_report(const struct vp_hotfix_job *job, json_t *answer)
 {
+	struct vp_pauses pauses = { 0 };
+
 	json_object_set_new(answer, "wall-ms", json_integer(vp_now_ms() - job->begun_ms));
 	json_object_set_new(answer, "calls", json_integer(job->calls));
+	if (!job->t->ops->pauses)
+		return;
+	job->t->ops->pauses(job->t, &pauses);
+	json_object_set_new(answer, "pauses", json_integer(pauses.n));
+	json_object_set_new(answer, "longest-pause-us", json_integer(pauses.longest_us));
+}
+
+bool vp_hotfix_is_nop(const uint8_t *bytes, vp_gva at)
+{
+	struct vp_insn insn;
+
+	return !vp_insn_decode(bytes, VP_HOTFIX_JMP_LEN, at, &insn, NULL) &&
+	       insn.len == VP_HOTFIX_JMP_LEN && insn.kind == VP_INSN_NOP;
 }
 
 /* --- runs of calls ------------------------------------------------------------------ */
 
-static int lock_for_calls(struct vp_hotfix_job *job, struct vp_err *err)
+/* What is shown may be waited for (a terminal that is held): never while the guest is. */
+static int lock_for_calls(struct vp_hotfix_job *job, const char *step, struct vp_err *err)
 {
 	int rc = vp_operation_calls(&job->op, err);
 
+	vp_hotfix_job_tell(job, step);
 	job->recipe.witness = &job->op.witness;
 	return rc ? rc : job->t->ops->lock(job->t, err);
 }
@@ -60,7 +86,7 @@ int vp_hotfix_job_alloc(struct vp_hotfix_job *job, const uint64_t size[VP_ARENA_
 			struct vp_arena *out, struct vp_err *err)
 {
 	struct vp_call_report report = { 0 };
-	int rc = lock_for_calls(job, err);
+	int rc = lock_for_calls(job, "getting memory from the guest", err);
 
 	*out = (struct vp_arena){ 0 };
 	if (rc)
@@ -74,7 +100,7 @@ int vp_hotfix_job_alloc(struct vp_hotfix_job *job, const uint64_t size[VP_ARENA_
 int vp_hotfix_job_free(struct vp_hotfix_job *job, struct vp_arena *arena, struct vp_err *err)
 {
 	struct vp_call_report report = { 0 };
-	int rc = lock_for_calls(job, err);
+	int rc = lock_for_calls(job, "freeing memory of the guest", err);
 
 	if (rc)
 		return rc;
@@ -110,7 +136,7 @@ int vp_hotfix_job_call(struct vp_hotfix_job *job, const vp_gva *fns, size_t n, s
 {
 	struct chain chain = { .fns = fns, .n = n };
 	struct vp_call_report report = { 0 };
-	int rc = n ? lock_for_calls(job, err) : 0;
+	int rc = n ? lock_for_calls(job, "calling functions of the hotfix", err) : 0;
 
 	if (rc || !n)
 		return rc;

@@ -12,9 +12,8 @@
 #include "control/hotfix.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
-#include "x86/decode.h"
 
-#define JMP_LEN 5u
+#define JMP_LEN VP_HOTFIX_JMP_LEN
 
 struct removal {
 	struct vp_hotfix_job job;
@@ -49,21 +48,13 @@ static int find(struct removal *r, struct vp_err *err)
 				 r->name);
 }
 
-static bool is_nop(const uint8_t *bytes, vp_gva at)
-{
-	struct vp_insn insn;
-
-	return !vp_insn_decode(bytes, JMP_LEN, at, &insn, NULL) && insn.len == JMP_LEN &&
-	       insn.kind == VP_INSN_NOP;
-}
-
 /* May these bytes be put back: the nop, or a jmp to a hotfix that is there? */
 static bool may_stand(const struct removal *r, const struct vp_hotfix_label_function *f)
 {
 	uint64_t to;
 	int32_t rel;
 
-	if (is_nop(f->before, f->site))
+	if (vp_hotfix_is_nop(f->before, f->site))
 		return true;
 	memcpy(&rel, f->before + 1, sizeof(rel));
 	to = f->site.v + JMP_LEN + (uint64_t)(int64_t)rel;
@@ -250,8 +241,10 @@ static int release(struct removal *r, struct vp_err *err)
 		rc = vp_hotfix_job_free(&r->job, &r->arena, &why);
 	for (size_t i = 0; i < VP_ARENA_KINDS; i++)
 		r->freed -= r->arena.part[i].size;
-	if (rc == -EUCLEAN || rc == -EFAULT)
-		return vp_err_set(err, -EUCLEAN, "its functions are switched back, but %.180s",
+	/* What is left of it when its label is gone only the ledger knows. */
+	if (rc == -EUCLEAN || rc == -EFAULT || (rc && !r->arena.part[VP_ARENA_TEXT].size))
+		return vp_err_set(err, -EUCLEAN,
+				  "its functions are switched back, but %.150s: `vmpoke recover`",
 				  why.text);
 	if (rc)
 		r->stays = why;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "control/hotfix.h"
+#include "target/qmp_wire.h"
 #include "target/wait.h"
 
 #define NAP_MS	   10u
@@ -113,9 +114,12 @@ json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, 
 	unsigned int ms = NAP_MS;
 	json_t *ret;
 
-	do /* whoever is inside is waited for as long as is asked; who patches, for a moment */
+	vp_hotfix_job_tell(job, "switching");
+	do { /* whoever is inside is waited for as long as is asked; who patches, for a moment */
 		ret = try(job, s, &busy, code, err);
-	while (!ret && (busy || *code == -EAGAIN) && nap(busy ? until : soon, &ms));
+		if (!ret && busy)
+			vp_hotfix_job_tell(job, s->who.text);
+	} while (!ret && (busy || *code == -EAGAIN) && nap(busy ? until : soon, &ms));
 	if (!ret && busy)
 		*code = vp_err_set(err, -EAGAIN, "somebody is inside%s: %.200s",
 				   wait ? " all the time" : "", s->who.text);
@@ -153,8 +157,70 @@ int vp_hotfix_wait_idle(struct vp_hotfix_job *job, const struct vp_linux_range *
 	unsigned int ms = NAP_MS;
 	int rc;
 
-	do
-		rc = look_once(job, ranges, n, err);
-	while (is_somebody(rc) && nap(until, &ms));
+	do {
+		struct vp_err who = { "" };
+
+		rc = look_once(job, ranges, n, &who);
+		if (rc)
+			vp_err_set(err, rc, "%s", who.text);
+		if (is_somebody(rc))
+			vp_hotfix_job_tell(job, who.text);
+	} while (is_somebody(rc) && nap(until, &ms));
 	return rc == -EAGAIN ? -EBUSY : rc;
+}
+
+/* --- what nothing leads to ------------------------------------------------------------ */
+
+static json_t *describe(const struct vp_hotfix_label *l)
+{
+	return json_pack("{s:o, s:o}", "name", vp_qmp_text(l->name), "version",
+			 vp_qmp_text(l->version));
+}
+
+static int begin_sweep(struct vp_hotfix_job *job, const struct vp_hotfix_label *l,
+		       struct vp_arena *arena, struct vp_err *err)
+{
+	const struct vp_arena_witness *w = &job->op.witness;
+	int rc = vp_operation_begin(job->c, "hotfix-remove",
+				    json_pack("{s:o, s:o}", "hotfix", describe(l), "free",
+					      vp_json_addr(job->recipe.free.v)),
+				    &job->op, err);
+
+	for (size_t i = 0; i < VP_ARENA_KINDS && !rc; i++) {
+		arena->part[i] = (struct vp_arena_part){ l->areas[i].at, l->areas[i].size };
+		if (arena->part[i].size)
+			rc = w->got(w->arg, 0, (enum vp_arena_kind)i, arena->part[i].at,
+				    arena->part[i].size, err);
+	}
+	return rc;
+}
+
+int vp_hotfix_job_sweep(struct vp_hotfix_job *job, const struct vp_hotfix_found *f,
+			unsigned int wait_ms, uint64_t *bytes, struct vp_err *err)
+{
+	const struct vp_hotfix_label *l = f->label;
+	const struct vp_linux_range text = { f->at, l->areas[VP_AREA_TEXT].size };
+	struct vp_err why = { "" };
+	struct vp_arena arena;
+	int rc = vp_hotfix_wait_idle(job, &text, 1, wait_ms, &why);
+
+	if (rc)
+		return vp_err_set(err, rc == -EBUSY ? -EAGAIN : rc,
+				  "the memory of hotfix %.64s cannot be freed yet: %.150s", l->name,
+				  why.text);
+	rc = begin_sweep(job, l, &arena, err);
+	if (rc)
+		return rc;
+	rc = vp_hotfix_job_free(job, &arena, err);
+	/* As long as its label is there, nothing is to be recovered. */
+	if (!rc || (rc != -EUCLEAN && rc != -EFAULT && arena.part[VP_ARENA_TEXT].size)) {
+		int wrote = vp_operation_done(
+			&job->op, rc ? "its memory stays" : "its memory was freed", &why);
+
+		if (wrote && !rc)
+			rc = vp_err_set(err, wrote, "%s", why.text);
+	}
+	for (size_t i = 0; i < VP_ARENA_KINDS && bytes && !rc; i++)
+		*bytes += l->areas[i].size;
+	return rc;
 }

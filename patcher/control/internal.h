@@ -122,6 +122,9 @@ json_t *vp_control_hotfix_apply(void *arg, const json_t *args, int *fd, int *cod
 json_t *vp_control_hotfix_remove(void *arg, const json_t *args, int *fd, int *code,
 				 struct vp_err *err);
 
+/* hotfix_recover.c: a part of vp_control_check(). -EUCLEAN: something is to be recovered. */
+int vp_control_check_hotfixes(struct vp_control *c, struct vp_err *err);
+
 /* --- standing.c -------------------------------------------------------------- */
 
 enum vp_standing {

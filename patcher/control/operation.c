@@ -132,12 +132,14 @@ static int take_line(struct vp_control *c, const struct vp_ledger_line *at,
 		return -EIO;
 	kind = kind_from(line);
 	addr = vp_ledger_hex(line, "addr");
-	if (kind >= 0 && at->event == LEDGER_MEMORY)
+	if (kind >= 0 && at->event == LEDGER_MEMORY) {
+		o->had[kind] = true;
 		o->arena.part[kind] =
 			(struct vp_arena_part){ VP_GVA(addr),
 						(uint64_t)vp_ledger_int(line, "size") };
-	else if (kind >= 0 && o->arena.part[kind].at.v == addr)
+	} else if (kind >= 0 && o->arena.part[kind].at.v == addr) {
 		o->arena.part[kind] = (struct vp_arena_part){ 0 };
+	}
 	o->last_nr = (int)vp_ledger_int(line, "nr");
 	json_decref(line);
 	return 0;

@@ -31,9 +31,10 @@ int vp_operation_done(struct vp_operation *op, const char *text, struct vp_err *
 /* One that has no end. */
 struct vp_operation_left {
 	long long seq;
-	json_t *line;	       /* its first; owned */
-	struct vp_arena arena; /* what it holds */
-	int last_nr;	       /* of the call that was told last in its last run; -1: none was */
+	json_t *line;		  /* its first; owned */
+	struct vp_arena arena;	  /* what it holds */
+	bool had[VP_ARENA_KINDS]; /* what it ever held */
+	int last_nr;		  /* of the call that was told last in its last run; -1: none was */
 };
 
 /* All of this VM and boot, oldest first; for vp_operations_free(). -ENOMEM, -EIO. */

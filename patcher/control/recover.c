@@ -249,6 +249,8 @@ int vp_control_check(struct vp_control *c, struct vp_err *err)
 	for (size_t i = n; i-- && !c->half;)
 		c->half = check_one(c, &list[i], &c->why_half);
 	vp_ledger_batches_free(list, n);
+	if (!c->half)
+		c->half = vp_control_check_hotfixes(c, &c->why_half);
 	return c->half ? vp_err_set(err, c->half, "%s", c->why_half.text) : 0;
 }
 

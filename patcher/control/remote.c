@@ -18,7 +18,22 @@ struct vp_remote {
 	char *ledger;
 	struct vp_recovered done;
 	bool recovered;
+	void (*event)(const char *name, const json_t *data); /* NULL: nobody listens */
 };
+
+static void pass_event(void *host, const char *name, json_t *data)
+{
+	struct vp_remote *r = host;
+
+	if (r->event)
+		r->event(name, data);
+	json_decref(data);
+}
+
+void vp_remote_listen(struct vp_remote *r, void (*event)(const char *name, const json_t *data))
+{
+	r->event = event;
+}
 
 /* --- names ------------------------------------------------------------------- */
 
@@ -100,6 +115,7 @@ static int make_control(struct vp_remote *r, struct vp_target *target, const cha
 		.strategy = VP_STRATEGY_STOP,
 		.short_lived = true,
 		.host = r,
+		.event = pass_event,
 	};
 	int rc = name_ledger(r, identity, err);
 
@@ -121,16 +137,32 @@ static void drop_control(struct vp_remote *r)
 	r->ledger = NULL;
 }
 
+/*
+ * The call that it had been stopped for: what came back of it may be memory. A ledger that cannot
+ * be written does not keep the VM stopped.
+ */
+static int take_down(void *arg, const struct vp_call_recovered *call, struct vp_err *err)
+{
+	struct vp_remote *r = arg;
+	int rc = vp_control_call_recovered(r->control, call, err);
+
+	if (rc && !r->done.unwritten) {
+		r->done.unwritten = rc;
+		vp_err_set(&r->done.why, rc, "%s", err->text);
+	}
+	return 0;
+}
+
 /* A VM was left stopped: put half a batch right before it runs again. */
 static int repair(void *arg, struct vp_target *target, const char *identity, const char *process,
 		  struct vp_err *err)
 {
 	struct vp_remote *r = arg;
 	struct vp_call_recovered call;
-	int rc = vp_call_recover(target, 0, &call, err);
+	int rc = make_control(r, target, identity, process, err);
 
 	if (!rc)
-		rc = make_control(r, target, identity, process, err);
+		rc = vp_call_recover(target, 0, take_down, r, &call, err);
 	if (!rc)
 		rc = vp_control_recover(r->control, r->cfg.recover, &r->done, err);
 	drop_control(r);
@@ -141,8 +173,12 @@ static int repair(void *arg, struct vp_target *target, const char *identity, con
 /* The VM runs, but half a batch may stand in it all the same, if somebody let it go on. */
 static int put_right(struct vp_remote *r, const char *interrupted, struct vp_err *err)
 {
-	if (r->cfg.recover)
-		return vp_control_recover(r->control, r->cfg.recover, &r->done, err);
+	int rc;
+
+	if (r->cfg.recover) {
+		rc = vp_control_recover(r->control, r->cfg.recover, &r->done, err);
+		return rc ? rc : vp_control_recover_hotfixes(r->control, &r->done, err);
+	}
 	/* who only looks may do so all the same */
 	if (*interrupted)
 		vp_control_interrupted(r->control, interrupted);

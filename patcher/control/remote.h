@@ -31,6 +31,9 @@ bool vp_remote_is(const char *target);
 int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struct vp_remote **out,
 		   struct vp_err *err);
 
+/* Have @event told what a command says while it runs; NULL: nobody. */
+void vp_remote_listen(struct vp_remote *r, void (*event)(const char *name, const json_t *data));
+
 /* Let it go, as it was found. An error says that it may be stopped, and what to do. */
 int vp_remote_close(struct vp_remote *r, struct vp_err *err);
 

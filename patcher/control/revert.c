@@ -48,6 +48,28 @@ static int find(const struct vp_applied *list, size_t n, uint64_t id, const stru
 	return 0;
 }
 
+/*
+ * A hotfix has memory in the guest, too. But where nothing of it stands any more (it was removed
+ * from another host) only the ledger is to be told.
+ */
+static int refuse_hotfix(struct vp_control *c, const struct vp_applied *a, struct vp_err *err)
+{
+	const char *name =
+		json_string_value(json_object_get(json_object_get(a->line, "hotfix"), "name"));
+	struct vp_left left;
+	int rc = name ? vp_control_left(c, a, &left, err) : 0;
+
+	if (rc || !name)
+		return rc;
+	if (left.nsites)
+		rc = vp_err_set(err, -EBUSY,
+				"batch %llu is hotfix %.64s, which has memory in the guest: use "
+				"`vmpoke hotfix remove TARGET %.64s`",
+				(unsigned long long)a->id, name, name);
+	vp_left_clear(&left);
+	return rc;
+}
+
 json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_control *c = arg;
@@ -71,6 +93,8 @@ json_t *vp_control_revert(void *arg, const json_t *args, int *fd, int *code, str
 		*code = vp_control_applied(c, id != 0, &list, &n, err);
 	if (!*code)
 		*code = find(list, n, id, &which, err);
+	if (!*code)
+		*code = refuse_hotfix(c, which, err);
 	if (!*code)
 		do
 			ret = vp_control_take_back(c, &w, which, code, err);

@@ -85,14 +85,17 @@ struct vp_call_recovered {
 	uint64_t result;
 };
 
+/* Told what has returned while the task still stands behind it; an error leaves it there. */
+typedef int (*vp_call_tell)(void *arg, const struct vp_call_recovered *call, struct vp_err *err);
+
 /*
  * After a process was killed in vp_call_run(): have its call come to its end, and give the task
- * its registers back. Locked, and between stop() and resume(): for vp_qemu_config.repair.
- *  -ETIMEDOUT  it has not returned within @call_ms (0: VP_CALL_MS): the guest runs on and stops
- *              when it does, and the target was left as by vp_call_run(): recover again
- *  -EBADMSG    what that process kept makes no sense
+ * its registers back. @tell (may be NULL) is told of it before. Locked, and between stop() and
+ * resume(): for vp_qemu_config.repair. -ETIMEDOUT  it has not returned within @call_ms (0:
+ * VP_CALL_MS): the guest runs on and stops when it does, and the target was left as by
+ * vp_call_run(): recover again -EBADMSG    what that process kept makes no sense
  */
-int vp_call_recover(struct vp_target *t, unsigned int call_ms, struct vp_call_recovered *out,
-		    struct vp_err *err);
+int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell, void *arg,
+		    struct vp_call_recovered *out, struct vp_err *err);
 
 #endif /* VP_HOTFIX_CALL_H */

@@ -86,18 +86,26 @@ static int read_kept(struct vp_target *t, struct vp_call_kept *kept, bool *any, 
 	return 0;
 }
 
-static void tell(const struct vp_call_task *task, struct vp_call_recovered *out)
+/* Who is told. */
+struct listener {
+	vp_call_tell tell;
+	void *arg;
+};
+
+static int tell_listener(const struct vp_call_task *task, const struct listener *to,
+			 struct vp_call_recovered *out, struct vp_err *err)
 {
 	out->result = task->result;
-	if (task->behind)
-		return;
-	out->nr--;
-	out->fn = VP_GVA(task->kept.before);
+	if (!task->behind) {
+		out->nr--;
+		out->fn = VP_GVA(task->kept.before);
+	}
+	return to->tell ? to->tell(to->arg, out, err) : 0;
 }
 
 /* Wherever it is now: to the pad, and away from it. */
-static int bring_home(struct vp_call_task *task, unsigned int ms, struct vp_call_recovered *out,
-		      struct vp_err *err)
+static int bring_home(struct vp_call_task *task, unsigned int ms, const struct listener *to,
+		      struct vp_call_recovered *out, struct vp_err *err)
 {
 	int rc = task->breaks->set(task->t, VP_GVA(task->kept.pad), err);
 
@@ -110,15 +118,16 @@ static int bring_home(struct vp_call_task *task, unsigned int ms, struct vp_call
 	if (rc)
 		return rc;
 	if (out->returned)
-		tell(task, out);
-	if (task->state == VP_TASK_AT_PAD)
+		rc = tell_listener(task, to, out, err);
+	if (!rc && task->state == VP_TASK_AT_PAD)
 		rc = vp_call_task_end(task, err);
 	return rc ? rc : task->breaks->clear(task->t, VP_GVA(task->kept.pad), err);
 }
 
-int vp_call_recover(struct vp_target *t, unsigned int call_ms, struct vp_call_recovered *out,
-		    struct vp_err *err)
+int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell, void *arg,
+		    struct vp_call_recovered *out, struct vp_err *err)
 {
+	const struct listener to = { tell, arg };
 	struct vp_call_task task = { .t = t, .breaks = t->ops->breaks };
 	bool any = false;
 	int rc;
@@ -134,6 +143,6 @@ int vp_call_recover(struct vp_target *t, unsigned int call_ms, struct vp_call_re
 	out->fn = VP_GVA(task.kept.fn);
 	rc = place(&task, &out->returned, err);
 	if (!rc && task.state != VP_TASK_OWN)
-		rc = bring_home(&task, call_ms ? call_ms : VP_CALL_MS, out, err);
+		rc = bring_home(&task, call_ms ? call_ms : VP_CALL_MS, &to, out, err);
 	return rc ? rc : t->ops->breaks->keep(t, NULL, 0, err);
 }

@@ -50,9 +50,10 @@ struct vp_monitor_ops {
 /* Each kind of monitor has this as its first member. */
 struct vp_monitor {
 	const struct vp_monitor_ops *ops;
-	struct vp_process peer; /* QEMU itself, as the kernel names it; or unknown */
-	unsigned int resumes;	/* how often the VM was let go on, as far as this way tells */
-	bool slow;		/* since pause() a call came to its end, but later than it should */
+	struct vp_process peer;	 /* QEMU itself, as the kernel names it; or unknown */
+	unsigned int resumes;	 /* how often the VM was let go on, as far as this way tells */
+	struct vp_pauses pauses; /* as far as this way tells */
+	bool slow; /* since pause() a call came to its end, but later than it should */
 };
 
 /*

@@ -42,6 +42,7 @@ static int monitor_execute(struct vp_monitor *m, const char *command, json_t *ar
 	int rc = vp_qmp_call_passing(of(m)->qmp, command, args, fd, ret, &why);
 
 	m->resumes = vp_qmp_resumes(of(m)->qmp);
+	m->pauses = vp_qmp_pauses(of(m)->qmp);
 	return rc ? vp_err_set(err, rc, "QMP %s: %.200s", command, why.text) : 0;
 }
 

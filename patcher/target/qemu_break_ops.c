@@ -91,7 +91,9 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 		rc = ready(q, err);
 	if (rc)
 		return rc;
+	vp_qemu_pause_ends(q);
 	ran = vp_gdb_run(q->gdb, timeout_ms, err);
+	vp_qemu_pause_begins(q);
 	vp_gdb_ran(q->gdb);
 	vp_qemu_forget(q);
 	q->may_write = false;

@@ -49,6 +49,9 @@ struct vp_qemu {
 	bool may_write;	    /* asked for in this window: vp_qemu_check_write() */
 	bool stands;	    /* held() has just seen it: nothing was sent since */
 	unsigned int resumes; /* the monitor's count when it began */
+	/* With a gdbstub alone, which tells of no moments, on our clock: since when it is held. */
+	int64_t held_us;
+	struct vp_pauses pauses;
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
 	sigset_t signals;     /* the thread's mask before */
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
@@ -96,6 +99,10 @@ int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err); /* with i
 /* With the locks. Stop the VM; let it go on. A failed enter leaves it as it was. */
 int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_window_leave(struct vp_qemu *q);
+
+/* The VM is held by us from now on; or it is not any more. */
+void vp_qemu_pause_begins(struct vp_qemu *q);
+void vp_qemu_pause_ends(struct vp_qemu *q);
 
 /* The pieces of a window, for whoever puts one together by hand. */
 void vp_qemu_signals_block(struct vp_qemu *q);

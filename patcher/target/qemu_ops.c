@@ -222,6 +222,19 @@ static void op_abandon(struct vp_target *t)
 	vp_qemu_window_end(q, false);
 }
 
+/* QEMU's own word, where it has one: the question brings what it told last. */
+static void op_pauses(struct vp_target *t, struct vp_pauses *out)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_runstate state;
+
+	pthread_mutex_lock(&q->mutex);
+	if (!q->gdb_only && !q->windows)
+		vp_qemu_runstate(q, &state, NULL);
+	*out = q->mon->pauses.n ? q->mon->pauses : q->pauses;
+	pthread_mutex_unlock(&q->mutex);
+}
+
 const struct vp_target_ops vp_qemu_ops = {
 	.name = "qemu",
 	.serializer = "stop",
@@ -247,4 +260,5 @@ const struct vp_target_ops vp_qemu_ops = {
 	.held = op_held,
 	.abandon = op_abandon,
 	.breaks = &vp_qemu_break_ops,
+	.pauses = op_pauses,
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The locks between processes, and the window in which every vCPU is held. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "target/qemu_internal.h"
@@ -163,8 +165,10 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 	rc = vp_qemu_mark(q, err);
 	if (!rc)
 		rc = q->gdb_only ? enter_gdb(q, err) : vp_qemu_stub_open(q, err);
-	if (!rc)
+	if (!rc) {
+		vp_qemu_pause_begins(q);
 		return 0;
+	}
 	/* The stub alone: what stopped answering may have stopped the VM before. */
 	if (q->gdb_only && rc != -EBUSY)
 		vp_err_set(&q->stuck, rc,
@@ -172,6 +176,31 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 			   q->name);
 	vp_qemu_window_end(q, !q->stuck.text[0]);
 	return rc;
+}
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ll + t.tv_nsec / 1000;
+}
+
+void vp_qemu_pause_begins(struct vp_qemu *q)
+{
+	q->held_us = now_us();
+}
+
+void vp_qemu_pause_ends(struct vp_qemu *q)
+{
+	int64_t took = now_us() - q->held_us;
+
+	if (!q->held_us || took < 0 || took > UINT_MAX)
+		return;
+	q->held_us = 0;
+	q->pauses.n++;
+	if ((unsigned int)took > q->pauses.longest_us)
+		q->pauses.longest_us = (unsigned int)took;
 }
 
 static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
@@ -210,6 +239,7 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 		vp_qemu_window_end(q, false);
 		return;
 	}
+	vp_qemu_pause_ends(q);
 	if (q->gdb_only)
 		rc = go_on ? leave_gdb(q, &why) : 0;
 	else

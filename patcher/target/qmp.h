@@ -6,7 +6,7 @@
 #ifndef VP_TARGET_QMP_H
 #define VP_TARGET_QMP_H
 
-#include <vmpoke/types.h>
+#include <vmpoke/target.h>
 #include <jansson.h>
 #include <sys/types.h>
 
@@ -45,6 +45,9 @@ bool vp_qmp_is_broken(const struct vp_qmp *q);
 
 /* How often QEMU has told so far that its VM was let go on (event RESUME). */
 unsigned int vp_qmp_resumes(const struct vp_qmp *q);
+
+/* From STOP to RESUME, as those events tell it. */
+struct vp_pauses vp_qmp_pauses(const struct vp_qmp *q);
 
 /* The process that answered last; 0: it cannot be seen from here. */
 int vp_qmp_peer(const struct vp_qmp *q);

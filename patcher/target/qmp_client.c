@@ -7,6 +7,7 @@
 #include "target/wait.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ struct vp_qmp {
 	struct vp_qmp_in in;
 	struct vp_qmp_out out;
 	unsigned int resumes; /* events RESUME so far */
+	int64_t stopped_us;   /* the last STOP, on QEMU's clock; 0: it runs */
+	struct vp_pauses pauses;
 };
 
 static int wait_for(struct vp_qmp *q, short events, int64_t deadline, struct vp_err *err)
@@ -88,6 +91,27 @@ static int transmit(struct vp_qmp *q, json_t *message, int pass, int64_t deadlin
 	}
 }
 
+/* QEMU tells when it has stopped the VM, and let it go on. */
+static void take_event(struct vp_qmp *q, const json_t *reply, const char *event)
+{
+	const json_t *at = json_object_get(reply, "timestamp");
+	int64_t us = json_integer_value(json_object_get(at, "seconds")) * 1000000 +
+		     json_integer_value(json_object_get(at, "microseconds"));
+	int64_t took = us - q->stopped_us;
+
+	if (!strcmp(event, "STOP"))
+		q->stopped_us = us;
+	if (strcmp(event, "RESUME"))
+		return;
+	q->resumes++;
+	if (q->stopped_us && took >= 0 && took <= UINT_MAX) {
+		q->pauses.n++;
+		if ((unsigned int)took > q->pauses.longest_us)
+			q->pauses.longest_us = (unsigned int)took;
+	}
+	q->stopped_us = 0;
+}
+
 static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value, int *fd,
 		struct vp_err *err)
 {
@@ -106,7 +130,8 @@ static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value,
 		if (ret)
 			return ret;
 		event = json_string_value(json_object_get(reply, "event"));
-		q->resumes += event && !strcmp(event, "RESUME");
+		if (event)
+			take_event(q, reply, event);
 	} while (json_object_get(reply, "event"));
 
 	value = json_object_get(reply, "return");
@@ -173,6 +198,11 @@ bool vp_qmp_is_broken(const struct vp_qmp *q)
 unsigned int vp_qmp_resumes(const struct vp_qmp *q)
 {
 	return q->resumes;
+}
+
+struct vp_pauses vp_qmp_pauses(const struct vp_qmp *q)
+{
+	return q->pauses;
 }
 
 int vp_qmp_peer(const struct vp_qmp *q)

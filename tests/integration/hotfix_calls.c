@@ -41,7 +41,7 @@ static int repair(void *arg, struct vp_target *t, const char *identity, const ch
 	struct vp_call_recovered *done = arg;
 
 	(void)identity, (void)process;
-	return vp_call_recover(t, 0, done, err);
+	return vp_call_recover(t, 0, NULL, NULL, done, err);
 }
 
 static int dial(struct rig *r, const char *target, struct vp_call_recovered *done,

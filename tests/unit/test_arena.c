@@ -287,6 +287,67 @@ static void test_free_is_refused(void **state)
 	fake_calls_free(c);
 }
 
+/* What a witness heard. */
+struct heard {
+	char text[256];
+	unsigned int fails; /* the one that fails, 1..; 0: none */
+};
+
+static int hear(void *arg, const char *what, unsigned int nr, enum vp_arena_kind kind, vp_gva at,
+		struct vp_err *why)
+{
+	struct heard *h = arg;
+	size_t n = strlen(h->text);
+
+	snprintf(h->text + n, sizeof(h->text) - n, "%s%u:%d+0x%llx ", what, nr, (int)kind,
+		 (unsigned long long)(at.v - FIRST));
+	return h->fails && !--h->fails ? vp_err_set(why, -ENOSPC, "no room") : 0;
+}
+
+static int hear_got(void *arg, unsigned int nr, enum vp_arena_kind kind, vp_gva at, uint64_t size,
+		    struct vp_err *why)
+{
+	assert_int_equal(size % 4096, 0);
+	return hear(arg, "+", nr, kind, at, why);
+}
+
+static int hear_freed(void *arg, unsigned int nr, enum vp_arena_kind kind, vp_gva at,
+		      struct vp_err *why)
+{
+	return hear(arg, "-", nr, kind, at, why);
+}
+
+/* Whoever is told can say at any time what is out; if he cannot take it down, it is freed. */
+static void test_witness(void **state)
+{
+	struct heard h = { .fails = 0 };
+	const struct vp_arena_witness w = { hear_got, hear_freed, &h };
+	struct kernel k = { .given = WRITABLE | NO_EXEC };
+	struct vp_arena_recipe r = recipe(&k, false);
+	struct vp_call_site site = fake_calls_site();
+	struct fake_calls *c = start(&k);
+	struct vp_arena arena;
+
+	(void)state;
+	r.witness = &w;
+	assert_int_equal(vp_arena_alloc(&c->f->target, &site, &r, sizes, NULL, &arena, NULL, &err),
+			 0);
+	assert_string_equal(h.text, "+0:0+0x0 +3:1+0x2000 +5:2+0x3000 ");
+	h.text[0] = '\0';
+	fake_calls_again(c, script);
+	assert_int_equal(vp_arena_free(&c->f->target, &site, &r, NULL, &arena, NULL, &err), 0);
+	assert_string_equal(h.text, "-3:0+0x0 -5:1+0x2000 -6:2+0x3000 ");
+	assert_int_equal(k.out, 0);
+	h.text[0] = '\0';
+	h.fails = 2;
+	fake_calls_again(c, script);
+	assert_int_equal(vp_arena_alloc(&c->f->target, &site, &r, sizes, NULL, &arena, NULL, &err),
+			 -ENOSPC);
+	assert_int_equal(k.out, 0);
+	fake_calls_clean(c);
+	fake_calls_free(c);
+}
+
 static void test_sizes(void **state)
 {
 	static const uint64_t huge[VP_ARENA_KINDS] = { 0, 0, VP_ARENA_MAX + 1 },
@@ -318,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_recipes),		cmocka_unit_test(test_fails_half_way),
 		cmocka_unit_test(test_odd_kernels),	cmocka_unit_test(test_not_protected),
 		cmocka_unit_test(test_free_is_refused), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_witness),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

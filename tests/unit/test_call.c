@@ -273,7 +273,7 @@ static void test_cannot(void **state)
 	site = fake_calls_site();
 	assert_int_equal(vp_call_run(&plain->target, &site, NULL, decide, &n, NULL, &err),
 			 -EOPNOTSUPP);
-	assert_int_equal(vp_call_recover(&plain->target, 0, &done, &err), 0);
+	assert_int_equal(vp_call_recover(&plain->target, 0, NULL, NULL, &done, &err), 0);
 	assert_false(done.found);
 	c->f->stop_rc = -EBUSY;
 	assert_int_equal(vp_call_run(&c->f->target, &site, NULL, decide, &n, NULL, &err), -EBUSY);

@@ -67,7 +67,7 @@ static void test_each_point(void **state)
 		struct fake_calls *c = cut_off(well, cases[i].regs, cases[i].before);
 		struct vp_call_recovered done;
 
-		if (vp_call_recover(&c->f->target, 0, &done, &err))
+		if (vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err))
 			fail_msg("%zu: %s", i, err.text);
 		assert_true(done.found);
 		assert_int_equal(done.returned, cases[i].returned);
@@ -87,7 +87,7 @@ static void test_in_call(void **state)
 
 	(void)state;
 	fake_calls_sleep(c);
-	assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), 0);
+	assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err), 0);
 	assert_true(done.found && done.returned);
 	assert_int_equal(done.nr, 1);
 	assert_int_equal(done.result, 200);
@@ -104,13 +104,13 @@ static void test_still_in_call(void **state)
 
 	(void)state;
 	fake_calls_sleep(c);
-	assert_int_equal(vp_call_recover(&c->f->target, 7, &done, &err), -ETIMEDOUT);
+	assert_int_equal(vp_call_recover(&c->f->target, 7, NULL, NULL, &done, &err), -ETIMEDOUT);
 	assert_non_null(strstr(err.text, "within 7 ms"));
 	assert_true(c->left && c->nkept && c->nbreaks);
 	c->left = false;
 	c->f->stopped = true;
 	c->nbreaks = 0;
-	assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), 0);
+	assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err), 0);
 	assert_true(done.returned);
 	resumed(c);
 }
@@ -124,7 +124,7 @@ static void test_never_begun(void **state)
 	(void)state;
 	c->vcpu[0].rip = FC_IDLE;
 	memset(fake_at(c->f, FAKE_DATA + 0x3000), 0, 0x1000);
-	assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), 0);
+	assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err), 0);
 	assert_true(done.found && !done.returned);
 	resumed(c);
 }
@@ -138,16 +138,17 @@ static void test_nonsense(void **state)
 
 	(void)state;
 	c->f->stopped = true;
-	assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), 0);
+	assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err), 0);
 	assert_false(done.found);
 	memcpy(c->kept, &kept, sizeof(kept));
 	for (c->nkept = 1; c->nkept <= sizeof(kept); c->nkept++)
-		assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), -EBADMSG);
+		assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err),
+				 -EBADMSG);
 	kept.phase = VP_CALL_BEGUN;
 	kept.magic++;
 	memcpy(c->kept, &kept, sizeof(kept));
 	c->nkept = sizeof(kept);
-	assert_int_equal(vp_call_recover(&c->f->target, 0, &done, &err), -EBADMSG);
+	assert_int_equal(vp_call_recover(&c->f->target, 0, NULL, NULL, &done, &err), -EBADMSG);
 	assert_int_equal(c->nbreaks, 0);
 	c->f->stopped = false;
 	fake_calls_free(c);

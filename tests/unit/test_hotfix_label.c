@@ -19,6 +19,11 @@ static const struct vp_hotfix_label_function functions[] = {
 	  { 0x66, 0x66, 0x66, 0x66, 0x90 } },
 };
 
+static const struct vp_hotfix_label_call calls[] = {
+	{ VMPOKE_WHEN_BEFORE_REMOVE, VP_GVA(TEXT + 4100) },
+	{ VMPOKE_WHEN_AFTER_REMOVE, VP_GVA(0xffffffff81000200) },
+};
+
 static const struct vp_hotfix_label good = {
 	.name = "arp-length",
 	.version = "1.2",
@@ -30,6 +35,8 @@ static const struct vp_hotfix_label good = {
 	.object = { 1, 2, 3, [31] = 4 },
 	.functions = functions,
 	.nfunctions = 2,
+	.calls = calls,
+	.ncalls = 2,
 };
 
 static uint8_t bytes[VP_LABEL_MAX];
@@ -83,6 +90,11 @@ static void test_there_and_back(void **state)
 		assert_int_equal(l->functions[i].record.v, functions[i].record.v);
 		assert_memory_equal(l->functions[i].before, functions[i].before, 8);
 	}
+	assert_int_equal(l->ncalls, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(l->calls[i].when, calls[i].when);
+		assert_int_equal(l->calls[i].at.v, calls[i].at.v);
+	}
 	free(l);
 }
 
@@ -127,6 +139,7 @@ static void refused(const struct vp_hotfix_label *l, const char *why)
 static void test_no_sense(void **state)
 {
 	struct vp_hotfix_label_function f = functions[0];
+	struct vp_hotfix_label_call call = calls[0];
 	struct vp_hotfix_label l = good;
 	char name[VMPOKE_NAME_MAX + 2];
 
@@ -169,6 +182,16 @@ static void test_no_sense(void **state)
 	f = functions[0];
 	f.before[5] = 1;
 	refused(&l, "function");
+	l = good;
+	l.calls = &call;
+	l.ncalls = 1;
+	call.when = VMPOKE_WHEN_AFTER_APPLY;
+	refused(&l, "call");
+	call = calls[0];
+	call.at.v = 0x400000; /* user space */
+	refused(&l, "call");
+	l.ncalls = VMPOKE_CALL_COUNT + 1;
+	refused(&l, "calls");
 }
 
 /* As many functions as there may be, with the longest names. */

@@ -122,6 +122,32 @@ static void features(void **state)
 	assert_non_null(strstr(err.text, "no code"));
 }
 
+/* A jmp at the entry is right where it is known what it leads to. */
+static void redirected(void **state)
+{
+	const struct vp_linux_range ranges[] = { { VP_GVA(LG_MODULES), 0x40 },
+						 { VP_GVA(LG_MODULES + 0x1000), 0x100 } };
+	const struct vp_linux_ranges known = { ranges, 2 };
+	uint64_t site = g->text + LG_ENTRY(0);
+	char name[32];
+
+	(void)state;
+	snprintf(name, sizeof(name), "filler_%u", LG_FUNC(0) / 16);
+	lg_put(g, LG_ENTRY(0), 0xe9, 1);
+	for (int i = 0; i < 4; i++) {
+		uint64_t to = LG_MODULES + (uint64_t[]){ 0x1000, 0x10ff, 0xfff, 0x1100 }[i];
+
+		lg_put(g, LG_ENTRY(0) + 1, (uint32_t)(to - site - 5), 4);
+		err.text[0] = '\0';
+		assert_int_equal(vp_linux_function(l, name, 0, NULL, &f, &err), -EBUSY);
+		assert_non_null(strstr(err.text, "redirected already"));
+		/* and ftrace has to agree: it has not let go of it */
+		vp_linux_function(l, name, 0, &known, &f, &err);
+		assert_int_equal(!strstr(err.text, "redirected already"), i < 2);
+		assert_int_equal(f.old_bytes[0], 0xe9);
+	}
+}
+
 static void sealed(void **state)
 {
 	bool is = true;
@@ -157,7 +183,8 @@ static void not_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(can_be_redirected), T(names), T(refused), T(features), T(sealed), T(not_known),
+		T(can_be_redirected), T(redirected), T(names),	   T(refused),
+		T(features),	      T(sealed),     T(not_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

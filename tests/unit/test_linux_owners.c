@@ -214,6 +214,42 @@ static void attached(void **state)
 	vp_linux_care_free(&care);
 }
 
+/* A hotfix goes: where the nop comes back ftrace gets its function, and nowhere else. */
+static void given_back(void **state)
+{
+	struct vp_site s = { .addr = VP_GVA(g->text + LG_ENTRY(2)), .len = 5 };
+	const struct vp_word *w = NULL;
+
+	(void)state;
+	memcpy(s.new_bytes, lg_at(g, s.addr.v), 5); /* the nop */
+	memcpy(s.old_bytes, "\xe9\x10\x00\x00\x00", 5);
+	memcpy(lg_image(g, LG_ENTRY(2)), s.old_bytes, 5);
+	lg_put(g, LG_RECORD(2) + 8, LG_DISABLED | 0x180000, 8);
+	assert_int_equal(vp_linux_redirect_plan(l, &s, 1, false, &care, &err), 0);
+	assert_true(care.stop);
+	assert_int_equal(changing(), 1);
+	for (size_t k = 0; k < care.nwords; k++)
+		if (!vp_word_is_condition(&care.words[k]))
+			w = &care.words[k];
+	assert_int_equal(w->addr.v, g->text + LG_RECORD(2) + 8);
+	assert_int_equal(w->old_value, LG_DISABLED | 0x180000);
+	assert_int_equal(w->new_value, 0x180000);
+	assert_true(requires(LG_FTRACE_OPS, (uint32_t)(g->text + LG_FTRACE_END)));
+	vp_linux_care_free(&care);
+	/* a poke by hand is no such thing */
+	assert_int_equal(vp_linux_poke_plan(l, &s, 1, false, &care, &err), 0);
+	assert_int_equal(changing(), 0);
+	vp_linux_care_free(&care);
+	/* a hotfix below it, which keeps the function */
+	memcpy(s.new_bytes, "\xe9\x20\x00\x00\x00", 5);
+	assert_int_equal(vp_linux_redirect_plan(l, &s, 1, false, &care, &err), 0);
+	assert_int_equal(changing(), 0);
+	vp_linux_care_free(&care);
+	/* what a tracer has meanwhile is not taken from it */
+	lg_put(g, LG_RECORD(2) + 8, LG_DISABLED | LG_FTRACE_ENABLED | 1, 8);
+	assert_int_equal(vp_linux_redirect_plan(l, &s, 1, false, &care, &err), -EBUSY);
+}
+
 static void in_use(void **state)
 {
 	static const uint32_t locks[] = { LG_FTRACE_LOCK, LG_JUMP_MUTEX, LG_KPROBE_MUTEX };
@@ -297,9 +333,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(nobodys),	     TEST(static_keys),	   TEST(static_calls), TEST(kprobes),
-		TEST(entries),	     TEST(several),	   TEST(attached),     TEST(in_use),
-		TEST(hostile_pages), TEST(generated_code), TEST(unknown),
+		TEST(nobodys), TEST(static_keys),   TEST(static_calls),	  TEST(kprobes),
+		TEST(entries), TEST(several),	    TEST(attached),	  TEST(given_back),
+		TEST(in_use),  TEST(hostile_pages), TEST(generated_code), TEST(unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
