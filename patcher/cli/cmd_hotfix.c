@@ -9,6 +9,7 @@
 static const struct vp_cmd commands[] = {
 	{ "build", "make a hotfix object of a C source", vp_cmd_hotfix_build },
 	{ "check", "does it fit this guest? nothing is written", vp_cmd_hotfix_check },
+	{ "expect", "write into it what code it replaces", vp_cmd_hotfix_expect },
 	{ "apply", "replace the functions of a running guest", vp_cmd_hotfix_apply },
 	{ "remove", "give it its own functions back", vp_cmd_hotfix_remove },
 	{ "list", "the hotfixes that are in a guest, by its memory", vp_cmd_hotfix_list },

@@ -139,7 +139,41 @@ static int look(struct vp_control *c, struct vp_hotfix_opened *o, struct vp_err 
 	return rc == -ENOEXEC && o->blockers.n ? 0 : rc;
 }
 
-/* What is no hotfix at all is an error; one that does not fit is an answer. */
+/* The object @hex, with what its functions are expected to replace: what they have in this guest.
+ */
+static int expect(struct vp_control *c, const struct vp_hotfix_opened *o, const char *hex,
+		  json_t *json, struct vp_err *err)
+{
+	const struct vp_hotfix_about *a = vp_hotfix_object_about(o->object);
+	size_t len = strlen(hex) / 2;
+	uint8_t *bytes = malloc(len + 1), digest[VP_SHA256_SIZE];
+	char *text = malloc(2 * len + 1);
+	struct vp_linux *l;
+	int rc = bytes && text ? vp_control_linux(c, &l, err)
+			       : vp_err_set(err, -ENOMEM, "out of memory");
+
+	if (!rc)
+		rc = vp_hex_parse("object", hex, bytes, len, &len, err);
+	for (size_t i = 0; !rc && i < a->nfunctions; i++) {
+		rc = vp_hotfix_code_digest(l, &o->fit->functions[i], digest, err);
+		if (!rc)
+			memcpy(bytes + a->functions[i].expected_at, digest, sizeof(digest));
+	}
+	if (!rc) {
+		vp_hex_format(bytes, len, text);
+		rc = json_object_set_new(json, "object", json_string(text))
+			     ? vp_err_set(err, -ENOMEM, "out of memory")
+			     : 0;
+	}
+	free(bytes);
+	free(text);
+	return rc;
+}
+
+/*
+ * What is no hotfix at all is an error; one that does not fit is an answer. With "expect" the
+ * answer has the object, made for the code that this guest has.
+ */
 json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err)
 {
@@ -147,16 +181,24 @@ json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *cod
 	const char *what, *hex;
 	struct vp_hotfix_opened o = { 0 };
 	json_t *json = NULL;
+	int wanted = 0;
 
 	(void)fd;
 	vp_control_refresh(c);
-	*code = vp_args_unpack(args, err, "{s:s, s:s}", "what", &what, "object", &hex);
+	*code = vp_args_unpack(args, err, "{s:s, s:s, s?b}", "what", &what, "object", &hex,
+			       "expect", &wanted);
 	if (!*code)
 		*code = vp_hotfix_opened_read(&o, what, hex, err);
 	if (!*code)
 		*code = look(c, &o, err);
 	if (!*code)
 		json = vp_hotfix_fit_json(&o);
+	if (!*code && wanted && o.fit)
+		*code = expect(c, &o, hex, json, err);
 	vp_hotfix_opened_close(&o);
+	if (*code) {
+		json_decref(json);
+		json = NULL;
+	}
 	return json;
 }

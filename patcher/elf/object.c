@@ -156,6 +156,7 @@ static int read_section(struct vp_elf_object *o, size_t i, uint64_t *memory, str
 		.flags = sh->sh_flags,
 		.size = sh->sh_size,
 		.align = sh->sh_addralign ? sh->sh_addralign : 1,
+		.offset = sh->sh_offset,
 	};
 	if (sh->sh_flags & SHF_ALLOC && (*memory += sh->sh_size) > VP_ELF_OBJECT_MAX)
 		return vp_err_set(err, -ENOEXEC, "%s: too large: it wants more than %u bytes",

@@ -24,6 +24,7 @@ struct vp_elf_section {
 	uint64_t flags;	  /* SHF_* */
 	uint64_t size;
 	uint64_t align;	     /* a power of two, at most a page for what is allocated */
+	uint64_t offset;     /* of data, in the file */
 	const uint8_t *data; /* size bytes; NULL if the file has none (SHT_NOBITS, number 0) */
 };
 

@@ -73,28 +73,38 @@ static void check_kernel(struct vp_linux *l, const struct vp_hotfix_object *o,
 				   "code would not do");
 }
 
+int vp_hotfix_code_digest(struct vp_linux *l, const struct vp_linux_function *function,
+			  uint8_t out[VP_SHA256_SIZE], struct vp_err *err)
+{
+	uint8_t *code;
+	int rc;
+
+	if (function->len > FUNCTION_MAX)
+		return vp_err_set(err, -EINVAL, "its code is too long");
+	code = malloc(function->len + 1);
+	if (!code)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = vp_linux_read(l, function->start, code, function->len, err);
+	if (!rc)
+		rc = vp_code_digest(code, function->len, function->start, out, err);
+	free(code);
+	return rc;
+}
+
 /* Is the code there that the hotfix was made for? */
 static void check_code(struct vp_linux *l, const struct vp_hotfix_function *f,
 		       const struct vp_linux_function *at, struct vp_blockers *b)
 {
 	uint8_t digest[VP_SHA256_SIZE];
 	struct vp_err why = { "" };
-	uint8_t *code;
-	int rc;
 
 	if (!f->expects)
 		return;
-	code = at->len <= FUNCTION_MAX ? malloc(at->len + 1) : NULL;
-	rc = code ? vp_linux_read(l, at->start, code, at->len, &why)
-		  : vp_err_set(&why, -ENOMEM, "its code is too long");
-	if (!rc)
-		rc = vp_code_digest(code, at->len, at->start, digest, &why);
-	if (rc)
+	if (vp_hotfix_code_digest(l, at, digest, &why))
 		vp_blockers_add(b, "%.80s: %s", f->old.name, why.text);
 	else if (memcmp(digest, f->expected, sizeof(digest)))
 		vp_blockers_add(b, "%.80s: other code stands there than the hotfix was made for",
 				f->old.name);
-	free(code);
 }
 
 /* -errno: the guest could not be looked at. */

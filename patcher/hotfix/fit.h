@@ -10,6 +10,7 @@
 
 #include <vmpoke/linux.h>
 
+#include "base/sha256.h"
 #include "hotfix/link.h"
 #include "hotfix/object.h"
 
@@ -28,6 +29,13 @@ struct vp_hotfix_fit {
 int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object,
 		       const struct vp_linux_ranges *known, struct vp_hotfix_fit **out,
 		       struct vp_blockers *blockers, struct vp_err *err);
+
+/*
+ * The digest of the code that @function, one of @l, has now: see digest.h. -EINVAL: it is no row of
+ * whole instructions, or too long; -ENOMEM; else as the target's operations.
+ */
+int vp_hotfix_code_digest(struct vp_linux *l, const struct vp_linux_function *function,
+			  uint8_t out[VP_SHA256_SIZE], struct vp_err *err);
 
 /* NULL is fine. */
 void vp_hotfix_fit_close(struct vp_hotfix_fit *fit);

@@ -37,6 +37,7 @@ struct vp_hotfix_function {
 	const char *replacement_name; /* "" if the object has no symbol there */
 	bool expects;		      /* expected is told */
 	uint8_t expected[32];
+	uint64_t expected_at; /* where that is in the object's file */
 };
 
 struct vp_hotfix_call {

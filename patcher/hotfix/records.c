@@ -212,6 +212,8 @@ static void read_function(const struct records *r, size_t i, struct vp_hotfix_fu
 	memcpy(f->expected,
 	       r->section->data + i * r->size + offsetof(struct vmpoke_function, expected),
 	       sizeof(f->expected));
+	f->expected_at =
+		r->section->offset + i * r->size + offsetof(struct vmpoke_function, expected);
 	for (size_t j = 0; j < sizeof(f->expected); j++)
 		f->expects |= f->expected[j] != 0;
 	f->replacement_name = "";

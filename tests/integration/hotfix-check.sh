@@ -127,10 +127,39 @@ refuse plain 3 "nr_running"
 check "no more" guest_run g "$trace; echo 0 >events/kprobes/here/enable; echo >kprobe_events"
 check "plain: fits in the end" until_true 20 fits "$qmp" "$tmp/plain.o"
 
+# --- the code that it replaces ----------------------------------------------------
+
+# What was written into it, and where: numbers of bytes, from 1.
+cp "$tmp/plain.o" "$tmp/expects.o"
+check "expects: is told what stands in this guest" vp hotfix expect "$qmp" "$tmp/expects.o"
+check "expects: fits" fits "$qmp" "$tmp/expects.o"
+cmp -l "$tmp/plain.o" "$tmp/expects.o" | awk '{print $1}' >"$tmp/digest"
+check "expects: a digest was written into it" [ "$(wc -l <"$tmp/digest")" -gt 20 ]
+check "expects: told again, nothing changes" vp hotfix expect "$gdb" "$tmp/expects.o" -o "$tmp/again.o"
+check "expects: not a byte" cmp "$tmp/expects.o" "$tmp/again.o"
+at=$(head -n 1 "$tmp/digest")
+{ head -c $((at - 1)) "$tmp/expects.o" && printf '\001' && tail -c +$((at + 1)) "$tmp/expects.o"; } >"$tmp/other-code.o"
+cmp -s "$tmp/expects.o" "$tmp/other-code.o" && printf '\002' |
+	dd of="$tmp/other-code.o" bs=1 seek=$((at - 1)) conv=notrunc status=none
+refuse other-code 3 "nr_running: other code"
+check "three-together: is told, too" vp hotfix expect "$qmp" "$tmp/three-together.o"
+refused "what does not fit is told nothing" "other code" \
+	hotfix expect "$qmp" "$tmp/other-code.o" -o "$tmp/none.o"
+check "and nothing is written" [ ! -e "$tmp/none.o" ]
+
 guest_text g "$tmp/after"
 check "not a byte of the guest's code is changed" cmp "$tmp/before" "$tmp/after"
 same "it runs" "$(guest_status g)" running
 check "the load goes on, without an error" guest_run g 'load check'
 guest_warnings g >"$tmp/warnings.now"
 check "no new warning in the guest's log" diff "$tmp/warnings" "$tmp/warnings.now"
+guest_stop g
+
+# The same kernel at another place, for another CPU, without thunks; a static key switched.
+GUEST_CPU=EPYC GUEST_APPEND="mitigations=off" guest_start h generic
+ok "another guest boots" $?
+check "it has a static key switched" guest_run h 'echo 1 >/proc/sys/kernel/sched_schedstats'
+for name in expects three-together; do
+	check "$name: the code is as expected there, too" fits "$(target h qmp)" "$tmp/$name.o"
+done
 exit $failed

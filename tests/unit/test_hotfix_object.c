@@ -79,6 +79,11 @@ static void good_notes(void **state)
 	assert_true(!a->functions[0].expects && !a->functions[0].replacement.offset &&
 		    a->functions[0].replacement.section == text);
 	assert_true(a->functions[1].expects && a->functions[1].expected[31] == 7);
+	for (size_t i = 0; i < 3; i++)
+		assert_memory_equal((const uint8_t *)h.o.bytes + a->functions[i].expected_at,
+				    a->functions[i].expected, sizeof(a->functions[i].expected));
+	assert_int_equal(a->functions[1].expected_at - a->functions[0].expected_at,
+			 sizeof(struct vmpoke_function));
 	assert_true(a->functions[1].old.which == VMPOKE_WHICH_NTH &&
 		    a->functions[1].old.number == 2 && a->functions[1].replacement.offset == 2);
 	assert_string_equal(a->functions[1].replacement_name, "");
