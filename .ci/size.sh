@@ -19,7 +19,7 @@ says_licence() { # FILE
 	local first second
 	{ read -r first && read -r second; } <"$1"
 	case $1 in
-	tests/hotfixes/*.c) [ "$first" = "/* $of_the_kernel */" ] ;;
+	tests/hotfixes/*.[ch]) [ "$first" = "/* $of_the_kernel */" ] ;;
 	*.[chS] | *.ld | *.inc) [ "$first" = "/* $licence */" ] ;;
 	*.1) [ "$first" = ".\\\" $licence" ] ;;
 	*) [ "$first" = "# $licence" ] || { [[ $first == '#!'* ]] && [ "$second" = "# $licence" ]; } ;;

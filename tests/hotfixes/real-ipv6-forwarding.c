@@ -6,7 +6,7 @@
  * Release: 6.1.0-50-amd64
  *
  * In the guest, as root: write(fd, "0\n", 2) to /proc/sys/net/ipv6/conf/all/forwarding is 1 before
- * and after, and 2 meanwhile; a write of "x\n" is EINVAL meanwhile.
+ * and after, and 2 meanwhile; a write of "x\n" is 1 before and after, and EINVAL meanwhile.
  */
 #include <linux/inetdevice.h>
 #include <linux/netconf.h>

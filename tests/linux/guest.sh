@@ -3,6 +3,8 @@
 # Stock Debian kernels under QEMU TCG, for tests to source. By hand: tests/linux/try.sh FLAVOUR.
 #
 #	guest_start NAME FLAVOUR [QEMU-ARG...]	boot one and wait until it is ready
+#	guest_await NAME FROM FLAVOUR [QEMU-ARG...]	a QEMU like that of FROM, that waits to be what FROM
+#				is now: `migrate` to unix:$(guest_dir NAME)/in
 #	guest_launch NAME QEMU-ARG...	a QEMU with the same sockets that runs something else
 #	guest_run NAME COMMAND		run a shell command in it: its output and exit code
 #	guest_dir NAME			its folder: gdb, qmp, console, shell (sockets), console.log
@@ -21,10 +23,11 @@
 #	GUEST_CPU	QEMU's -cpu
 #	GUEST_THREAD	multi: a host thread for each vCPU. Else all run on one, as the guest's own
 #			patching hangs about once in 100 rounds in QEMU 7.2 otherwise
+#	GUEST_PROGRAMS	more of our programs in it: "shows" (./shows)
 #	GUEST_APPEND	added to the guest's command line ("pti=on"), as QEMU-ARGs are to QEMU's
 #	GUEST_LIMIT	how many seconds anything may take
 #
-# In the guest: `load start`, `load check`, `load stop` (./load), the modules in /modules.
+# In the guest: `load start`, `load check`, `load stop` (./load), `witness`, the modules in /modules.
 
 guest_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 guest_tmp=
@@ -33,13 +36,26 @@ guest_tmp=
 guest_dir() { echo "$guest_tmp/$1"; }
 guest_pid() { cat "$guest_tmp/$1/pid"; }
 
+# A program is a source, or a folder of sources.
+guest_programs() { # ROOT
+	local program
+	for program in witness ${GUEST_PROGRAMS-}; do
+		if [ -d "$guest_here/$program" ]; then
+			set -- "$1" "$guest_here/$program"/*.c
+		else
+			set -- "$1" "$guest_here/$program.c"
+		fi
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$1/bin/$program" "${@:2}" || return
+	done
+}
+
 # The file system that the guest starts from.
 guest_initrd() { # KERNEL-FOLDER OUTPUT
 	local kernel=$1 out=$2 root=$2.root
 	mkdir -p "$root/bin" "$root/modules" &&
 		cp /bin/busybox "$guest_here/load" "$root/bin/" &&
 		cp "$guest_here/init" "$root/init" &&
-		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/bin/witness" "$guest_here/witness.c" &&
+		guest_programs "$root" &&
 		cp "$kernel"/modules/*.ko "$root/modules/" &&
 		(cd "$root" && find . | cpio -o -H newc --quiet) >"$out" &&
 		rm -r "$root"
@@ -63,7 +79,29 @@ guest_launch() { # NAME QEMU-ARG...
 	echo $! >"$dir/pid"
 }
 
-# Without no_timer_check a guest under TCG panics at boot when the host is too busy for its timer.
+# A QEMU that boots a kernel. Without no_timer_check a guest under TCG panics at boot when the host is too busy for its timer.
+guest_boot() { # NAME KERNEL-FOLDER INITRD QEMU-ARG...
+	local name=$1 dir=$guest_tmp/$1 kernel=$2 initrd=$3
+	shift 3
+	guest_launch "$name" -kernel "$kernel/vmlinuz" -initrd "$initrd" \
+		-append "console=ttyS0 quiet panic=0 no_timer_check ${GUEST_APPEND-}" \
+		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$dir/console.log" \
+		-serial chardev:con \
+		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
+		-device virtio-serial,max_ports=2 -device virtserialport,chardev=shell,name=shell "$@"
+}
+
+guest_await() { # NAME FROM FLAVOUR [QEMU-ARG...]
+	local kernel end
+	kernel=$("$guest_here/kernel.sh" "$3") && mkdir "$guest_tmp/$1" || return
+	guest_boot "$1" "$kernel" "$guest_tmp/$2/initrd" -incoming unix:"$guest_tmp/$1/in" "${@:4}" || return
+	end=$((SECONDS + GUEST_LIMIT))
+	until [ -S "$guest_tmp/$1/in" ]; do
+		[ $SECONDS -lt $end ] && kill -0 "$(guest_pid "$1")" 2>/dev/null || return
+		sleep 0.1
+	done
+}
+
 guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 	local name=$1 flavour=$2 kernel dir end i
 	shift 2
@@ -71,12 +109,7 @@ guest_start() { # NAME FLAVOUR [QEMU-ARG...]
 	[ -n "$guest_tmp" ] || guest_tmp=$(mktemp -d) || return
 	dir=$guest_tmp/$name
 	mkdir "$dir" && guest_initrd "$kernel" "$dir/initrd" || return
-	guest_launch "$name" -kernel "$kernel/vmlinuz" -initrd "$dir/initrd" \
-		-append "console=ttyS0 quiet panic=0 no_timer_check ${GUEST_APPEND-}" \
-		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$dir/console.log" \
-		-serial chardev:con \
-		-chardev socket,id=shell,path="$dir/shell",server=on,wait=off \
-		-device virtio-serial,max_ports=2 -device virtserialport,chardev=shell,name=shell "$@" || return
+	guest_boot "$name" "$kernel" "$dir/initrd" "$@" || return
 	end=$((SECONDS + GUEST_LIMIT))
 	for ((i = 1; SECONDS < end; i++)); do
 		grep -qs '^GUEST READY' "$dir/console.log" && return

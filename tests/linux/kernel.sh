@@ -6,8 +6,9 @@
 #					generic-6.12: a newer one for it;
 #					generic-sid, cloud-bullseye, ...: of another suite;
 #					cloud-newest: of experimental, or of sid if that has none
+#	tests/linux/kernel.sh RELEASE	this one: 6.1.0-50-amd64
 #
-# Prints the folder that holds it (build/rigs/linux-FLAVOUR): vmlinuz, config, release, and modules/
+# Prints the folder that holds it (build/rigs/linux-FLAVOUR, or -RELEASE): vmlinuz, config, release, and modules/
 # with what the tests load. It is fetched once; two runs at once do not hurt.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -24,16 +25,19 @@ give_up() { # TEXT [LOG [EXIT-CODE]]; 77: it cannot be had
 	exit "${3-1}"
 }
 
-usage="usage: kernel.sh generic|cloud|rt[-SUITE|-newest], or generic-6.12"
+usage="usage: kernel.sh generic|cloud|rt[-SUITE|-newest], generic-6.12, or a release"
 [ $# -eq 1 ] || give_up "$usage"
 suite=
 case ${1%%-*} in
 generic) meta=linux-image-amd64 ;;
 cloud | rt) meta=linux-image-${1%%-*}-amd64 ;;
+[0-9]*.*) meta=linux-image-$1 ;;
 *) give_up "$usage" ;;
 esac
 case $1 in
 generic-6.12) meta=linux-image-6.12-amd64 ;;
+[0-9]*-amd64) ;;
+[0-9]*) give_up "$usage" ;;
 *-?*) suite=${1#*-} ;;
 *-) give_up "$usage" ;;
 esac

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# To be sourced, behind checks.sh: the hotfixes of tests/hotfixes on the guest g, whose programs see
+# (./shows) what they change. What a source needs is in its first comment: "Release: RELEASE", "Module:
+# NAME", "Over: NAME" (that hotfix is to be there first), "Inverse" (it breaks what is right).
+#
+#	hotfix_names KERNEL	those for a kernel of kernel.sh, in the order they are applied in
+#	hotfix_headers KERNEL	finds its headers: call once; says SKIP and ends if there are none
+#	hotfix_build NAME...	$tmp/NAME.o
+#	hotfix_apply NAME	by vmpoke, with its report in $tmp/apply
+#	hotfix_remove NAME
+#	hotfix_shows NAME...	what the guest's program says: "broken" or "fixed", one word each
+#	hotfix_before NAME	what it is to say before it is applied, and after it is removed
+#	hotfix_meanwhile NAME
+#	hotfix_modules FILE	what the guest's allocator of modules has given out
+#	hotfix_memory		how much memory is free, in KB; nobody must make use of the guest
+#	hotfix_texts FILE	the code of the guest: its kernel's, and what of modules is replaced
+
+export GUEST_PROGRAMS="shows ${GUEST_PROGRAMS-}"
+export GUEST_APPEND="no_hash_pointers ${GUEST_APPEND-}" # the addresses in vmallocinfo
+hotfix_folder=$guest_here/../hotfixes
+to=${VMPOKE_HOTFIX_TARGET:-qmp}
+
+said() { # NAME WHAT
+	sed -n "s/^ \* $2: //p" "$hotfix_folder/$1.c"
+}
+
+hotfix_names() { # KERNEL
+	local name over=()
+	for name in $(cd "$hotfix_folder" && LC_ALL=C ls ./*.c); do
+		name=${name#./} name=${name%.c}
+		[ "$(said "$name" Release)" = "$(echo "$1" | grep '^[0-9]')" ] || continue
+		if [ -n "$(said "$name" Over)" ]; then
+			over+=("$name")
+		else
+			echo "$name"
+		fi
+	done
+	[ ${#over[@]} -eq 0 ] || printf '%s\n' "${over[@]}"
+}
+
+hotfix_headers() { # KERNEL
+	headers=$("$guest_here/headers.sh" "$1" 2>"$tmp/log")
+	case $? in
+	0) ;;
+	77) echo "SKIP: $(basename "$0" .sh): $(tail -n 1 "$tmp/log")" && exit $failed ;;
+	*) ok "the headers of $1 are fetched" 1 || exit 1 ;;
+	esac
+}
+
+hotfix_build() { # NAME...
+	local name module
+	for name; do
+		module=$(said "$name" Module)
+		vp hotfix build "$hotfix_folder/$name.c" --headers "$headers" -o "$tmp/$name.o" \
+			${module:+--module "$module"} || return
+	done
+}
+
+hotfix_apply() { # NAME [ARG...]
+	vp hotfix apply "$(target g "$to")" "$tmp/$1.o" "${@:2}" --json >"$tmp/apply" ||
+		{ cat "$tmp/apply" && return 1; }
+}
+hotfix_remove() { # NAME [ARG...]
+	vp hotfix remove "$(target g "$to")" "$@" --json >"$tmp/remove" ||
+		{ cat "$tmp/remove" && return 1; }
+}
+
+hotfix_shows() { # [--again] NAME...
+	local again=
+	[ "$1" != --again ] || { again=again && shift; }
+	# shellcheck disable=SC2086
+	guest_run g "for name in $*; do shows \${name%-inverse} $again; done" | tr '\n' ' ' | sed 's/ $//'
+}
+
+hotfix_before() { # NAME
+	grep -q '^ \* Inverse$' "$hotfix_folder/$1.c" && echo fixed || echo broken
+}
+hotfix_meanwhile() { # NAME
+	[ "$(hotfix_before "$1")" = broken ] && echo fixed || echo broken
+}
+
+# Without the addresses. What is freed may be there for a moment: the kernel purges in batches.
+hotfix_modules() { # FILE
+	guest_run g 'cat /proc/vmallocinfo' |
+		awk '$1 ~ /^0xffffffff/ {$1 = ""; print}' | LC_ALL=C sort >"$1"
+	[ -s "$1" ]
+}
+hotfix_modules_are() { # FILE
+	hotfix_modules "$tmp/modules.now" && diff "$1" "$tmp/modules.now"
+}
+
+# The most of some looks: what is free in lists of each CPU comes and goes.
+hotfix_memory() {
+	guest_run g 'for i in 1 2 3 4 5 6; do
+		sync; echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/compact_memory; usleep 200000
+		sed -n "s/MemFree: *//p" /proc/meminfo
+	done' | sort -n | awk '{free = $1} END {print free}'
+}
+
+hotfix_texts() { # FILE
+	local module addr
+	guest_text g "$1" || return
+	for module in $(sed -n 's/^ \* Module: //p' "$hotfix_folder"/*.c | sort -u); do
+		addr=$(guest_run g "cat /sys/module/$module/sections/.text") &&
+			guest_qmp g "$(printf '{"execute":"memsave","arguments":{"val":%d,"size":4096,"filename":"%s"}}' \
+				$((addr)) "$tmp/module")" >"$tmp/memsave" && cat "$tmp/module" >>"$1" || return
+	done
+}
+
+# The log without what uptime-warn is there for.
+hotfix_warnings() {
+	guest_warnings g | awk '
+		/cut here/ { block = 1; text = ""; ours = 0 }
+		block { text = text $0 "\n"; ours = ours || /uptime-warn\.c/ }
+		block && /end trace/ { if (!ours) printf "%s", text; block = 0; next }
+		!block { print }
+		END { if (block) printf "%s", text }'
+}
+hotfix_warned() { # TEXT: are there any that $tmp/warnings does not have?
+	hotfix_warnings >"$tmp/warnings.now"
+	check "$1: no new warning in the guest's log" diff "$tmp/warnings" "$tmp/warnings.now"
+}
