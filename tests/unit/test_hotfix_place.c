@@ -164,6 +164,30 @@ static void test_fails(void **state)
 	fake_free(f);
 }
 
+/* The old page tables lie in RAM as they were, but no vCPU uses them: nothing is written. */
+static void test_reset(void **state)
+{
+	struct fake *f = fake_new();
+	struct vp_paging space;
+	struct put k;
+	uint8_t was[64];
+
+	(void)state;
+	put_new(&k);
+	link_there(&k);
+	space_of(f, &space);
+	memcpy(was, fake_at(f, AT), sizeof(was));
+	f->paging.cr3 = 0x3000;
+	assert_int_equal(f->target.ops->lock(&f->target, &err), 0);
+	assert_int_equal(vp_hotfix_placing_write(k.p, &f->target, &space, &err), -ENXIO);
+	assert_false(f->stopped);
+	f->target.ops->unlock(&f->target);
+	f->paging = space;
+	assert_memory_equal(fake_at(f, AT), was, sizeof(was));
+	put_free(&k);
+	fake_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_there),
 		cmocka_unit_test(test_other_memory),
 		cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
