@@ -11,7 +11,8 @@ static const char help[] =
 	"\n"
 	"Find out whether a vmpoke was killed (kill -9, out of memory) while it worked on a guest\n"
 	"of QEMU or libvirt, and put that right: half a batch is taken back, and a guest that it\n"
-	"had stopped goes on. A guest that its owner has paused stays paused. Guests of\n"
+	"had stopped goes on. Memory that hotfixes left in the guest is freed, once nobody is\n"
+	"inside of it. A guest that its owner has paused stays paused. Guests of\n"
 	"`vmpoke run` need none of this: what is killed there is only the client.\n"
 	"\n"
 	"  --abandon ID  end batch ID, which cannot be put right because somebody else has "
@@ -28,7 +29,9 @@ static const char help[] =
 	"the\n"
 	"ledger is damaged: nothing is written; 4 no such target, or it does not answer; 9 the "
 	"old\n"
-	"bytes could not be put back.\n";
+	"bytes could not be put back, or the call of a guest function has not returned; 5 "
+	"somebody\n"
+	"is inside of a hotfix's memory that is to be freed: run this again later.\n";
 
 struct recover_args {
 	struct vp_recover what;

@@ -33,7 +33,8 @@ static bool nap(int64_t until_ms, unsigned int *ms)
 struct look {
 	struct vp_linux_inside *in;
 	struct vp_hotfix_switch *s;
-	bool busy; /* it was that why nothing was written */
+	int busy; /* -EBUSY: somebody is inside, so nothing was written; -EAGAIN: that cannot be
+		     told */
 };
 
 static bool is_somebody(int rc)
@@ -50,7 +51,7 @@ static int inspect(void *arg, struct vp_err *err)
 	k->s->idle = !rc;
 	if (!rc || (k->s->patience == VP_HOTFIX_ANY && is_somebody(rc)))
 		return 0;
-	k->busy = is_somebody(rc);
+	k->busy = is_somebody(rc) ? rc : 0;
 	return vp_err_set(err, rc, "%s", k->s->who.text);
 }
 
@@ -66,11 +67,11 @@ static int prepare(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, struct
 	if (rc || s->patience == VP_HOTFIX_ANY)
 		return rc;
 	rc = vp_linux_inside_guess(k->in, NULL, &s->who);
-	k->busy = is_somebody(rc);
+	k->busy = is_somebody(rc) ? rc : 0;
 	return rc ? vp_err_set(err, rc, "%s", s->who.text) : 0;
 }
 
-static json_t *try(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, bool *busy, int *code,
+static json_t *try(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, int *busy, int *code,
 		   struct vp_err *err)
 {
 	struct vp_control_batch batch = {
@@ -108,7 +109,8 @@ static json_t *try(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, bool *
 json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, int *code,
 			 struct vp_err *err)
 {
-	bool wait = s->patience == VP_HOTFIX_WAIT, busy = false;
+	bool wait = s->patience == VP_HOTFIX_WAIT;
+	int busy = 0;
 	int64_t now = vp_now_ms(), until = now + (wait ? s->wait_ms : 0),
 		soon = now + VP_TIMEOUT_MS;
 	unsigned int ms = NAP_MS;
@@ -121,7 +123,9 @@ json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, 
 			vp_hotfix_job_tell(job, s->who.text);
 	} while (!ret && (busy || *code == -EAGAIN) && nap(busy ? until : soon, &ms));
 	if (!ret && busy)
-		*code = vp_err_set(err, -EAGAIN, "somebody is inside%s: %.200s",
+		*code = vp_err_set(err, -EAGAIN, "%s%s: %.200s",
+				   busy == -EBUSY ? "somebody is inside"
+						  : "who is inside cannot be told",
 				   wait ? " all the time" : "", s->who.text);
 	return ret;
 }

@@ -22,6 +22,9 @@ static void check(const struct vp_hotfix_label *l, const uint8_t *bytes)
 	FUZZ_CHECK(vp_text_is_clean(l->name) && vp_text_is_clean(l->description));
 	for (size_t i = 0; i < l->nfunctions; i++)
 		FUZZ_CHECK(vp_text_is_clean(l->functions[i].name));
+	FUZZ_CHECK(l->ncalls <= VMPOKE_CALL_COUNT);
+	for (size_t i = 0; i < l->ncalls; i++)
+		FUZZ_CHECK(l->calls[i].when >= VMPOKE_WHEN_BEFORE_REMOVE && l->calls[i].at.v >> 63);
 	FUZZ_CHECK(!vp_hotfix_label_write(l, again, NULL) && !memcmp(again, bytes, size));
 	free(again);
 }
