@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # `vmpoke hotfix apply` and `remove` are killed at every kind of step that they make, before it and behind
-# it (tests/integration/killer.c): the guest runs, or does after `vmpoke recover`, and has all of the
+# it (tests/linux/killer.c): the guest runs, or does after `vmpoke recover`, and has all of the
 # hotfix or nothing of it; and in the end no memory of the guest is lost.
 #
 #	HOTFIX_KILLS=N	how many of them, at random; all: each kind of step
@@ -21,7 +21,8 @@ case $? in
 esac
 check "the hotfix builds" vp hotfix build "$here/../hotfixes/three-together.c" --headers "$headers" \
 	-o "$tmp/three.o"
-check "the killer, too" "${CC:-cc}" -shared -fPIC -O -Wall -Werror -o "$tmp/killer.so" "$here/killer.c"
+check "the killer, too" "${CC:-cc}" -shared -fPIC -O -D_GNU_SOURCE -Wall -Werror -o "$tmp/killer.so" \
+	"$here/../linux/killer.c"
 
 guest_start g generic && guest_symbols g
 ok "boots" $? || exit 1

@@ -191,10 +191,8 @@ static void test_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_there),
-		cmocka_unit_test(test_other_memory),
-		cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_sizes),	     cmocka_unit_test(test_there),
+		cmocka_unit_test(test_other_memory), cmocka_unit_test(test_fails),
 		cmocka_unit_test(test_reset),
 	};
 

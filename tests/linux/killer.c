@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * To be preloaded into a vmpoke: kills it (SIGKILL) at one of the steps that the world can see,
- *which are what it sends to QEMU and what it writes into files.
+ * which are what it sends to QEMU and what it writes into files.
  *
  *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is set; 0: never
  *	KILLER_COUNT=FILE	gets one line for each step: what it was
  *
  * Looks at memory (pmemsave of the monitor, m of the gdbstub), which are many, are no steps.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
