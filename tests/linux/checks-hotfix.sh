@@ -92,10 +92,10 @@ hotfix_modules_are() { # FILE
 
 # The most of some looks: what is free in lists of each CPU comes and goes.
 hotfix_memory() {
-	guest_run g 'for i in 1 2 3 4 5 6; do
-		sync; echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/compact_memory; usleep 200000
-		sed -n "s/MemFree: *//p" /proc/meminfo
-	done' | sort -n | awk '{free = $1} END {print free}'
+	local i
+	for i in 1 2 3 4 5 6; do
+		guest_run g 'sync; echo 3 >/proc/sys/vm/drop_caches; usleep 200000; sed -n "s/MemFree: *\([0-9]*\).*/\1/p" /proc/meminfo'
+	done | sort -n | tail -n 1
 }
 
 hotfix_texts() { # FILE

@@ -6,7 +6,7 @@
 #	guest_await NAME FROM FLAVOUR [QEMU-ARG...]	a QEMU like that of FROM, that waits to be what FROM
 #				is now: `migrate` to unix:$(guest_dir NAME)/in
 #	guest_launch NAME QEMU-ARG...	a QEMU with the same sockets that runs something else
-#	guest_run NAME COMMAND		run a shell command in it: its output and exit code
+#	guest_run NAME COMMAND		run a line of shell in it: its output and exit code
 #	guest_dir NAME			its folder: gdb, qmp, console, shell (sockets), console.log
 #	guest_qmp NAME JSON		a command to QEMU, on a socket of the tests' own: its answer
 #	guest_status NAME		what QEMU says of it: running, paused, ...
@@ -150,6 +150,7 @@ guest_disconnect() {
 # 125: the guest does not answer (GUEST_LIMIT).
 guest_run() { # NAME COMMAND
 	local link_in link_out link_pid code size
+	[[ $2 != *$'\n'* ]] || { echo "guest_run: not a line: $2" >&2 && return 125; }
 	guest_connect "$1" shell
 	printf '%s\n' "$2" >&"$link_in"
 	if IFS=' ' read -r -t "$GUEST_LIMIT" code size <&"$link_out"; then
