@@ -7,6 +7,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
+. "$here/../linux/checks-modules.sh"
 sources=$here/../hotfixes
 
 headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
@@ -59,10 +60,6 @@ runs() { # NUMBER: the guest says so many tasks run
 	[[ "$(head -n 1 "$tmp/loadavg")" == *" $1/"* ]] || { cat "$tmp/loadavg"; return 1; }
 }
 as_ever() { guest_run g 'cat /proc/loadavg' >"$tmp/loadavg" && ! grep -qE ' (42|7[0-9])/|all 42' "$tmp/loadavg"; }
-guest_modules() {
-	guest_run g 'cat /proc/vmallocinfo' | awk '$1 ~ /^0xffffffff/ {$1 = ""; print}' | LC_ALL=C sort
-}
-same_modules() { guest_modules >"$tmp/modules.now" && diff "$tmp/modules" "$tmp/modules.now"; }
 same_text() { guest_text g "$tmp/text" && cmp "$tmp/before" "$tmp/text"; }
 # What vmpoke says stays in said.
 say() {
@@ -90,7 +87,7 @@ check "the guest has its own again" as_ever
 check "the load is at work" guest_run g 'load start; load settle'
 check "a first time: applied" apply "$qmp" "$tmp/one.o"
 check "and removed" remove "$qmp" one
-guest_modules >"$tmp/modules"
+guest_modules "$tmp/modules"
 guest_warnings g >"$tmp/warnings"
 guest_text g "$tmp/before"
 
@@ -174,7 +171,7 @@ check "and says so" grep -q 'freed' "$tmp/said"
 # --- in the end -----------------------------------------------------------------------------
 
 check "every byte of its code is as before" same_text
-check "its vmallocinfo, too" until_true 20 same_modules
+check "its vmallocinfo, too" until_true 20 guest_modules_are "$tmp/modules"
 same "it runs" "$(guest_status g)" running
 check "the load goes on, without an error" guest_run g 'load check'
 guest_warnings g >"$tmp/warnings.now"

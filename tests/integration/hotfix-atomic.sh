@@ -57,7 +57,7 @@ check "2 rounds, for what the kernel keeps" rounds_pass 2
 settle
 hotfix_warnings >"$tmp/warnings"
 hotfix_texts "$tmp/before"
-check "what the guest has is measured" hotfix_modules "$tmp/modules"
+check "what the guest has is measured" guest_modules "$tmp/modules"
 before=$(hotfix_memory)
 
 guest_run g 'load start'
@@ -69,7 +69,7 @@ same "nobody saw anything else" "$(cat "$tmp/wrong")" 0
 check "the load goes on, without an error" guest_run g 'load check'
 
 settle
-check "its vmallocinfo is as it was" until_true 20 hotfix_modules_are "$tmp/modules"
+check "its vmallocinfo is as it was" until_true 20 guest_modules_are "$tmp/modules"
 after=$(hotfix_memory)
 echo "#  free before $before KB, after $after KB"
 check "its free memory is where it was" [ $((before - after)) -lt $slack ]

@@ -9,6 +9,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
+. "$here/../linux/checks-modules.sh"
 calls=${CALLS:-$here/../../build/tests/hotfix_calls}
 [ -x "$calls" ] || { echo "not ok - $calls is built (make tests-all)" && exit 1; }
 flavour=${1:-generic}
@@ -17,16 +18,6 @@ RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 
 hotfix_calls() { timeout --kill-after=5 120 "$calls" "$@" </dev/null; }
-
-# What the allocator of modules has given out, without the addresses. What is freed may be there for a
-# moment: the kernel purges in batches.
-guest_modules() { # NAME
-	guest_run "$1" 'cat /proc/vmallocinfo' |
-		awk '$1 ~ /^0xffffffff/ {$1 = ""; print}' | LC_ALL=C sort
-}
-same_modules() { # NAME FILE
-	guest_modules "$1" >"$tmp/modules.now" && cmp "$2" "$tmp/modules.now"
-}
 
 # QEMU's own word on how long the guest stood still: STOP to RESUME, each. Shown, not judged.
 watch_pauses() {
@@ -52,7 +43,7 @@ check_cycles() { # TEXT TARGET N
 	awk '/^alloc/ {n++; s += $5; m += $7; w += $9; c += $11}
 		END {printf "#  alloc: %.1f stops, %.1f times on another vCPU, %d ms to a safe point, %d ms in calls\n",
 			s / n, m / n, w / n, c / n}' "$tmp/check"
-	check "$1: its vmallocinfo is as before" until_true 20 same_modules g "$tmp/modules"
+	check "$1: its vmallocinfo is as before" until_true 20 guest_modules_are "$tmp/modules"
 	guest_warnings g >"$tmp/warnings.now"
 	check "$1: no new warning in its log" cmp "$tmp/warnings" "$tmp/warnings.now"
 }
@@ -81,7 +72,7 @@ hotfix_calls "$(target g gdb)" cycle 1 >"$tmp/first" 2>&1 # what the kernel has 
 ok "a first time" $?
 cat "$tmp/first"
 guest_warnings g >"$tmp/warnings"
-guest_modules g >"$tmp/modules"
+guest_modules "$tmp/modules"
 check_cycles "gdb, under load" "$(target g gdb)" 20
 check_cycles "qmp, under load" "$(target g qmp)" 20
 
@@ -116,7 +107,7 @@ check "the load goes on, without an error" guest_run g 'load check'
 
 guest_run g 'load stop'
 sleep 2
-guest_modules g >"$tmp/modules" # what killed ones have left is left
+guest_modules "$tmp/modules" # what killed ones have left is left
 check_cycles "idle" "$(target g gdb)" 20
 guest_show g >"$tmp/show"
 exit $failed

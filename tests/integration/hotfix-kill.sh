@@ -9,6 +9,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
+. "$here/../linux/checks-modules.sh"
 RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 kills=${HOTFIX_KILLS:-24}
@@ -28,10 +29,6 @@ guest_start g generic && guest_symbols g
 ok "boots" $? || exit 1
 check "the load is at work" guest_run g 'load start; load settle'
 
-guest_modules() {
-	guest_run g 'cat /proc/vmallocinfo' | awk '$1 ~ /^0xffffffff/ {$1 = ""; print}' | LC_ALL=C sort
-}
-same_modules() { guest_modules >"$tmp/modules.now" && diff "$tmp/modules" "$tmp/modules.now"; }
 
 # What the guest has: applied, removed; or a mixture, which is wrong.
 now() {
@@ -66,7 +63,7 @@ for way in gdb qmp; do
 		ok "$way: $what: $(grep -c "^$what $way" "$tmp/all") steps" $?
 	done
 done
-guest_modules >"$tmp/modules"
+guest_modules "$tmp/modules"
 guest_warnings g >"$tmp/warnings"
 guest_text g "$tmp/before"
 
@@ -127,7 +124,7 @@ ok "most of them were hit" $((killed * 3 < rounds * 2))
 same "recover has nothing to do" "$(vp recover "$(target g qmp)")" 'no vmpoke was interrupted here'
 guest_text g "$tmp/after"
 check "every byte of its code is as before" cmp "$tmp/before" "$tmp/after"
-check "its vmallocinfo, too: no memory is lost" until_true 20 same_modules
+check "its vmallocinfo, too: no memory is lost" until_true 20 guest_modules_are "$tmp/modules"
 check "the load goes on, without an error" guest_run g 'load check'
 guest_warnings g >"$tmp/warnings.now"
 check "no new warning in the guest's log" diff "$tmp/warnings" "$tmp/warnings.now"

@@ -107,7 +107,7 @@ on_kernel() { # KERNEL
 	check "a first time, for what the kernel keeps" warm_up "${names[0]}"
 	hotfix_warnings >"$tmp/warnings"
 	hotfix_texts "$tmp/before"
-	hotfix_modules "$tmp/modules"
+	guest_modules "$tmp/modules"
 	for name in "${names[@]}"; do
 		over=$(said "$name" Over)
 		[ -z "$over" ] || check "$over: is applied, for the next" hotfix_apply "$over"
@@ -121,7 +121,7 @@ on_kernel() { # KERNEL
 	hotfix_warned "in the end"
 	hotfix_texts "$tmp/after"
 	check "the guest's code is as it was, byte for byte" cmp "$tmp/before" "$tmp/after"
-	check "its vmallocinfo is as it was" until_true 20 hotfix_modules_are "$tmp/modules"
+	check "its vmallocinfo is as it was" until_true 20 guest_modules_are "$tmp/modules"
 	same "it runs" "$(guest_status g)" running
 	guest_stop g
 }

@@ -12,12 +12,11 @@
 #	hotfix_shows NAME...	what the guest's program says: "broken" or "fixed", one word each
 #	hotfix_before NAME	what it is to say before it is applied, and after it is removed
 #	hotfix_meanwhile NAME
-#	hotfix_modules FILE	what the guest's allocator of modules has given out
 #	hotfix_memory		how much memory is free, in KB; nobody must make use of the guest
 #	hotfix_texts FILE	the code of the guest: its kernel's, and what of modules is replaced
 
 export GUEST_PROGRAMS="shows ${GUEST_PROGRAMS-}"
-export GUEST_APPEND="no_hash_pointers ${GUEST_APPEND-}" # the addresses in vmallocinfo
+. "$guest_here/checks-modules.sh"
 hotfix_folder=$guest_here/../hotfixes
 to=${VMPOKE_HOTFIX_TARGET:-qmp}
 
@@ -78,16 +77,6 @@ hotfix_before() { # NAME
 }
 hotfix_meanwhile() { # NAME
 	[ "$(hotfix_before "$1")" = broken ] && echo fixed || echo broken
-}
-
-# Without the addresses. What is freed may be there for a moment: the kernel purges in batches.
-hotfix_modules() { # FILE
-	guest_run g 'cat /proc/vmallocinfo' |
-		awk '$1 ~ /^0xffffffff/ {$1 = ""; print}' | LC_ALL=C sort >"$1"
-	[ -s "$1" ]
-}
-hotfix_modules_are() { # FILE
-	hotfix_modules "$tmp/modules.now" && diff "$1" "$tmp/modules.now"
 }
 
 # The most of some looks: what is free in lists of each CPU comes and goes.
