@@ -88,8 +88,9 @@ static int tell(const struct apply_args *a, const json_t *ret)
 	return VP_EXIT_OK;
 }
 
-static int apply(struct vp_client *c, const struct apply_args *a, const char *hex)
+static int apply(struct vp_client *c, const void *arg, const char *hex)
 {
+	const struct apply_args *a = arg;
 	json_t *args = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "what", a->object, "object", hex,
 				 "no-wait", a->no_wait, "force", a->force, "replace", a->replace,
 				 "dry-run", a->dry_run),
@@ -117,19 +118,8 @@ static int apply(struct vp_client *c, const struct apply_args *a, const char *he
 int vp_cmd_hotfix_apply(int argc, char **argv)
 {
 	struct apply_args a = { 0 };
-	struct vp_client c;
-	char *hex = NULL;
 	int code = parse(argc, argv, &a);
 
-	if (code >= 0)
-		return code;
-	code = vp_hotfix_object_read(ME, a.object, &hex);
-	if (!code) {
-		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
-		if (!code)
-			code = apply(&c, &a, hex);
-		code = vp_client_close(&c, code);
-	}
-	free(hex);
-	return code;
+	return code >= 0 ? code
+			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, apply, &a);
 }

@@ -68,8 +68,9 @@ static int tell(const struct check_args *a, const json_t *fit)
 	return vp_hotfix_blockers_tell(ME, a->object, fit);
 }
 
-static int check(struct vp_client *c, const struct check_args *a, const char *hex)
+static int check(struct vp_client *c, const void *arg, const char *hex)
 {
+	const struct check_args *a = arg;
 	json_t *fit = NULL;
 	int code = vp_client_call(c, "hotfix-check",
 				  json_pack("{s:s, s:s}", "what", a->object, "object", hex), &fit);
@@ -87,19 +88,8 @@ static int check(struct vp_client *c, const struct check_args *a, const char *he
 int vp_cmd_hotfix_check(int argc, char **argv)
 {
 	struct check_args a = { 0 };
-	struct vp_client c;
-	char *hex = NULL;
 	int code = parse(argc, argv, &a);
 
-	if (code >= 0)
-		return code;
-	code = vp_hotfix_object_read(ME, a.object, &hex);
-	if (!code) {
-		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
-		if (!code)
-			code = check(&c, &a, hex);
-		code = vp_client_close(&c, code);
-	}
-	free(hex);
-	return code;
+	return code >= 0 ? code
+			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, check, &a);
 }

@@ -69,8 +69,9 @@ static int write_object(const struct expect_args *a, const char *hex)
 	return code;
 }
 
-static int expect(struct vp_client *c, const struct expect_args *a, const char *hex)
+static int expect(struct vp_client *c, const void *arg, const char *hex)
 {
+	const struct expect_args *a = arg;
 	json_t *fit = NULL, *object;
 	int code = vp_client_call(
 		c, "hotfix-check",
@@ -96,19 +97,8 @@ static int expect(struct vp_client *c, const struct expect_args *a, const char *
 int vp_cmd_hotfix_expect(int argc, char **argv)
 {
 	struct expect_args a = { 0 };
-	struct vp_client c;
-	char *hex = NULL;
 	int code = parse(argc, argv, &a);
 
-	if (code >= 0)
-		return code;
-	code = vp_hotfix_object_read(ME, a.object, &hex);
-	if (!code) {
-		code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
-		if (!code)
-			code = expect(&c, &a, hex);
-		code = vp_client_close(&c, code);
-	}
-	free(hex);
-	return code;
+	return code >= 0 ? code
+			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, expect, &a);
 }

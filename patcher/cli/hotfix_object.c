@@ -12,7 +12,7 @@
 
 #define VP_HOTFIX_IDLE_MS 30000 /* --when-idle without a number */
 
-int vp_hotfix_object_read(const char *me, const char *path, char **hex)
+static int read_object(const char *me, const char *path, char **hex)
 {
 	FILE *file = fopen(path, "rb");
 	uint8_t *bytes = malloc(VP_HOTFIX_OBJECT_MAX + 1);
@@ -39,6 +39,24 @@ int vp_hotfix_object_read(const char *me, const char *path, char **hex)
 	if (file)
 		fclose(file);
 	free(bytes);
+	return code;
+}
+
+int vp_hotfix_object_with(const char *me, const char *target, const char *kernel, const char *path,
+			  int (*run)(struct vp_client *c, const void *arg, const char *hex),
+			  const void *arg)
+{
+	struct vp_client c;
+	char *hex = NULL;
+	int code = read_object(me, path, &hex);
+
+	if (!code) {
+		code = vp_client_open_linux(&c, me, target, VP_CLIENT_TIMEOUT_MS, kernel);
+		if (!code)
+			code = run(&c, arg, hex);
+		code = vp_client_close(&c, code);
+	}
+	free(hex);
 	return code;
 }
 

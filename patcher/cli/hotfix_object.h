@@ -6,8 +6,14 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* The file at @path in hexadecimal, for free(). An exit code; what is wrong was said. */
-int vp_hotfix_object_read(const char *me, const char *path, char **hex);
+/*
+ * Read the object at @path, open @target (@kernel may be NULL), and call @run with the object in
+ * hexadecimal. An exit code; what is wrong was said.
+ */
+struct vp_client;
+int vp_hotfix_object_with(const char *me, const char *target, const char *kernel, const char *path,
+			  int (*run)(struct vp_client *c, const void *arg, const char *hex),
+			  const void *arg);
 
 /* Tell why it does not fit, a line each. An exit code: VP_EXIT_OK if it does. */
 int vp_hotfix_blockers_tell(const char *me, const char *path, const json_t *fit);
@@ -18,7 +24,6 @@ int vp_hotfix_blockers_tell(const char *me, const char *path, const json_t *fit)
 void vp_hotfix_idle_set(json_t *args, uint64_t seconds);
 
 /* On a terminal: show what the command is at, on one line, until it is over. */
-struct vp_client;
 void vp_hotfix_progress_begin(struct vp_client *c);
 void vp_hotfix_progress_end(struct vp_client *c);
 

@@ -4,7 +4,7 @@
  * have is not taken from the kernel's version but from its page tables, each time.
  */
 #include "hotfix/arena.h"
-#include "hotfix/pages.h"
+#include "linux/kernel_mem.h"
 
 #include <errno.h>
 #include <string.h>
@@ -48,13 +48,14 @@ struct rights {
 static int rights_of(struct job *j, const struct vp_paging *space, struct rights *out,
 		     struct vp_err *err)
 {
-	struct vp_pages pages = { .t = j->t };
+	struct vp_tables tables;
 	const struct vp_arena_part *p = part(j);
 
+	vp_kernel_mem_tables(&tables, j->t);
 	*out = (struct rights){ .all_writable = true, .all_executable = true };
 	for (uint64_t off = 0; off < p->size; off += PAGE) {
 		struct vp_map map;
-		int rc = vp_pages_walk(&pages, space, VP_GVA(p->at.v + off), &map, err);
+		int rc = vp_tables_walk(&tables, space, VP_GVA(p->at.v + off), &map, err);
 
 		if (rc)
 			return rc;

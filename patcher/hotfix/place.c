@@ -8,7 +8,7 @@
 
 #include "base/digest.h"
 #include "base/vcpus.h"
-#include "hotfix/pages.h"
+#include "linux/kernel_mem.h"
 
 #define PAGE 4096ull
 
@@ -204,7 +204,7 @@ static int add_piece(struct pieces *all, vp_gpa gpa, const uint8_t *bytes, size_
 
 /* From byte @from of a part to byte @to. */
 static int add_stretch(struct pieces *all, const struct part *part, uint64_t from, uint64_t to,
-		       struct vp_pages *pages, const struct vp_paging *space, struct vp_err *err)
+		       struct vp_tables *tables, const struct vp_paging *space, struct vp_err *err)
 {
 	int rc = 0;
 
@@ -213,7 +213,7 @@ static int add_stretch(struct pieces *all, const struct part *part, uint64_t fro
 		struct vp_map map = { 0 };
 
 		end = end < to ? end : to;
-		rc = vp_pages_walk(pages, space, VP_GVA(part->at.v + from), &map, err);
+		rc = vp_tables_walk(tables, space, VP_GVA(part->at.v + from), &map, err);
 		if (!rc)
 			rc = add_piece(all, map.gpa, part->bytes + from, end - from, err);
 		from = end;
@@ -226,21 +226,19 @@ static int find_pieces(const struct vp_hotfix_placing *p, struct vp_target *t,
 		       const struct vp_paging *space, struct pieces *all, struct vp_err *err)
 {
 	size_t head = vp_hotfix_label_size(&p->label);
-	struct vp_pages *pages = calloc(1, sizeof(*pages));
-	int rc = pages ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
+	struct vp_tables *tables = calloc(1, sizeof(*tables));
+	int rc = tables ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 
 	if (!rc)
-		pages->t = t;
+		vp_kernel_mem_tables(tables, t);
 	for (size_t i = VP_ARENA_KINDS; i-- && !rc;)
 		rc = add_stretch(all, &p->parts[i], i == VP_ARENA_TEXT ? head : 0, p->parts[i].size,
-				 pages, space, err);
+				 tables, space, err);
 	if (!rc)
-		rc = add_stretch(all, &p->parts[VP_ARENA_TEXT], 0, head, pages, space, err);
-	free(pages);
+		rc = add_stretch(all, &p->parts[VP_ARENA_TEXT], 0, head, tables, space, err);
+	free(tables);
 	return rc;
 }
-
-#define CR3_PTI_USER 0x1000ull /* with it a CR3 is that of user space (PTI) */
 
 struct sight {
 	struct vp_target *t;
@@ -251,11 +249,12 @@ struct sight {
 /* Is it there for whoever uses these tables? */
 static bool is_there(const struct sight *s, struct vp_paging paging, uint64_t cr3)
 {
-	struct vp_pages pages = { .t = s->t };
+	struct vp_tables tables;
 	struct vp_map map;
 
+	vp_kernel_mem_tables(&tables, s->t);
 	paging.cr3 = cr3;
-	return !vp_pages_walk(&pages, &paging, s->at, &map, NULL) && map.gpa.v == s->gpa.v;
+	return !vp_tables_walk(&tables, &paging, s->at, &map, NULL) && map.gpa.v == s->gpa.v;
 }
 
 static int sees(void *arg, int vcpu, const struct vp_vcpu_state *state)
@@ -264,7 +263,7 @@ static int sees(void *arg, int vcpu, const struct vp_vcpu_state *state)
 
 	(void)vcpu;
 	return !state->nested &&
-	       (is_there(arg, *p, p->cr3) || is_there(arg, *p, p->cr3 & ~CR3_PTI_USER));
+	       (is_there(arg, *p, p->cr3) || is_there(arg, *p, p->cr3 & ~VP_CR3_PTI_USER));
 }
 
 /*
@@ -275,10 +274,12 @@ static int check_boot(const struct vp_hotfix_placing *p, struct vp_target *t,
 		      const struct vp_paging *space, struct vp_err *err)
 {
 	struct sight s = { .t = t, .at = p->parts[VP_ARENA_TEXT].at };
-	struct vp_pages pages = { .t = t };
+	struct vp_tables tables;
 	struct vp_map map;
-	int rc = vp_pages_walk(&pages, space, s.at, &map, err);
+	int rc;
 
+	vp_kernel_mem_tables(&tables, t);
+	rc = vp_tables_walk(&tables, space, s.at, &map, err);
 	if (rc)
 		return rc;
 	s.gpa = map.gpa;

@@ -14,10 +14,6 @@
 /* Text, rodata and data of the smallest kernel that boots; more than PTI shows to user space. */
 #define IMAGE_MIN (3 * SIZE_2M)
 
-/* With PTI a CR3 has this bit set in user mode, and the full page tables are one page before
- * (PTI_PGTABLE_SWITCH_BIT, arch/x86/entry/calling.h). */
-#define CR3_PTI_USER 0x1000ull
-
 /* Page tables are kept for one call of this file, unless the caller wants more. */
 static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
@@ -26,7 +22,7 @@ static int read_phys(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err
 	return t->ops->read(t, gpa, buf, len, err);
 }
 
-static void tables_init(struct vp_tables *tab, struct vp_target *t)
+void vp_kernel_mem_tables(struct vp_tables *tab, struct vp_target *t)
 {
 	vp_tables_init(tab, (struct vp_phys_reader){ read_phys, t });
 }
@@ -158,9 +154,9 @@ static int try_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 	if (!vp_paging_is_long(p) || state->nested)
 		return 0;
 	s->seen++;
-	tables_init(&tab, s->mem->t);
-	rc = try_space(&tab, s->mem, p, p->cr3 & ~CR3_PTI_USER, &why);
-	if (rc == -ENOENT && p->cr3 & CR3_PTI_USER)
+	vp_kernel_mem_tables(&tab, s->mem->t);
+	rc = try_space(&tab, s->mem, p, p->cr3 & ~VP_CR3_PTI_USER, &why);
+	if (rc == -ENOENT && p->cr3 & VP_CR3_PTI_USER)
 		rc = try_space(&tab, s->mem, p, p->cr3, &why);
 	if (rc == -ENOENT)
 		return 0;
@@ -193,7 +189,7 @@ int vp_kernel_mem_keep(struct vp_kernel_mem *m)
 		m->kept = malloc(sizeof(*m->kept));
 	if (!m->kept)
 		return -ENOMEM;
-	tables_init(m->kept, m->t);
+	vp_kernel_mem_tables(m->kept, m->t);
 	return 0;
 }
 
@@ -208,7 +204,7 @@ static struct vp_tables *tables_of(const struct vp_kernel_mem *m, struct vp_tabl
 {
 	if (m->kept)
 		return m->kept;
-	tables_init(own, m->t);
+	vp_kernel_mem_tables(own, m->t);
 	return own;
 }
 

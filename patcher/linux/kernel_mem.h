@@ -9,7 +9,7 @@
 #define VP_LINUX_KERNEL_MEM_H
 
 #include "linux/blob.h"
-#include "x86/walk.h"
+#include "x86/tables.h"
 
 #include <vmpoke/target.h>
 
@@ -86,5 +86,12 @@ int vp_kernel_mem_is_code(const struct vp_kernel_mem *m, vp_gva addr, bool *code
 
 /* Is @addr in a part of the image that was mapped read-only when the image was found? */
 bool vp_kernel_mem_is_sealed(const struct vp_kernel_mem *m, vp_gva addr);
+
+/* With PTI a CR3 has this bit set in user mode, and the full page tables are one page before
+ * (PTI_PGTABLE_SWITCH_BIT, arch/x86/entry/calling.h). */
+#define VP_CR3_PTI_USER 0x1000ull
+
+/* Begin with no page table of @t read. */
+void vp_kernel_mem_tables(struct vp_tables *tab, struct vp_target *t);
 
 #endif /* VP_LINUX_KERNEL_MEM_H */
