@@ -51,11 +51,18 @@ struct vp_hmp_vcpu {
 };
 int vp_hmp_registers(const char *text, struct vp_hmp_vcpu **vcpus, size_t *n, struct vp_err *err);
 
-/* `info mtree -f`: the ranges of RAM that the CPUs see, ascending, adjacent ones joined. */
+/*
+ * `info mtree -f`: the ranges of RAM that the CPUs see, ascending, each of one block of RAM; and
+ * adjacent ones made one.
+ */
 struct vp_hmp_range {
 	uint64_t start, len;
 };
 #define VP_HMP_RANGES 256
 int vp_hmp_ram(const char *text, struct vp_hmp_range *ranges, size_t *n, struct vp_err *err);
+void vp_hmp_join(struct vp_hmp_range *ranges, size_t *n);
+
+/* `gpa2hva 0x@gpa`: where QEMU's process has that byte of RAM. */
+int vp_hmp_host(const char *text, uint64_t gpa, uint64_t *host, struct vp_err *err);
 
 #endif /* VP_TARGET_HMP_H */

@@ -200,10 +200,6 @@ static int add_range(struct vp_hmp_range *ranges, size_t *n, uint64_t start, uin
 
 	if (end < start || end - start >= 1ull << 52 || (last && start < last->start + last->len))
 		return -EPROTO;
-	if (last && start == last->start + last->len) {
-		last->len += end - start + 1;
-		return 0;
-	}
 	if (*n == VP_HMP_RANGES)
 		return -EPROTO;
 	ranges[(*n)++] = (struct vp_hmp_range){ start, end - start + 1 };
@@ -231,5 +227,34 @@ int vp_hmp_ram(const char *text, struct vp_hmp_range *ranges, size_t *n, struct 
 		return vp_err_set(err, -EPROTO,
 				  "QEMU's monitor shows no memory map that makes "
 				  "sense (info mtree -f)");
+	return 0;
+}
+
+void vp_hmp_join(struct vp_hmp_range *ranges, size_t *n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 1; i < *n; i++) {
+		if (ranges[i].start == ranges[kept].start + ranges[kept].len)
+			ranges[kept].len += ranges[i].len;
+		else
+			ranges[++kept] = ranges[i];
+	}
+	*n = *n ? kept + 1 : 0;
+}
+
+/* "Host virtual address for 0x100000 (pc.ram) is 0x7f59aff00000" */
+int vp_hmp_host(const char *text, uint64_t gpa, uint64_t *host, struct vp_err *err)
+{
+	unsigned long long of = 0, at = 0;
+	char line[128];
+	int end = 0;
+
+	vp_hmp_line(text, line, sizeof(line));
+	if (sscanf(line, "Host virtual address for 0x%16llx (%*[^)]) is 0x%16llx%n", &of, &at,
+		   &end) != 2 ||
+	    !end || line[end] || of != gpa || !at)
+		return vp_hmp_unknown("gpa2hva", text, err);
+	*host = at;
 	return 0;
 }

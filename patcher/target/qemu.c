@@ -16,6 +16,7 @@ static void destroy(struct vp_qemu *q)
 		q->mon->ops->close(q->mon);
 	while (q->nlocks)
 		vp_vmlock_close(q->locks[--q->nlocks]);
+	vp_qemu_direct_close(q);
 	vp_qemu_forget(q);
 	free(q->gdb_path);
 	free(q->name);
@@ -37,6 +38,7 @@ int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qe
 	pthread_mutexattr_destroy(&attr);
 	q->target.ops = &vp_qemu_ops;
 	q->cfg = *cfg;
+	q->mem_fd = -1;
 	if (!q->cfg.timeout_ms)
 		q->cfg.timeout_ms = VP_TIMEOUT_MS;
 	q->name = strdup(cfg->name ? cfg->name : name);

@@ -51,7 +51,11 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = vp_hmp_ram(text, q->ram, &q->nram, err);
 	free(text);
-	return rc;
+	if (rc)
+		return rc;
+	vp_qemu_direct_map(q, q->ram, q->nram);
+	vp_hmp_join(q->ram, &q->nram);
+	return 0;
 }
 
 /* Who cannot be seen is told from others by the socket, as far as that goes: not by all ways. */

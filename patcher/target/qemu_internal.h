@@ -21,6 +21,12 @@
 
 #define VP_QEMU_CHARDEV "vmpoke-gdb" /* of the gdbstub that we open */
 
+/* Of the guest's memory, and where in QEMU's process it is (qemu_direct.c). */
+struct vp_qemu_block {
+	uint64_t start, len, host;
+};
+#define VP_QEMU_BLOCKS 16
+
 struct vp_qemu {
 	struct vp_target target;
 	pthread_mutex_t mutex; /* recursive; over all below; held from lock() to unlock() */
@@ -37,6 +43,11 @@ struct vp_qemu {
 	struct vp_hmp_range ram[VP_HMP_RANGES];
 	size_t nram;
 	bool ram_is_new; /* asked for again in this window, or since lock(): not once more */
+
+	int mem_fd; /* QEMU's memory, for reading; -1: it may not be read so */
+	bool asked_direct;
+	struct vp_qemu_block blocks[VP_QEMU_BLOCKS];
+	size_t nblocks;
 
 	/* The window. */
 	unsigned int windows;
@@ -158,6 +169,14 @@ int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_forget(struct vp_qemu *q); /* the vCPUs; that the map of RAM is new */
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
+
+/*
+ * Read from QEMU's own memory (qemu_direct.c). direct_map(): find @ranges there, as far as that is
+ * possible; where the monitor can be asked. direct_read(): false: not so.
+ */
+void vp_qemu_direct_map(struct vp_qemu *q, const struct vp_hmp_range *ranges, size_t n);
+bool vp_qemu_direct_read(const struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len);
+void vp_qemu_direct_close(struct vp_qemu *q);
 
 /* The operations of that name (qemu_memory.c). */
 int vp_qemu_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);

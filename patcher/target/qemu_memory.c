@@ -39,6 +39,7 @@ static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *e
 	int rc = 0;
 
 	if (!is_ram(q, gpa, len) && !q->ram_is_new && (q->windows || !q->gdb_only)) {
+		q->stands = false;
 		rc = vp_qemu_map_ram(q, err);
 		q->ram_is_new = !rc;
 	}
@@ -88,22 +89,27 @@ static int read_in_windows(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len,
 	return rc;
 }
 
+static int read_by_qemu(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	q->stands = false;
+	if (q->windows)
+		return read_stopped(q, gpa, buf, len, err);
+	if (q->peeks)
+		return q->mon->ops->save(q->mon, gpa, buf, len, err);
+	return read_in_windows(q, gpa, buf, len, err);
+}
+
 int vp_qemu_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 	int rc;
 
 	pthread_mutex_lock(&q->mutex);
-	q->stands = false;
 	rc = vp_qemu_check_confidential(q, err);
 	if (!rc)
 		rc = check_ram(q, gpa, len, err);
-	if (!rc && q->windows)
-		rc = read_stopped(q, gpa, buf, len, err);
-	else if (!rc && q->peeks)
-		rc = q->mon->ops->save(q->mon, gpa, buf, len, err);
-	else if (!rc)
-		rc = read_in_windows(q, gpa, buf, len, err);
+	if (!rc && !vp_qemu_direct_read(q, gpa, buf, len))
+		rc = read_by_qemu(q, gpa, buf, len, err);
 	pthread_mutex_unlock(&q->mutex);
 	return rc;
 }
@@ -115,10 +121,17 @@ static int check_pieces(struct vp_qemu *q, const struct vp_piece *pieces, size_t
 {
 	int rc = vp_qemu_check_confidential(q, err);
 
-	q->stands = false;
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = check_ram(q, pieces[i].gpa, pieces[i].len, err);
 	return rc;
+}
+
+static bool read_pieces_direct(const struct vp_qemu *q, const struct vp_piece *pieces, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!vp_qemu_direct_read(q, pieces[i].gpa, pieces[i].into, pieces[i].len))
+			return false;
+	return true;
 }
 
 static int by_place(const void *a, const void *b)
@@ -184,6 +197,17 @@ static int save_pieces(struct vp_qemu *q, const struct vp_piece *pieces, size_t 
 	return rc;
 }
 
+static int read_pieces_by_qemu(struct vp_qemu *q, const struct vp_piece *pieces, size_t n,
+			       struct vp_err *err)
+{
+	q->stands = false;
+	if (q->windows)
+		return vp_gdb_read_pieces(q->gdb, pieces, n, err);
+	if (q->peeks)
+		return save_pieces(q, pieces, n, err);
+	return read_in_window(q, pieces, n, err);
+}
+
 int vp_qemu_read_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
 			struct vp_err *err)
 {
@@ -194,12 +218,8 @@ int vp_qemu_read_pieces(struct vp_target *t, const struct vp_piece *pieces, size
 		return 0;
 	pthread_mutex_lock(&q->mutex);
 	rc = check_pieces(q, pieces, n, err);
-	if (!rc && q->windows)
-		rc = vp_gdb_read_pieces(q->gdb, pieces, n, err);
-	else if (!rc && q->peeks)
-		rc = save_pieces(q, pieces, n, err);
-	else if (!rc)
-		rc = read_in_window(q, pieces, n, err);
+	if (!rc && !read_pieces_direct(q, pieces, n))
+		rc = read_pieces_by_qemu(q, pieces, n, err);
 	pthread_mutex_unlock(&q->mutex);
 	return rc;
 }
@@ -214,6 +234,7 @@ int vp_qemu_write_pieces(struct vp_target *t, const struct vp_piece *pieces, siz
 		return vp_err_set(err, -EPERM,
 				  "a QEMU guest is written to while it is stopped only");
 	rc = check_pieces(q, pieces, n, err);
+	q->stands = false;
 	if (!rc)
 		rc = vp_qemu_check_write(q, err);
 	return rc ? rc : vp_gdb_write_pieces(q->gdb, pieces, n, err);

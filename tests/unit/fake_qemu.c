@@ -2,6 +2,7 @@
 #include "fake_qemu.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -200,6 +201,21 @@ static char *print_property(const struct fake_qemu *q, const char *args)
 	return text;
 }
 
+static char *print_host(const struct fake_qemu *q, uint64_t gpa)
+{
+	uint64_t host = (uintptr_t)q->ram + gpa + (gpa >= 0x180000 ? q->tells : 0);
+	char *text = NULL;
+
+	if (gpa >= FAKE_RAM)
+		(void)!asprintf(&text, "No memory is mapped at address 0x%" PRIx64 "\r\n", gpa);
+	else
+		(void)!asprintf(&text,
+				"Host virtual address for 0x%" PRIx64 " (pc.ram) is 0x%" PRIx64
+				"\r\n",
+				gpa, host);
+	return text;
+}
+
 char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 {
 	char *text = NULL;
@@ -222,6 +238,8 @@ char *fake_qemu_hmp(struct fake_qemu *q, const char *command)
 		text = strdup(q->registers);
 	else if (!strcmp(command, "info mtree -f"))
 		text = strdup(memory_tree);
+	else if (q->direct && !strncmp(command, "gpa2hva ", 8))
+		text = print_host(q, strtoull(command + 8, NULL, 0));
 	else if (!strncmp(command, "qom-get ", 8))
 		text = print_property(q, command + 8);
 	else if (!strncmp(command, "gdbserver ", 10))

@@ -46,6 +46,8 @@ struct fake_qemu {
 	bool not_ram;	      /* writes are swallowed */
 	bool no_monitor;      /* the stub passes no commands on: it is gdbserver's, say */
 	bool no_pmemsave;     /* it may not open what it was given */
+	bool direct;	      /* it tells where in our process its memory is (gpa2hva) */
+	uint64_t tells;	      /* if not 0: so many bytes beside that, above 1.5 MB */
 	bool unused_chardev;  /* no front end has that device open */
 	char chardev[160];    /* the label and file name of one more character device; "": none */
 	unsigned int eager; /* bits of the next packets: before each its owner lets the VM go on */

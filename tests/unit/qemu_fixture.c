@@ -140,6 +140,7 @@ pid_t other_vm(char *qmp, char *gdb, size_t size, int *end)
 		char c;
 
 		close(there[1]);
+		q->direct = true;
 		(void)!write(back[1], q->qmp_path, sizeof(q->qmp_path));
 		(void)!write(back[1], q->gdb_path, sizeof(q->gdb_path));
 		(void)!read(there[0], &c, 1);

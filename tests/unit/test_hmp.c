@@ -166,6 +166,10 @@ static void test_ram(void **state)
 		    "  0000000100000000-000000017fffffff (prio 0, ram): pc.ram @00c0 KVM\n",
 		    r, &n, &err),
 		0);
+	assert_int_equal(n, 4);
+	assert_int_equal(r[1].len, 0x100000);
+	assert_int_equal(r[2].start, 0x200000);
+	vp_hmp_join(r, &n);
 	assert_int_equal(n, 3);
 	assert_int_equal(r[0].len, 0xa0000);
 	assert_int_equal(r[1].start, 0x100000);
@@ -192,6 +196,34 @@ static void test_ram(void **state)
 			 -EPROTO);
 	assert_int_equal(ram("  2000-1000 (prio 0, ram): a\n", r, &n, &err), -EPROTO);
 	assert_int_equal(ram("  0-ffffffffffffffff (prio 0, ram): a\n", r, &n, &err), -EPROTO);
+}
+
+static void test_host(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"\r\n",
+		"unknown command: 'gpa2hva'\r\n",
+		"No memory is mapped at address 0x100000\r\n",
+		"Memory at address 0x100000 is not RAM\r\n",
+		"Host virtual address for 0x200000 (pc.ram) is 0x7f0000000000\r\n",
+		"Host virtual address for 0x100000 (pc.ram) is (nil)\r\n",
+		"Host virtual address for 0x100000 (pc.ram) is 0x0\r\n",
+		"Host virtual address for 0x100000 (pc.ram) is 0x7f0000000000 now\r\n",
+		"Host virtual address for 0x100000 (pc.ram) is about 0x7f0000000000\r\n",
+		"Host physical address for 0x100000 (pc.ram) is 0x7f0000000000\r\n",
+	};
+	uint64_t host = 0;
+	struct vp_err err;
+
+	(void)state;
+	assert_int_equal(vp_hmp_host("Host virtual address for 0x100000 (a b.c) is "
+				     "0xffff7f0000000001\r\n",
+				     0x100000, &host, &err),
+			 0);
+	assert_int_equal(host, 0xffff7f0000000001);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(vp_hmp_host(bad[i], 0x100000, &host, &err), -EPROTO);
 }
 
 static void status(const char *text, int rc, const char *state, bool running)
@@ -347,8 +379,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers),  cmocka_unit_test(test_registers_damaged),
 		cmocka_unit_test(test_many_vcpus), cmocka_unit_test(test_ram),
-		cmocka_unit_test(test_status),	   cmocka_unit_test(test_migration),
-		cmocka_unit_test(test_cpus),	   cmocka_unit_test(test_small_ones),
+		cmocka_unit_test(test_host),	   cmocka_unit_test(test_status),
+		cmocka_unit_test(test_migration),  cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_small_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,7 @@ static void test_machine(void **state)
 		assert_int_equal(vp_hmp_cpus(read_golden(&all[i], "cpus"), &vcpus, &err), 0);
 		assert_int_equal(vcpus, 2);
 		assert_int_equal(vp_hmp_ram(read_golden(&all[i], "mtree"), r, &n, &err), 0);
+		vp_hmp_join(r, &n);
 		assert_int_equal(n, 3);
 		assert_int_equal(r[0].start, 0);
 		assert_int_equal(r[0].len, 0xc3000);
@@ -189,6 +190,27 @@ static void test_machine(void **state)
 		assert_int_equal(r[1].len, 0x8000);
 		assert_int_equal(r[2].start, 0x100000);
 		assert_int_equal(r[2].len, 0x1ff00000);
+	}
+}
+
+static void test_host(void **state)
+{
+	static const uint64_t hosts[] = { 0x7fbc07f00000, 0x7f7e3bf00000, 0x7f12cff00000 };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		uint64_t host = 0;
+		struct vp_err err;
+
+		assert_int_equal(
+			vp_hmp_host(read_golden(&all[i], "gpa2hva"), 0x100000, &host, &err), 0);
+		assert_int_equal(host, hosts[i]);
+		assert_int_equal(vp_hmp_host(read_golden(&all[i], "gpa2hva-nothing"), 0x8000000000,
+					     &host, &err),
+				 -EPROTO);
+		assert_int_equal(vp_hmp_host(read_golden(&all[i], "gpa2hva-mmio"), 0xfee00000,
+					     &host, &err),
+				 -EPROTO);
 	}
 }
 
@@ -228,9 +250,9 @@ static void test_registers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	  cmocka_unit_test(test_migration),
-		cmocka_unit_test(test_values),	  cmocka_unit_test(test_machine),
-		cmocka_unit_test(test_registers),
+		cmocka_unit_test(test_status), cmocka_unit_test(test_migration),
+		cmocka_unit_test(test_values), cmocka_unit_test(test_machine),
+		cmocka_unit_test(test_host),   cmocka_unit_test(test_registers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
