@@ -12,12 +12,15 @@ struct sym {
 	uint64_t value, size;
 	uint64_t reach; /* the last byte that this or any symbol before it covers */
 	size_t name;	/* offset in vp_symtab.names */
+	size_t next;	/* of those whose names have this hash, by value: its index + 1 */
+	uint32_t hash;
 };
 
 struct vp_symtab {
 	struct sym *syms; /* by value, then name */
 	size_t n, cap;
-	const struct sym **by_name; /* by name, then value */
+	size_t *heads; /* by the hash's low bits: index + 1; 0: none */
+	size_t nheads; /* a power of 2 */
 	char *names;
 	size_t names_len, names_cap;
 	size_t names_max; /* of a hostile file, whose symbols all share one huge name */
@@ -48,6 +51,16 @@ static bool is_wanted(const struct vp_elf_symbol *s)
 	       s->section != SHN_UNDEF && s->section < SHN_LORESERVE;
 }
 
+/* FNV-1a (draft-eastlake-fnv): to sort a kernel's names takes ten times as long. */
+static uint32_t hash_of(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return hash;
+}
+
 static int add(struct vp_symtab *tab, const char *name, uint64_t value, uint64_t size)
 {
 	size_t len = strlen(name) + 1;
@@ -56,7 +69,9 @@ static int add(struct vp_symtab *tab, const char *name, uint64_t value, uint64_t
 	    grow((void **)&tab->names, &tab->names_cap, tab->names_len + len, 1))
 		return -ENOMEM;
 	memcpy(tab->names + tab->names_len, name, len);
-	tab->syms[tab->n++] = (struct sym){ value, size, 0, tab->names_len };
+	tab->syms[tab->n++] = (struct sym){
+		.value = value, .size = size, .name = tab->names_len, .hash = hash_of(name)
+	};
 	tab->names_len += len;
 	return 0;
 }
@@ -86,13 +101,24 @@ static int cmp_value(const void *a, const void *b, void *tab)
 	return c ? c : strcmp(names + x->name, names + y->name);
 }
 
-static int cmp_name(const void *a, const void *b, void *tab)
+/* A kernel's are in order but for the names of those that share a value. */
+static void sort(struct vp_symtab *tab)
 {
-	const struct sym *x = *(const struct sym *const *)a, *y = *(const struct sym *const *)b;
-	const char *names = ((struct vp_symtab *)tab)->names;
-	int c = strcmp(names + x->name, names + y->name);
+	size_t i = 1, start = 0;
 
-	return c ? c : order(x->value, y->value);
+	while (i < tab->n && tab->syms[i - 1].value <= tab->syms[i].value)
+		i++;
+	if (i < tab->n) {
+		qsort_r(tab->syms, tab->n, sizeof(*tab->syms), cmp_value, tab);
+		return;
+	}
+	for (i = 1; i <= tab->n; i++) {
+		if (i < tab->n && tab->syms[i].value == tab->syms[start].value)
+			continue;
+		if (i - start > 1)
+			qsort_r(&tab->syms[start], i - start, sizeof(*tab->syms), cmp_value, tab);
+		start = i;
+	}
 }
 
 /* By value they are sorted already. */
@@ -111,19 +137,28 @@ static void set_reach(struct vp_symtab *tab)
 	}
 }
 
+/* The last first: so each list is by value. */
+static int index_names(struct vp_symtab *tab)
+{
+	for (tab->nheads = 64; tab->nheads < tab->n;)
+		tab->nheads *= 2;
+	tab->heads = calloc(tab->nheads, sizeof(*tab->heads));
+	if (!tab->heads)
+		return -ENOMEM;
+	for (size_t i = tab->n; i-- > 0;) {
+		size_t *head = &tab->heads[tab->syms[i].hash & (tab->nheads - 1)];
+
+		tab->syms[i].next = *head;
+		*head = i + 1;
+	}
+	return 0;
+}
+
 static int build_indexes(struct vp_symtab *tab)
 {
-	tab->by_name = calloc(tab->n + 1, sizeof(*tab->by_name));
-	if (!tab->by_name)
-		return -ENOMEM;
-	if (!tab->n)
-		return 0;
-	qsort_r(tab->syms, tab->n, sizeof(*tab->syms), cmp_value, tab);
+	sort(tab);
 	set_reach(tab);
-	for (size_t i = 0; i < tab->n; i++)
-		tab->by_name[i] = &tab->syms[i];
-	qsort_r(tab->by_name, tab->n, sizeof(struct sym *), cmp_name, tab);
-	return 0;
+	return index_names(tab);
 }
 
 int vp_symtab_load(const void *image, size_t len, const char *what, struct vp_symtab **out,
@@ -174,75 +209,47 @@ int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab *
 
 /* --- two tables in one --------------------------------------------------------- */
 
-/*
- * Both are sorted, so that one pass by value and one by name will do: sorting a kernel's symbols
- * anew takes ten times as long. to[0] and to[1] tell where those of @a and @b went.
- */
-static void merge_values(struct vp_symtab *tab, const struct vp_symtab *a,
-			 const struct vp_symtab *b, size_t *to[2])
+/* Both are sorted. */
+static void merge(struct vp_symtab *tab, const struct vp_symtab *a, const struct vp_symtab *b)
 {
 	size_t i = 0, j = 0;
 
 	for (tab->n = 0; i < a->n || j < b->n; tab->n++) {
 		bool first = j == b->n || (i < a->n && a->syms[i].value <= b->syms[j].value);
 
-		tab->syms[tab->n] = first ? a->syms[i] : b->syms[j];
-		if (first) {
-			to[0][i++] = tab->n;
-		} else {
+		tab->syms[tab->n] = first ? a->syms[i++] : b->syms[j++];
+		if (!first)
 			tab->syms[tab->n].name += a->names_len;
-			to[1][j++] = tab->n;
-		}
 	}
 	set_reach(tab);
-}
-
-static void merge_names(struct vp_symtab *tab, const struct vp_symtab *a, const struct vp_symtab *b,
-			size_t *to[2])
-{
-	size_t i = 0, j = 0;
-
-	for (size_t n = 0; n < tab->n; n++) {
-		const struct sym *x = i < a->n ? &tab->syms[to[0][a->by_name[i] - a->syms]] : NULL;
-		const struct sym *y = j < b->n ? &tab->syms[to[1][b->by_name[j] - b->syms]] : NULL;
-		bool first = !y || (x && cmp_name(&x, &y, tab) <= 0);
-
-		tab->by_name[n] = first ? x : y;
-		i += first;
-		j += !first;
-	}
 }
 
 int vp_symtab_merge(const struct vp_symtab *a, const struct vp_symtab *b, struct vp_symtab *aliases,
 		    struct vp_symtab **out, struct vp_err *err)
 {
 	struct vp_symtab *tab = calloc(1, sizeof(*tab));
-	size_t *to[2] = { calloc(a->n + 1, sizeof(**to)), calloc(b->n + 1, sizeof(**to)) };
 	int rc = -ENOMEM;
 
-	if (!tab || !to[0] || !to[1])
+	if (!tab)
 		goto out;
 	tab->cap = a->n + b->n;
 	tab->names_len = tab->names_cap = a->names_len + b->names_len;
 	tab->syms = calloc(tab->cap + 1, sizeof(*tab->syms));
-	tab->by_name = calloc(tab->cap + 1, sizeof(*tab->by_name));
 	tab->names = malloc(tab->names_len + 1);
-	if (!tab->syms || !tab->by_name || !tab->names)
+	if (!tab->syms || !tab->names)
 		goto out;
 	if (a->names_len)
 		memcpy(tab->names, a->names, a->names_len);
 	if (b->names_len)
 		memcpy(tab->names + a->names_len, b->names, b->names_len);
-	merge_values(tab, a, b, to);
-	merge_names(tab, a, b, to);
+	merge(tab, a, b);
+	rc = index_names(tab);
+	if (rc)
+		goto out;
 	tab->aliases = aliases;
 	*out = tab;
-	rc = 0;
+	return 0;
 out:
-	free(to[0]);
-	free(to[1]);
-	if (!rc)
-		return 0;
 	vp_symtab_free(tab);
 	return vp_err_set(err, rc, "out of memory for %zu symbols", a->n + b->n);
 }
@@ -252,7 +259,7 @@ void vp_symtab_free(struct vp_symtab *tab)
 	if (!tab)
 		return;
 	vp_symtab_free(tab->aliases);
-	free(tab->by_name);
+	free(tab->heads);
 	free(tab->syms);
 	free(tab->names);
 	free(tab);
@@ -273,34 +280,34 @@ size_t vp_symtab_count(const struct vp_symtab *tab)
 	return tab->n;
 }
 
+/* The next of that name, from index + 1 @at on; NULL: there is none. */
+static const struct sym *next_named(const struct vp_symtab *tab, size_t at, const char *name,
+				    uint32_t hash)
+{
+	for (; at; at = tab->syms[at - 1].next) {
+		const struct sym *s = &tab->syms[at - 1];
+
+		if (s->hash == hash && !strcmp(tab->names + s->name, name))
+			return s;
+	}
+	return NULL;
+}
+
 int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, struct vp_err *err)
 {
-	size_t lo = 0, hi = tab->n;
-	uint64_t value;
+	uint32_t hash = hash_of(name);
+	const struct sym *s = next_named(tab, tab->heads[hash & (tab->nheads - 1)], name, hash);
+	uint64_t value = s ? s->value : 0;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(tab->names + tab->by_name[mid]->name, name) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == tab->n || strcmp(tab->names + tab->by_name[lo]->name, name))
+	if (!s)
 		return tab->aliases ? vp_symtab_find(tab->aliases, name, out, err)
 				    : vp_err_set(err, -ENOENT, "unknown symbol \"%s\"", name);
-
-	value = tab->by_name[lo]->value;
-	for (size_t i = lo + 1; i < tab->n; i++) {
-		if (strcmp(tab->names + tab->by_name[i]->name, name))
-			break;
-		if (tab->by_name[i]->value != value)
+	while ((s = next_named(tab, s->next, name, hash)))
+		if (s->value != value)
 			return vp_err_set(
 				err, -EEXIST,
 				"symbol \"%s\" is at 0x%llx and at 0x%llx: give the address", name,
-				(unsigned long long)value,
-				(unsigned long long)tab->by_name[i]->value);
-	}
+				(unsigned long long)value, (unsigned long long)s->value);
 	*out = VP_GVA(value);
 	return 0;
 }
