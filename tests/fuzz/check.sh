@@ -6,10 +6,10 @@ set -u
 inputs=${FUZZ_INPUTS:-20000}
 export inputs
 
-# What takes 30 ms an input, a whole guest, gets fewer.
+# What takes 20 to 40 ms an input, a whole guest, gets fewer.
 inputs_of() {
 	case $1 in
-	linux) echo $((inputs / 5)) ;;
+	linux | found) echo $((inputs / 8)) ;;
 	*) echo "$inputs" ;;
 	esac
 }
