@@ -7,7 +7,7 @@
 #   make check       unit, sanitizers, integration, rigs, style, lint, ...; TIER=list names its
 #                    tiers, TIER=style runs one
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
-#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|kernel|gdb|object, without end
+#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
 #   make lint        clang-tidy and cppcheck
 #   make bench       ratios measured side by side
 #   make install     DESTDIR=, PREFIX=/usr/local

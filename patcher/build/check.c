@@ -50,21 +50,12 @@ static int link_once(const struct vp_hotfix_object *object, bool features,
 {
 	const struct vp_hotfix_world world = { &features, any_symbol, any_thunk, all_or_none,
 					       any_pointer };
-	struct vp_hotfix_image image;
 	struct vp_hotfix_link *link;
-	vp_gva bases[VP_AREA_COUNT];
-	uint64_t at = MODULES;
 	int rc = vp_hotfix_link_open(object, &world, &link, blockers, err);
 
 	if (rc)
 		return rc;
-	for (int a = 0; a < VP_AREA_COUNT; a++) {
-		bases[a] = VP_GVA(at);
-		at += vp_hotfix_link_size(link, (enum vp_hotfix_area)a);
-	}
-	rc = vp_hotfix_link_at(link, bases, &image, blockers, err);
-	if (!rc)
-		vp_hotfix_image_free(&image);
+	rc = vp_hotfix_link_try(link, VP_GVA(MODULES), blockers, err);
 	vp_hotfix_link_close(link);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmpoke hotfix check: does an object fit a guest? */
+/* vmpoke hotfix check: does an object fit a guest, or the kernel in a file? */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,20 +9,27 @@
 #include "cli/cmd_hotfix.h"
 #include "cli/hotfix_object.h"
 #include "cli/options.h"
+#include "control/hotfix_file.h"
 
 #define ME "hotfix check"
 
 static const char help[] =
 	"usage: vmpoke hotfix check TARGET OBJECT [--kernel FILE] [--json]\n"
+	"       vmpoke hotfix check --kernel FILE OBJECT [--json]\n"
 	"\n"
 	"Would the hotfix OBJECT fit this guest as it is now? All that `apply` would look at is\n"
 	"looked at, but for who is inside of the functions, and every reason against it is told.\n"
 	"Nothing is written.\n"
+	"\n"
+	"Without a target it is held against the kernel in FILE, a vmlinux or bzImage, which says\n"
+	"less: a line \"told by a guest only\" for each thing that was not looked at. Functions "
+	"of\n"
+	"modules are refused then.\n"
 	"\n" VP_KERNEL_HELP "  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0: it fits; 2 bad options; 3 it does not, or no Linux that is known; 4 no "
 	"such\n"
-	"target; 7 OBJECT is no hotfix.\n";
+	"target; 7 OBJECT is no hotfix, or FILE cannot be read.\n";
 
 struct check_args {
 	const char *target, *object, *kernel;
@@ -39,11 +46,15 @@ static int parse(int argc, char **argv, struct check_args *a)
 	int code;
 
 	argv[0] = ME;
-	code = vp_options_parse(argc, argv, help, options, 2, 2);
+	code = vp_options_parse(argc, argv, help, options, 1, 2);
 	if (code >= 0)
 		return code;
-	a->target = argv[optind];
-	a->object = argv[optind + 1];
+	a->object = argv[argc - 1];
+	a->target = argc - optind == 2 ? argv[optind] : NULL;
+	if (!a->target && !a->kernel)
+		return vp_cmd_fail(ME, VP_EXIT_USAGE,
+				   "a target is missing, or --kernel FILE in its place; see "
+				   "--help");
 	return -1;
 }
 
@@ -51,6 +62,7 @@ static int tell(const struct check_args *a, const json_t *fit)
 {
 	const json_t *f;
 	const json_t *memory = json_object_get(fit, "memory");
+	const json_t *text;
 	size_t i;
 
 	printf("%s %s: %s\n", vp_client_text(fit, "name"), vp_client_text(fit, "version"),
@@ -65,7 +77,24 @@ static int tell(const struct check_args *a, const json_t *fit)
 			       vp_client_int(memory, "data"),
 		       vp_client_int(memory, "text"), vp_client_int(memory, "rodata"),
 		       vp_client_int(memory, "data"));
+	json_array_foreach(json_object_get(fit, "untold"), i, text)
+		printf("  told by a guest only: %s\n", json_string_value(text));
 	return vp_hotfix_blockers_tell(ME, a->object, fit);
+}
+
+/* @fit is stolen. */
+static int show(const struct check_args *a, json_t *fit)
+{
+	int code;
+
+	if (a->json) {
+		vp_client_print(fit);
+		code = json_is_true(json_object_get(fit, "fits")) ? VP_EXIT_OK : VP_EXIT_REFUSED;
+	} else {
+		code = tell(a, fit);
+	}
+	json_decref(fit);
+	return code;
 }
 
 static int check(struct vp_client *c, const void *arg, const char *hex)
@@ -75,13 +104,21 @@ static int check(struct vp_client *c, const void *arg, const char *hex)
 	int code = vp_client_call(c, "hotfix-check",
 				  json_pack("{s:s, s:s}", "what", a->object, "object", hex), &fit);
 
-	if (!code && a->json) {
-		vp_client_print(fit);
-		code = json_is_true(json_object_get(fit, "fits")) ? VP_EXIT_OK : VP_EXIT_REFUSED;
-	} else if (!code) {
-		code = tell(a, fit);
+	return code ? code : show(a, fit);
+}
+
+static int check_file(const struct check_args *a)
+{
+	struct vp_err err = { "" };
+	json_t *fit = NULL;
+	char *hex = NULL;
+	int rc, code = vp_hotfix_object_read(ME, a->object, &hex);
+
+	if (!code) {
+		fit = vp_hotfix_check_file(a->kernel, a->object, hex, &rc, &err);
+		code = fit ? show(a, fit) : vp_cmd_fail(ME, vp_exit_code(rc), "%s", err.text);
 	}
-	json_decref(fit);
+	free(hex);
 	return code;
 }
 
@@ -90,6 +127,8 @@ int vp_cmd_hotfix_check(int argc, char **argv)
 	struct check_args a = { 0 };
 	int code = parse(argc, argv, &a);
 
-	return code >= 0 ? code
-			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, check, &a);
+	if (code >= 0)
+		return code;
+	return a.target ? vp_hotfix_object_with(ME, a.target, a.kernel, a.object, check, &a)
+			: check_file(&a);
 }

@@ -12,7 +12,7 @@
 
 #define VP_HOTFIX_IDLE_MS 30000 /* --when-idle without a number */
 
-static int read_object(const char *me, const char *path, char **hex)
+int vp_hotfix_object_read(const char *me, const char *path, char **hex)
 {
 	FILE *file = fopen(path, "rb");
 	uint8_t *bytes = malloc(VP_HOTFIX_OBJECT_MAX + 1);
@@ -48,7 +48,7 @@ int vp_hotfix_object_with(const char *me, const char *target, const char *kernel
 {
 	struct vp_client c;
 	char *hex = NULL;
-	int code = read_object(me, path, &hex);
+	int code = vp_hotfix_object_read(me, path, &hex);
 
 	if (!code) {
 		code = vp_client_open_linux(&c, me, target, VP_CLIENT_TIMEOUT_MS, kernel);

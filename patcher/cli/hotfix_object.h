@@ -15,6 +15,9 @@ int vp_hotfix_object_with(const char *me, const char *target, const char *kernel
 			  int (*run)(struct vp_client *c, const void *arg, const char *hex),
 			  const void *arg);
 
+/* The object at @path in hexadecimal, for free(). An exit code; what is wrong was said. */
+int vp_hotfix_object_read(const char *me, const char *path, char **hex);
+
 /* Tell why it does not fit, a line each. An exit code: VP_EXIT_OK if it does. */
 int vp_hotfix_blockers_tell(const char *me, const char *path, const json_t *fit);
 

@@ -71,7 +71,7 @@ int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_lin
 	return 0;
 }
 
-static json_t *blockers_json(const struct vp_blockers *b)
+json_t *vp_hotfix_texts_json(const struct vp_blockers *b)
 {
 	json_t *list = json_array();
 
@@ -102,8 +102,8 @@ json_t *vp_hotfix_fit_json(const struct vp_hotfix_opened *o)
 	json_t *json =
 		json_pack("{s:o, s:o, s:o, s:b, s:o, s:I}", "name", vp_qmp_text(a->name), "version",
 			  vp_qmp_text(a->version), "description", vp_qmp_text(a->description),
-			  "fits", o->fit != NULL, "blockers", blockers_json(&o->blockers), "more",
-			  (json_int_t)(o->blockers.n - vp_blockers_kept(&o->blockers)));
+			  "fits", o->fit != NULL, "blockers", vp_hotfix_texts_json(&o->blockers),
+			  "more", (json_int_t)(o->blockers.n - vp_blockers_kept(&o->blockers)));
 
 	if (o->fit) {
 		json_object_set_new(json, "functions", functions_json(o->fit));

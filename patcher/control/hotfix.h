@@ -31,6 +31,7 @@ int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_lin
 		    struct vp_err *err);
 
 /* As hotfix-check answers. o->blockers tells why it does not fit, where o->fit is NULL. */
+json_t *vp_hotfix_texts_json(const struct vp_blockers *texts);
 json_t *vp_hotfix_fit_json(const struct vp_hotfix_opened *o);
 
 /* --- hotfix_guest.c: what is done in the guest -------------------------------------- */

@@ -7,14 +7,20 @@
 
 #include "hotfix/digest.h"
 #include "hotfix/which.h"
+#include "linux/as_built.h"
+#include "linux/file.h"
 
 #define FUNCTION_MAX (1u << 20) /* bytes of one function that is digested */
+
+/* Where modules are, and hotfixes: what is out of range from there is so from all places. */
+#define TRY_AT 0xffffffffc0000000ull
 
 /* --- what the linker asks --------------------------------------------------------------- */
 
 struct world {
 	struct vp_linux *l;
 	const struct vp_linux_features *features;
+	bool all; /* of a file: a CPU with all features, not none */
 };
 
 static int symbol(void *arg, const struct vp_hotfix_name *name, vp_gva *at, struct vp_err *err)
@@ -24,6 +30,8 @@ static int symbol(void *arg, const struct vp_hotfix_name *name, vp_gva *at, stru
 	int rc = vp_hotfix_which(w->l, name, &which, err);
 
 	*at = which.at;
+	if (rc == -ENOENT && vp_linux_is_file(w->l) && name->which == VMPOKE_WHICH_ONLY)
+		vp_err_set(err, rc, "if a module has it, ask a guest that has the module");
 	return rc;
 }
 
@@ -39,11 +47,12 @@ static int thunk(void *arg, const char *name, vp_gva *at, struct vp_err *err)
 
 static int cpu_has(void *arg, unsigned int bit, struct vp_err *err)
 {
-	const struct vp_linux_features *f = ((const struct world *)arg)->features;
+	const struct world *w = arg;
+	const struct vp_linux_features *f = w->features;
 
 	if (bit / 32 >= f->nwords)
 		return vp_err_set(err, -EOPNOTSUPP, "this kernel has no CPU feature %u", bit);
-	return (int)(f->words[bit / 32] >> bit % 32 & 1);
+	return vp_linux_is_file(w->l) ? w->all : (int)(f->words[bit / 32] >> bit % 32 & 1);
 }
 
 static int read_pointer(void *arg, vp_gva at, uint64_t *value, struct vp_err *err)
@@ -53,6 +62,14 @@ static int read_pointer(void *arg, vp_gva at, uint64_t *value, struct vp_err *er
 
 /* --- one look after the other ------------------------------------------------------------ */
 
+struct fitting {
+	struct vp_linux *l;
+	const struct vp_hotfix_object *object;
+	const struct vp_linux_ranges *known;
+	struct vp_blockers *b;
+	struct vp_blockers *untold; /* of a file */
+};
+
 static void check_kernel(struct vp_linux *l, const struct vp_hotfix_object *o,
 			 const struct vp_linux_features *f, struct vp_blockers *b)
 {
@@ -60,11 +77,12 @@ static void check_kernel(struct vp_linux *l, const struct vp_hotfix_object *o,
 	const struct vp_hotfix_about *a = vp_hotfix_object_about(o);
 
 	if (!vp_hotfix_object_is_for(o, info->release, *info->build_id ? info->build_id : NULL))
-		vp_blockers_add(b, "it is for %.64s%s%s; the guest runs %s, build-id %s",
+		vp_blockers_add(b, "it is for %.64s%s%s; the %s %s, build-id %s",
 				a->nreleases ? a->releases[0] : "the kernel with build-id ",
 				a->nreleases ? "" : a->build_ids[0],
 				a->nreleases + a->nbuild_ids > 1 ? " and others" : "",
-				info->release, *info->build_id ? info->build_id : "unknown");
+				vp_linux_is_file(l) ? "file has" : "guest runs", info->release,
+				*info->build_id ? info->build_id : "unknown");
 	if (f->cfi)
 		vp_blockers_add(b, "the guest's kernel checks indirect calls (kCFI or FineIBT), "
 				   "and would not take new code");
@@ -91,88 +109,162 @@ int vp_hotfix_code_digest(struct vp_linux *l, const struct vp_linux_function *fu
 	return rc;
 }
 
+/*
+ * Other code than expected, in a file: boot may yet make of it what is expected, if it rewrites
+ * some of it.
+ */
+static void check_unbooted(const struct fitting *x, const char *name,
+			   const struct vp_linux_function *at)
+{
+	struct vp_err why = { "" };
+	size_t n;
+
+	if (vp_as_built_rewritten(x->l, at->start, at->len, &n, &why))
+		vp_blockers_add(x->b,
+				"%.80s: whether it is the code that the hotfix was made for cannot "
+				"be told: %.120s",
+				name, why.text);
+	else if (n)
+		vp_blockers_add(x->untold,
+				"whether %.80s has the code that the hotfix was made for: it has "
+				"%zu place(s) that the kernel rewrites at boot, for its CPU",
+				name, n);
+	else
+		vp_blockers_add(x->b, "%.80s: other code stands there than the hotfix was made for",
+				name);
+}
+
 /* Is the code there that the hotfix was made for? */
-static void check_code(struct vp_linux *l, const struct vp_hotfix_function *f,
-		       const struct vp_linux_function *at, struct vp_blockers *b)
+static void check_code(const struct fitting *x, const struct vp_hotfix_function *f,
+		       const struct vp_linux_function *at)
 {
 	uint8_t digest[VP_SHA256_SIZE];
 	struct vp_err why = { "" };
 
 	if (!f->expects)
 		return;
-	if (vp_hotfix_code_digest(l, at, digest, &why))
-		vp_blockers_add(b, "%.80s: %s", f->old.name, why.text);
-	else if (memcmp(digest, f->expected, sizeof(digest)))
-		vp_blockers_add(b, "%.80s: other code stands there than the hotfix was made for",
+	if (vp_hotfix_code_digest(x->l, at, digest, &why))
+		vp_blockers_add(x->b, "%.80s: %s", f->old.name, why.text);
+	else if (!memcmp(digest, f->expected, sizeof(digest)))
+		return;
+	else if (vp_linux_is_file(x->l))
+		check_unbooted(x, f->old.name, at);
+	else
+		vp_blockers_add(x->b, "%.80s: other code stands there than the hotfix was made for",
 				f->old.name);
 }
 
 /* -errno: the guest could not be looked at. */
-static int check_function(struct vp_linux *l, const struct vp_hotfix_function *f,
-			  const struct vp_linux_ranges *known, struct vp_linux_function *out,
-			  struct vp_blockers *b, struct vp_err *err)
+static int check_function(const struct fitting *x, const struct vp_hotfix_function *f,
+			  struct vp_linux_function *out, struct vp_err *err)
 {
 	struct vp_hotfix_which which;
 	struct vp_err why = { "" };
 	int rc;
 
-	if (vp_hotfix_which(l, &f->old, &which, &why))
+	if (vp_hotfix_which(x->l, &f->old, &which, &why))
 		return 0; /* the linker asks, too, and tells it */
-	rc = vp_linux_function(l, which.name, which.nth, known, out, &why);
+	rc = vp_linux_function(x->l, which.name, which.nth, x->known, out, &why);
 	switch (rc) {
 	case 0:
-		check_code(l, f, out, b);
+		check_code(x, f, out);
 		return 0;
 	case -EBUSY:
 	case -EAGAIN:
-		check_code(l, f, out, b);
+		check_code(x, f, out);
 		/* fall through */
 	case -ENOENT:
 	case -EEXIST:
 	case -EOPNOTSUPP:
 	case -EBADMSG:
-		vp_blockers_add(b, "%s", why.text);
+		vp_blockers_add(x->b, "%s", why.text);
 		return 0;
 	default:
 		return vp_err_set(err, rc, "%s", why.text);
 	}
 }
 
+/* Link, and see that nothing is out of reach. */
+static int check_link(const struct fitting *x, const struct vp_linux_features *features, bool all,
+		      struct vp_hotfix_link **out, struct vp_err *err)
+{
+	struct world w = { x->l, features, all };
+	const struct vp_hotfix_world world = { &w, symbol, thunk, cpu_has, read_pointer };
+	int rc = vp_hotfix_link_open(x->object, &world, out, x->b, err);
+
+	return rc ? rc : vp_hotfix_link_try(*out, VP_GVA(TRY_AT), x->b, err);
+}
+
+/* For a file: with none of what a CPU may have, and with all, so that each alternative is tried. */
+static int check_links(const struct fitting *x, struct vp_hotfix_fit *fit, struct vp_err *err)
+{
+	struct vp_hotfix_link *link = NULL;
+	struct vp_err later = { "" };
+	int rc = check_link(x, &fit->features, false, &fit->link, err), again = 0;
+
+	if (vp_linux_is_file(x->l) && (!rc || rc == -ENOEXEC))
+		again = check_link(x, &fit->features, true, &link, &later);
+	vp_hotfix_link_close(link);
+	return rc || !again ? rc : vp_err_set(err, again, "%s", later.text);
+}
+
+static int check_all(const struct fitting *x, struct vp_hotfix_fit *fit, struct vp_err *err)
+{
+	size_t had = x->b->added, kept = vp_blockers_kept(x->b);
+	int rc = vp_linux_features(x->l, &fit->features, err);
+
+	if (!rc)
+		check_kernel(x->l, x->object, &fit->features, x->b);
+	for (size_t i = 0; i < fit->about->nfunctions && !rc; i++)
+		rc = check_function(x, &fit->about->functions[i], &fit->functions[i], err);
+	if (!rc)
+		rc = check_links(x, fit, err);
+	if (!rc && x->b->added != had)
+		rc = vp_err_set(err, -ENOEXEC, "%.200s",
+				kept < vp_blockers_kept(x->b) ? x->b->list[kept].text
+							      : "it does not fit");
+	return rc;
+}
+
+static int fit_open(const struct fitting *x, struct vp_hotfix_fit **out, struct vp_err *err)
+{
+	struct vp_hotfix_fit *fit = calloc(1, sizeof(*fit));
+	int rc;
+
+	if (!fit)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	fit->about = vp_hotfix_object_about(x->object);
+	fit->functions = calloc(fit->about->nfunctions, sizeof(*fit->functions));
+	rc = fit->functions ? check_all(x, fit, err) : vp_err_set(err, -ENOMEM, "out of memory");
+	if (rc)
+		vp_hotfix_fit_close(fit);
+	else
+		*out = fit;
+	return rc;
+}
+
 int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object,
 		       const struct vp_linux_ranges *known, struct vp_hotfix_fit **out,
 		       struct vp_blockers *b, struct vp_err *err)
 {
-	struct vp_hotfix_fit *fit = calloc(1, sizeof(*fit));
-	struct world w = { l, fit ? &fit->features : NULL };
-	const struct vp_hotfix_world world = { &w, symbol, thunk, cpu_has, read_pointer };
-	const struct vp_hotfix_about *about = vp_hotfix_object_about(object);
-	size_t had = b->added, kept = vp_blockers_kept(b);
-	int rc;
+	const struct fitting x = { .l = l, .object = object, .known = known, .b = b };
 
-	if (fit)
-		fit->functions = calloc(about->nfunctions, sizeof(*fit->functions));
-	if (!fit || !fit->functions) {
-		free(fit);
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	}
-	fit->about = about;
-	rc = vp_linux_features(l, &fit->features, err);
-	if (!rc)
-		check_kernel(l, object, &fit->features, b);
-	for (size_t i = 0; i < about->nfunctions && !rc; i++)
-		rc = check_function(l, &about->functions[i], known, &fit->functions[i], b, err);
-	if (!rc)
-		rc = vp_hotfix_link_open(object, &world, &fit->link, b, err);
-	if (!rc && b->added != had)
-		rc = vp_err_set(err, -ENOEXEC, "%.200s",
-				kept < vp_blockers_kept(b) ? b->list[kept].text
-							   : "it does not fit");
-	if (rc) {
-		vp_hotfix_fit_close(fit);
-		return rc;
-	}
-	*out = fit;
-	return 0;
+	return fit_open(&x, out, err);
+}
+
+int vp_hotfix_fit_open_file(struct vp_linux *l, const struct vp_hotfix_object *object,
+			    struct vp_hotfix_fit **out, struct vp_blockers *b,
+			    struct vp_blockers *untold, struct vp_err *err)
+{
+	const struct fitting x = { .l = l, .object = object, .b = b, .untold = untold };
+
+	vp_blockers_add(untold, "who has the entries: a tracer, a kprobe, a livepatch, another "
+				"hotfix; or ftrace itself has disabled one");
+	vp_blockers_add(untold, "what its CPU and mitigations make of the new code: it was linked "
+				"for all CPU features and for none");
+	vp_blockers_add(untold, "whether it counts calls (retbleed=stuff), can give memory, and "
+				"who is inside of the functions");
+	return fit_open(&x, out, err);
 }
 
 void vp_hotfix_fit_close(struct vp_hotfix_fit *fit)

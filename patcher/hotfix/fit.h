@@ -31,6 +31,15 @@ int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object
 		       struct vp_blockers *blockers, struct vp_err *err);
 
 /*
+ * The same for a kernel in a file (linux/file.h): what a guest tells is not looked at, and what
+ * that is of this hotfix is added to @untold, a line each. fit->features has no CPU: it links for
+ * one with all features and for one with none.
+ */
+int vp_hotfix_fit_open_file(struct vp_linux *l, const struct vp_hotfix_object *object,
+			    struct vp_hotfix_fit **out, struct vp_blockers *blockers,
+			    struct vp_blockers *untold, struct vp_err *err);
+
+/*
  * The digest of the code that @function, one of @l, has now: see digest.h. -EINVAL: it is no row of
  * whole instructions, or too long; -ENOMEM; else as the target's operations.
  */

@@ -206,3 +206,20 @@ void vp_hotfix_image_free(struct vp_hotfix_image *image)
 	free(image->calls);
 	*image = (struct vp_hotfix_image){ 0 };
 }
+
+int vp_hotfix_link_try(const struct vp_hotfix_link *l, vp_gva at, struct vp_blockers *b,
+		       struct vp_err *err)
+{
+	vp_gva bases[VP_AREA_COUNT];
+	struct vp_hotfix_image image;
+	int rc;
+
+	for (int i = 0; i < VP_AREA_COUNT; i++) {
+		bases[i] = at;
+		at.v += l->size[i];
+	}
+	rc = vp_hotfix_link_at(l, bases, &image, b, err);
+	if (!rc)
+		vp_hotfix_image_free(&image);
+	return rc;
+}

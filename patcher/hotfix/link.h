@@ -92,4 +92,8 @@ int vp_hotfix_link_at(const struct vp_hotfix_link *link, const vp_gva bases[VP_A
 
 void vp_hotfix_image_free(struct vp_hotfix_image *image);
 
+/* Link for bases from @at on, and drop the result. Errors as vp_hotfix_link_at(). */
+int vp_hotfix_link_try(const struct vp_hotfix_link *link, vp_gva at, struct vp_blockers *blockers,
+		       struct vp_err *err);
+
 #endif /* VP_HOTFIX_LINK_H */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "linux/file.h"
+
 /* All symbols, by address: which have the name, and what stands beside them? */
 struct search {
 	const struct vp_hotfix_name *want;
@@ -66,6 +68,11 @@ int vp_hotfix_which(const struct vp_linux *l, const struct vp_hotfix_name *name,
 	snprintf(out->name, sizeof(out->name), "%s", name->name);
 	switch (name->which) {
 	case VMPOKE_WHICH_MODULE:
+		if (vp_linux_is_file(l))
+			return vp_err_set(err, -EOPNOTSUPP,
+					  "it is of the module %.64s, and a file has the kernel "
+					  "only: ask a guest that has the module",
+					  name->where);
 		snprintf(out->name, sizeof(out->name), "%s:%s", name->where, name->name);
 		/* fall through */
 	case VMPOKE_WHICH_ONLY:

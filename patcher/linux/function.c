@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A function by its name: where it is, and whether its entry can be redirected. */
+#include "linux/as_built.h"
 #include "linux/modules.h"
 #include "linux/owner_probe.h"
 
@@ -156,12 +157,36 @@ static bool is_known(const struct vp_linux_ranges *known, const uint8_t *jmp, vp
 	return false;
 }
 
+/* What stands at the entry of a function that cannot be redirected? */
+static int refuse_entry(const char *name, const uint8_t *p, bool of_file, struct vp_err *err)
+{
+	if (*p == VP_INT3)
+		return vp_err_set(err, -EBUSY, "%.120s: an int3 stands at its entry (a kprobe?)",
+				  name);
+	if (*p == 0xe9)
+		return vp_err_set(err, -EBUSY, "%.120s: a jmp stands at its entry%s", name,
+				  of_file ? "" : ": it is redirected already");
+	if (*p == 0xe8 && !of_file)
+		return vp_err_set(err, -EBUSY,
+				  "%.120s: its entry is a call: it is traced or probed now, or no "
+				  "entry that ftrace knows",
+				  name);
+	if (of_file)
+		return vp_err_set(err, -EBUSY,
+				  "%.120s: its entry is none of ftrace's: %02x %02x %02x %02x %02x",
+				  name, p[0], p[1], p[2], p[3], p[4]);
+	return vp_err_set(err, -EBUSY,
+			  "%.120s: its entry has no nop of ftrace's: %02x %02x %02x %02x %02x",
+			  name, p[0], p[1], p[2], p[3], p[4]);
+}
+
 /* Find the nop that it begins with, or what stands in its place. */
 static int find_site(struct vp_linux *l, const char *name, const struct vp_linux_ranges *known,
 		     struct vp_linux_function *out, struct vp_err *err)
 {
 	uint8_t b[ENDBR_LEN + NOP_LEN];
 	const uint8_t *p = b;
+	bool good = false;
 	int rc;
 
 	if (out->len < sizeof(b))
@@ -173,23 +198,14 @@ static int find_site(struct vp_linux *l, const char *name, const struct vp_linux
 		p += ENDBR_LEN;
 	out->site = VP_GVA(out->start.v + (uint64_t)(p - b));
 	memcpy(out->old_bytes, p, NOP_LEN);
-	if (is_nop5(p, out->site) || (*p == 0xe9 && is_known(known, p, out->site)))
-		return 0;
-	if (*p == VP_INT3)
-		return vp_err_set(err, -EBUSY, "%.120s: an int3 stands at its entry (a kprobe?)",
-				  name);
-	if (*p == 0xe9)
-		return vp_err_set(err, -EBUSY,
-				  "%.120s: a jmp stands at its entry: it is redirected already",
-				  name);
-	if (*p == 0xe8)
-		return vp_err_set(err, -EBUSY,
-				  "%.120s: its entry is a call: it is traced or probed now, or no "
-				  "entry that ftrace knows",
-				  name);
-	return vp_err_set(err, -EBUSY,
-			  "%.120s: its entry has no nop of ftrace's: %02x %02x %02x %02x %02x",
-			  name, p[0], p[1], p[2], p[3], p[4]);
+	if (l->file) {
+		rc = vp_as_built_entry(l, out->site, p, &good, err);
+		if (rc)
+			return rc;
+	} else {
+		good = is_nop5(p, out->site) || (*p == 0xe9 && is_known(known, p, out->site));
+	}
+	return good ? 0 : refuse_entry(name, p, l->file, err);
 }
 
 static int refuse_probes(struct vp_linux *l, const char *name, const struct vp_linux_function *f,
@@ -243,7 +259,8 @@ int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
 		rc = find_ends(l, &f, err);
 	if (!rc)
 		rc = find_site(l, name, known, out, err);
-	if (!rc)
-		rc = refuse_probes(l, name, out, err);
+	if (rc || l->file)
+		return rc;
+	rc = refuse_probes(l, name, out, err);
 	return rc ? rc : ask_owners(l, name, out, err);
 }

@@ -303,12 +303,14 @@ int vp_linux_identify(struct vp_linux *l, struct vp_err *err)
 	if (rc)
 		return rc;
 	print_build_id(l);
-	rc = prefer_kernel_tables(l, err);
-	if (rc)
-		return rc;
 	l->info.release = l->release;
 	l->info.banner = l->banner;
 	l->info.build_id = l->build_id;
+	if (l->file) /* it has no page tables, and was never booted */
+		return 0;
+	rc = prefer_kernel_tables(l, err);
+	if (rc)
+		return rc;
 	l->info.space = l->mem.space;
 	rc = has_pti(l, &l->info.pti, err);
 	return rc ? rc : boot_digest(l, &l->info.boot, err);

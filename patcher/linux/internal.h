@@ -43,8 +43,11 @@ struct vp_modules {
 
 struct vp_jump_table;
 
+struct vp_kernel_image;
+
 struct vp_linux {
 	struct vp_kernel_mem mem;
+	struct vp_kernel_image *file; /* that mem is of: no guest; NULL: a guest's */
 	struct vp_kernel_id id;
 	struct vp_kallsyms ksyms;
 	struct vp_symtab *symbols;	    /* the kernel's own */

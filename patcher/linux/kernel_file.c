@@ -4,19 +4,13 @@
  * one; and by every symbol that both have, whose address must be the same but for the slide.
  */
 #include "linux/internal.h"
-#include "linux/unpack.h"
+#include "linux/kernel_image.h"
 
 #include "elf/image.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define FILE_MAX ((off_t)2 << 30) /* a vmlinux with debug info has 1 GB */
 
 /* Fewer are no symbol table of a kernel: Debian's System.map has one line that says where it is. */
 #define SYMBOLS_MIN 100u
@@ -162,10 +156,10 @@ static int check_elf(const struct vp_linux *l, const struct vp_blob *file, const
 	struct vp_elf *elf;
 	struct vp_err why;
 	bool compared;
-	int rc;
+	int rc = vp_kernel_elf_open(file, what, &elf, err);
 
-	if (vp_elf_open(file->data, file->len, what, &elf, &why))
-		return vp_err_set(err, -ENOEXEC, "%s", why.text);
+	if (rc)
+		return rc;
 	rc = compare_build_id(l, elf, what, &compared, err);
 	if (!rc && vp_elf_each_symbol(elf, add_elf_symbol, &names, &why))
 		rc = vp_err_set(err, -ENOEXEC, "%s: its symbol table cannot be read", what);
@@ -178,21 +172,6 @@ static int check_elf(const struct vp_linux *l, const struct vp_blob *file, const
 			what);
 	names_free(&names);
 	vp_elf_close(elf);
-	return rc;
-}
-
-static int check_bzimage(const struct vp_linux *l, const struct vp_blob *file, const char *what,
-			 struct vp_err *err)
-{
-	struct vp_blob image = { 0 };
-	uint8_t *bytes;
-	int rc = vp_bzimage_unpack(file, what, &bytes, &image.len, err);
-
-	if (rc)
-		return rc;
-	image.data = bytes;
-	rc = check_elf(l, &image, what, err);
-	free(bytes);
 	return rc;
 }
 
@@ -252,44 +231,15 @@ static int check_map(const struct vp_linux *l, const struct vp_blob *file, const
 
 /* --- the file -------------------------------------------------------------------- */
 
-static int map_file(const char *path, struct vp_blob *out, struct vp_err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	void *p;
-
-	if (fd < 0 || fstat(fd, &st)) {
-		int rc = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return vp_err_set(err, rc, "%s: cannot be opened (errno %d)", path, -rc);
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > FILE_MAX) {
-		close(fd);
-		return vp_err_set(err, -ENOEXEC, "%s: no file, empty, or too large", path);
-	}
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (p == MAP_FAILED)
-		return vp_err_set(err, -ENOMEM, "%s: cannot be mapped", path);
-	*out = (struct vp_blob){ p, (size_t)st.st_size, 0 };
-	return 0;
-}
-
 int vp_kernel_file_check(const struct vp_linux *l, const char *path, struct vp_err *err)
 {
 	struct vp_blob file = { 0 };
-	int rc = map_file(path, &file, err);
+	int rc = vp_kernel_file_map(path, &file, err);
 
 	if (rc)
 		return rc;
-	if (file.len >= SELFMAG && !memcmp(file.data, ELFMAG, SELFMAG))
-		rc = check_elf(l, &file, path, err);
-	else if (vp_is_bzimage(&file))
-		rc = check_bzimage(l, &file, path, err);
-	else
-		rc = check_map(l, &file, path, err);
-	munmap((void *)(uintptr_t)file.data, file.len);
+	rc = vp_is_kernel_elf(&file) ? check_elf(l, &file, path, err)
+				     : check_map(l, &file, path, err);
+	vp_kernel_file_unmap(&file);
 	return rc;
 }

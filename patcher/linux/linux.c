@@ -4,7 +4,11 @@
  * data, and by the symbols all the rest. All of it from this guest's memory, each time: what was
  * learned from another one, however alike, could be a lie that was made for this one.
  */
+#include "linux/file.h"
 #include "linux/internal.h"
+#include "linux/kernel_image.h"
+
+#include "elf/image.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -146,6 +150,81 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 	return 0;
 }
 
+/* --- a file ------------------------------------------------------------------------ */
+
+/*
+ * What may run, and what is read-only, by the symbols that the kernel itself goes by when it sets
+ * its rights after boot. The text of start-up, which is freed then, is behind them.
+ */
+static int set_rights(struct vp_linux *l, struct vp_err *err)
+{
+	struct vp_kernel_mem *m = &l->mem;
+	vp_gva etext, rodata, end;
+
+	if (!vp_linux_find(l, "_etext", &etext) || !vp_linux_find(l, "__start_rodata", &rodata) ||
+	    !vp_linux_find(l, "__end_rodata", &end))
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "the kernel's symbols do not tell where its code ends: they are "
+				  "those of its text only");
+	if (etext.v <= m->text.v || rodata.v < etext.v || end.v <= rodata.v || end.v >= m->end)
+		return vp_err_set(err, -EBADMSG, "the kernel's symbols make no sense");
+	m->runs[0] = (struct vp_kernel_run){ m->text.v, etext.v - m->text.v, false, false };
+	m->runs[1] = (struct vp_kernel_run){ etext.v, end.v - etext.v, false, true };
+	m->runs[2] = (struct vp_kernel_run){ end.v, m->end - end.v, true, true };
+	m->nruns = 3;
+	return 0;
+}
+
+int vp_linux_open_image(const struct vp_blob *file, const char *what, struct vp_linux **out,
+			struct vp_err *err)
+{
+	struct vp_linux *l = calloc(1, sizeof(*l));
+	struct vp_elf *elf = NULL;
+	struct vp_err why = { "" };
+	int rc;
+
+	if (!l)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	rc = vp_kernel_elf_open(file, what, &elf, err);
+	if (!rc)
+		rc = vp_kernel_image_new(elf, what, &l->file, &l->mem, err);
+	vp_elf_close(elf);
+	if (rc) {
+		vp_linux_free(l);
+		return rc;
+	}
+	rc = search_all(l, &why);
+	if (!rc)
+		rc = set_rights(l, &why);
+	if (!rc)
+		rc = vp_linux_identify(l, &why);
+	if (rc) {
+		vp_linux_free(l);
+		return vp_err_set(err, rc, "%.80s: %.170s", what, why.text);
+	}
+	*out = l;
+	return 0;
+}
+
+int vp_linux_open_file(const char *path, struct vp_linux **out, struct vp_err *err)
+{
+	struct vp_blob file;
+	int rc = vp_kernel_file_map(path, &file, err);
+
+	if (rc)
+		return rc == -ENOMEM ? rc : -ENOEXEC;
+	rc = vp_linux_open_image(&file, path, out, err);
+	vp_kernel_file_unmap(&file);
+	return rc;
+}
+
+bool vp_linux_is_file(const struct vp_linux *l)
+{
+	return l->file;
+}
+
+/* ------------------------------------------------------------------------------------ */
+
 void vp_linux_free(struct vp_linux *l)
 {
 	if (!l)
@@ -157,6 +236,7 @@ void vp_linux_free(struct vp_linux *l)
 	vp_symtab_free(l->all);
 	vp_symtab_free(l->symbols);
 	vp_kallsyms_free(&l->ksyms);
+	vp_kernel_image_free(l->file);
 	free(l);
 }
 

@@ -9,7 +9,7 @@ export inputs
 # What takes 20 to 40 ms an input, a whole guest, gets fewer.
 inputs_of() {
 	case $1 in
-	linux | found) echo $((inputs / 8)) ;;
+	linux | found | image) echo $((inputs / 8)) ;;
 	*) echo "$inputs" ;;
 	esac
 }

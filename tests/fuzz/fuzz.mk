@@ -11,7 +11,7 @@ FUZZ_PLAIN := SAN=address,undefined
 FUZZ_LIBFUZZER := CC=clang OUT=build/fuzz SAN=fuzzer-no-link,address,undefined
 
 # All link the same: the scripted target, and what of the command line reads batches.
-fuzz_src := tests/fuzz/world.c tests/unit/fake.c tests/unit/elf_build.c tests/unit/linux_build.c tests/unit/linux_hotfix.c tests/unit/linux_modules.c tests/unit/linux_owners.c tests/unit/linux_tasks.c $(vmm_src) \
+fuzz_src := tests/fuzz/world.c tests/unit/fake.c tests/unit/elf_build.c tests/unit/linux_build.c tests/unit/linux_file.c tests/unit/linux_hotfix.c tests/unit/linux_modules.c tests/unit/linux_owners.c tests/unit/linux_tasks.c $(vmm_src) \
 	$(patsubst %,patcher/cli/%.c,poke_site client cmd options paths)
 
 .PHONY: fuzz fuzz-check fuzz-plain-bins fuzz-libfuzzer-bins

@@ -260,6 +260,7 @@ static const struct {
 	{ "T__SCT__one", LG_TRAMPOLINE, false },
 	{ "T__static_call_text_start", LG_TRAMPOLINE + 0x20, false },
 	{ "T__static_call_text_end", LG_TRAMPOLINE + 0x30, false },
+	{ "T__fentry__", LG_FENTRY, false },
 	{ "T_etext", LG_ETEXT, false },
 	{ "R__start_rodata", LG_RODATA, false },
 	{ "Rlinux_banner", LG_BANNER, false },
@@ -304,6 +305,12 @@ static const struct {
 	{ "Dx86_cap_flags", LG_BUGS + 0x100, false },
 	{ "D__start_init_task", LG_STACK(0), false },
 	{ "D__end_init_task", LG_TOP(0), false },
+	{ "D__start_mcount_loc", LG_MCOUNT, false },
+	{ "D__stop_mcount_loc", LG_MCOUNT + 8u * (LG_FUNCS - 1), false },
+	{ "D__alt_instructions", LG_ALTS, false },
+	{ "D__alt_instructions_end", LG_ALTS + LG_ALTS_SIZE, false },
+	{ "D__parainstructions", LG_PARAS, false },
+	{ "D__parainstructions_end", LG_PARAS + 16, false },
 };
 
 #define NAMED (sizeof(named) / sizeof(named[0]))

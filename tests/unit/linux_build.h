@@ -93,6 +93,13 @@
 	}
 #define LG_DISABLED 0x2000000u
 
+/* What only start-up needs: a guest has freed it, a file has it (linux_file.h). */
+#define LG_FENTRY    (LG_ENTRY_TEXT + 0x2000u)
+#define LG_MCOUNT    (LG_DATA + 0x80000u) /* 8 bytes each; LG_FUNCS - 1 */
+#define LG_ALTS	     (LG_DATA + 0x81000u) /* 12 or 14 bytes each; 84 bytes of them */
+#define LG_ALTS_SIZE 84u
+#define LG_PARAS     (LG_DATA + 0x82000u) /* 16 bytes each; one */
+
 /*
  * With opts.modules: alpha, whose memory is the pages above; beta, with LG_BETA; gamma, which is
  * still coming. Both the first have a symbol "shared". A struct module is 0x400 bytes after the one

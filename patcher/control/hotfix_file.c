@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/hotfix_file.h"
+
+#include <errno.h>
+
+#include "control/hotfix.h"
+#include "linux/file.h"
+#include "target/qmp_wire.h"
+
+json_t *vp_hotfix_check_file(const char *kernel, const char *what, const char *hex, int *code,
+			     struct vp_err *err)
+{
+	struct vp_hotfix_opened o = { 0 };
+	struct vp_blockers untold = { 0 };
+	struct vp_linux *l = NULL;
+	json_t *json = NULL;
+
+	*code = vp_hotfix_opened_read(&o, what, hex, err);
+	if (!*code)
+		*code = vp_linux_open_file(kernel, &l, err);
+	if (!*code)
+		*code = vp_hotfix_fit_open_file(l, o.object, &o.fit, &o.blockers, &untold, err);
+	if (*code == -ENOEXEC && l && o.blockers.n) /* that it does not fit is an answer */
+		*code = 0;
+	if (!*code) {
+		json = vp_hotfix_fit_json(&o);
+		json_object_set_new(json, "kernel", vp_qmp_text(vp_linux_info(l)->release));
+		json_object_set_new(json, "untold", vp_hotfix_texts_json(&untold));
+	}
+	vp_hotfix_opened_close(&o);
+	vp_blockers_free(&untold);
+	vp_linux_free(l);
+	return json;
+}
