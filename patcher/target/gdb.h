@@ -75,6 +75,16 @@ bool vp_gdb_ran(struct vp_gdb *g);
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
 
 /*
+ * The same where another way is to let it go on. restore(): the stub's mode, before. told(): wait
+ * for up to @ms until the stub tells of a stop; -ETIMEDOUT: it has not, but only one that
+ * announces stops (vp_gdb_announces()) tells of each. interrupt(): have the VM stop, if it runs;
+ * whether that is told, too, depends. The connection is good, unless another error is returned.
+ */
+int vp_gdb_restore(struct vp_gdb *g, struct vp_err *err);
+int vp_gdb_told(struct vp_gdb *g, unsigned int ms, struct vp_err *err);
+int vp_gdb_interrupt(struct vp_gdb *g, struct vp_err *err);
+
+/*
  * Stop it. -EBUSY: somebody else has stopped it meanwhile, and it stands; the connection is good.
  * That it was not let go on since, and stopped by this call, is known only of a QEMU that tells of
  * each stop (vp_gdb_announces()).

@@ -291,14 +291,22 @@ static int leave_physical(struct vp_gdb *g, int64_t deadline, struct vp_err *err
 	return rc;
 }
 
-int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
+int vp_gdb_restore(struct vp_gdb *g, struct vp_err *err)
 {
 	int64_t deadline;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
-	/* Whoever is killed while the VM runs leaves the mode as he found it. */
 	if (!rc && (g->physical || g->unsure))
 		rc = vp_gdb_finish(g, leave_physical(g, deadline, err), deadline, err);
+	return rc;
+}
+
+int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline = vp_now_ms() + g->timeout_ms;
+	/* Whoever is killed while the VM runs leaves the mode as he found it. */
+	int rc = vp_gdb_restore(g, err);
+
 	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
 	if (!rc)
 		rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
@@ -392,6 +400,38 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err)
 		rc = vp_gdb_finish(g, rc, deadline, err);
 	if (!rc)
 		g->paused_elsewhere = false;
+	return rc;
+}
+
+int vp_gdb_told(struct vp_gdb *g, unsigned int ms, struct vp_err *err)
+{
+	unsigned int stops = 0;
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (!rc)
+		rc = drain(g, &stops, deadline, err);
+	if (!rc && !stops) {
+		rc = wait_for(g, POLLIN, vp_now_ms() + ms, err);
+		if (rc == -ETIMEDOUT)
+			return rc;
+		if (!rc)
+			rc = drain(g, &stops, deadline, err);
+	}
+	if (rc)
+		g->broken = true;
+	return rc || stops ? rc : vp_err_set(err, -ETIMEDOUT, "no stop was told of");
+}
+
+int vp_gdb_interrupt(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (!rc)
+		rc = send_bytes(g, "\003", 1, deadline, err);
+	if (rc)
+		g->broken = true;
 	return rc;
 }
 

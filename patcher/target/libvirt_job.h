@@ -26,7 +26,7 @@ struct vp_libvirt_job {
 	uint64_t gpa;
 	size_t len;
 	uint8_t *bytes;
-	int state, vcpus;
+	int state, reason, vcpus;
 	struct vp_qemu_domain *list;
 	size_t n;
 };

@@ -13,6 +13,13 @@
 struct vp_gdb;
 struct vp_monitor;
 
+/* How the way to the VM sees it; that may lag behind the VM itself. */
+enum vp_seen {
+	VP_SEEN_RUNNING,
+	VP_SEEN_STOPPED, /* by itself, or behind this way's back */
+	VP_SEEN_PAUSED, /* by whoever uses this way: us, or its owner; or for a reason of its own */
+};
+
 struct vp_monitor_ops {
 	const char *name; /* "qmp", "libvirt", "gdb" */
 
@@ -36,10 +43,12 @@ struct vp_monitor_ops {
 	 * Stop the VM, and let it go on, where more is to be done for that than QEMU does (libvirt:
 	 * leases on its disks). NULL: the gdbstub and QMP do it. From pause() until resume() no
 	 * call is left behind lightly: it may take longer, which @slow tells. -ETIMEDOUT:
-	 * that was not enough either, and it may still happen.
+	 * that was not enough either, and it may still happen. resume() @again: the VM will be
+	 * held once more, and until then the same holds. seen(): how it looks from there.
 	 */
 	int (*pause)(struct vp_monitor *m, struct vp_err *err);
-	int (*resume)(struct vp_monitor *m, struct vp_err *err);
+	int (*resume)(struct vp_monitor *m, bool again, struct vp_err *err);
+	int (*seen)(struct vp_monitor *m, enum vp_seen *seen, struct vp_err *err);
 
 	/* Add what only this way knows (pinning). May be NULL. */
 	void (*describe)(struct vp_monitor *m, struct vp_qemu_info *info);

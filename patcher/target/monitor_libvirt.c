@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <libvirt/libvirt-qemu.h>
 
@@ -158,9 +159,30 @@ static int run_suspend(struct vp_libvirt_job *j)
 					    : 0;
 }
 
+static int run_state(struct vp_libvirt_job *j)
+{
+	if (virDomainGetState(j->dom, &j->state, &j->reason, 0) < 0)
+		return vp_libvirt_refused(j, "does not tell the domain's state");
+	return 0;
+}
+
+/* What it did not stop itself it learns from QEMU, a moment later; and resumes nothing before. */
+#define LEARN_US    2000u
+#define LEARN_TRIES 500u
+
 static int run_resume(struct vp_libvirt_job *j)
 {
-	return virDomainResume(j->dom) < 0 ? vp_libvirt_refused(j, "cannot resume the domain") : 0;
+	int rc = run_state(j);
+
+	for (unsigned int i = 0; i < LEARN_TRIES && !rc; i++) {
+		if (vp_libvirt_state(j->state) != VP_QEMU_RUNNING)
+			break;
+		usleep(LEARN_US);
+		rc = run_state(j);
+	}
+	if (!rc && virDomainResume(j->dom) < 0)
+		rc = vp_libvirt_refused(j, "cannot resume the domain");
+	return rc;
 }
 
 static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
@@ -176,15 +198,33 @@ static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
 	return rc;
 }
 
-static int monitor_resume(struct vp_monitor *m, struct vp_err *err)
+static int monitor_resume(struct vp_monitor *m, bool again, struct vp_err *err)
 {
 	struct vp_libvirt_job *j = vp_libvirt_new(run_resume, NULL);
 	int rc = work(of(m), j, err);
 
-	of(m)->grace_ms = 0;
+	if (!again)
+		of(m)->grace_ms = 0;
 	if (!rc)
 		vp_libvirt_free(j);
 	return rc;
+}
+
+static int monitor_seen(struct vp_monitor *m, enum vp_seen *seen, struct vp_err *err)
+{
+	struct vp_libvirt_job *j = vp_libvirt_new(run_state, NULL);
+	int rc = work(of(m), j, err);
+
+	if (rc)
+		return rc;
+	if (vp_libvirt_state(j->state) == VP_QEMU_RUNNING)
+		*seen = VP_SEEN_RUNNING;
+	else if (j->state == VIR_DOMAIN_PAUSED && j->reason != VIR_DOMAIN_PAUSED_UNKNOWN)
+		*seen = VP_SEEN_PAUSED;
+	else
+		*seen = VP_SEEN_STOPPED;
+	vp_libvirt_free(j);
+	return 0;
 }
 
 static void monitor_describe(struct vp_monitor *m, struct vp_qemu_info *info)
@@ -215,13 +255,14 @@ static const struct vp_monitor_ops libvirt_ops = {
 	.save = monitor_save,
 	.pause = monitor_pause,
 	.resume = monitor_resume,
+	.seen = monitor_seen,
 	.describe = monitor_describe,
 	.close = monitor_close,
 };
 
 static int find_domain(struct vp_libvirt_job *j)
 {
-	int rc = vp_libvirt_connect(j), reason;
+	int rc = vp_libvirt_connect(j);
 
 	if (rc)
 		return rc;
@@ -232,8 +273,9 @@ static int find_domain(struct vp_libvirt_job *j)
 		return vp_err_set(&j->why, -ENOENT,
 				  "libvirt knows no domain '%.60s': see `virsh list --all`",
 				  j->name);
-	if (virDomainGetState(j->dom, &j->state, &reason, 0) < 0)
-		return vp_libvirt_refused(j, "does not tell the domain's state");
+	rc = run_state(j);
+	if (rc)
+		return rc;
 	if (vp_libvirt_state(j->state) == VP_QEMU_OFF)
 		return vp_err_set(&j->why, -ENOTCONN,
 				  "domain %.60s is %s: start it first (virsh start %.60s)", j->name,

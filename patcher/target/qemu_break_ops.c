@@ -9,20 +9,11 @@
 
 #include "target/qemu_internal.h"
 
-/*
- * libvirt gives leases on the VM's disks away when the VM stops, and takes them again only where it
- * lets the VM go on itself.
- */
 static int check(struct vp_qemu *q, struct vp_err *err)
 {
 	q->stands = false;
 	if (!q->windows)
 		return vp_err_set(err, -EPERM, "breakpoints are for a VM that is stopped");
-	if (q->mon->ops->pause)
-		return vp_err_set(err, -EOPNOTSUPP,
-				  "%.60s: libvirt has to let the VM go on itself, so its functions "
-				  "cannot be called through libvirt: give its QMP socket",
-				  q->name);
 	return 0;
 }
 
@@ -92,7 +83,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	if (rc)
 		return rc;
 	vp_qemu_pause_ends(q);
-	ran = vp_gdb_run(q->gdb, timeout_ms, err);
+	ran = vp_qemu_run(q, timeout_ms, err);
 	vp_qemu_pause_begins(q);
 	vp_gdb_ran(q->gdb);
 	vp_qemu_forget(q);
@@ -155,7 +146,7 @@ static void op_leave(struct vp_target *t)
 	if (rc == -EAGAIN)
 		rc = ready(q, &why);
 	if (!rc)
-		rc = vp_gdb_cont(q->gdb, &why);
+		rc = vp_qemu_let_run(q, false, &why);
 	vp_err_set(&q->stuck, -EIO,
 		   "a call of a guest function is under way in %.60s, which %s: `vmpoke recover "
 		   "%.60s`",

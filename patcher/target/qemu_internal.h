@@ -55,10 +55,11 @@ struct vp_qemu {
 	bool own_stub;	    /* opened by us: to be closed by us */
 	bool found_running; /* the VM ran before */
 	bool paused;	    /* by the monitor's pause() */
-	bool of_lock;	    /* this window is lock()'s, not stop()'s */
-	bool resumed;	    /* since lock(): the VM is to run a moment before it is stopped again */
-	bool may_write;	    /* asked for in this window: vp_qemu_check_write() */
-	bool stands;	    /* held() has just seen it: nothing was sent since */
+	bool went_on;	/* ... and let go on since: what stops it now is somebody's, or nobody's */
+	bool of_lock;	/* this window is lock()'s, not stop()'s */
+	bool resumed;	/* since lock(): the VM is to run a moment before it is stopped again */
+	bool may_write; /* asked for in this window: vp_qemu_check_write() */
+	bool stands;	/* held() has just seen it: nothing was sent since */
 	unsigned int resumes; /* the monitor's count when it began */
 	/* With a gdbstub alone, which tells of no moments, on our clock: since when it is held. */
 	int64_t held_us;
@@ -155,6 +156,14 @@ int vp_qemu_breaks_note(struct vp_qemu *q, struct vp_err *err);
  */
 int vp_qemu_breaks_take_over(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_breaks_clear(struct vp_qemu *q, struct vp_err *err);
+
+/*
+ * In a window, for a moment of it (qemu_run.c). let_run(): the VM runs; @again: and is to be held
+ * again. run(): until it stops at a breakpoint, as vp_gdb_run(). -EBUSY: its owner has paused it,
+ * and let it not go on in that time.
+ */
+int vp_qemu_let_run(struct vp_qemu *q, bool again, struct vp_err *err);
+int vp_qemu_run(struct vp_qemu *q, unsigned int ms, struct vp_err *err);
 
 /* With a gdbstub alone: connect, find out, let the VM go on. */
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);

@@ -5,6 +5,7 @@
  * twice, on one disk.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "target/qemu_internal.h"
 
@@ -24,12 +25,39 @@ int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err
 	return rc;
 }
 
+/*
+ * Since we let it go on: has its owner paused it, by the way that both use? That way learns of
+ * other stops a moment later.
+ */
+#define LEARN_US    2000u
+#define LEARN_TRIES 500u
+
+static int check_owner(struct vp_qemu *q, struct vp_err *err)
+{
+	enum vp_seen seen = VP_SEEN_RUNNING;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && seen == VP_SEEN_RUNNING && i < LEARN_TRIES; i++) {
+		if (i)
+			usleep(LEARN_US);
+		rc = q->mon->ops->seen(q->mon, &seen, err);
+	}
+	if (rc || seen != VP_SEEN_PAUSED)
+		return rc;
+	return vp_err_set(err, -EBUSY,
+			  "%.60s was paused through %s meanwhile, which was not our doing: it is "
+			  "left so, and its owner decides whether it runs on",
+			  q->name, q->mon->ops->name);
+}
+
 int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
 {
 	int rc = vp_qemu_runstate(q, state, err);
 
-	if (rc || state->running || state->paused)
+	if (rc || state->running)
 		return rc;
+	if (state->paused)
+		return q->paused && q->went_on ? check_owner(q, err) : 0;
 	return vp_err_set(err, -EBUSY,
 			  "%.60s is %.40s now, which was not our doing: it is left as it is, and "
 			  "its owner decides whether it runs on",

@@ -254,7 +254,7 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 
 	if (!rc)
 		rc = look_around(q, err);
-	q->own_stub = q->paused = false;
+	q->own_stub = q->paused = q->went_on = false;
 	if (!rc)
 		rc = pause_first(q, err);
 	if (rc && !q->paused)
@@ -303,7 +303,7 @@ static int go_on_by_monitor(struct vp_qemu *q, struct vp_err *err)
 	if (rc || state.running)
 		return rc;
 	if (q->paused)
-		return q->mon->ops->resume(q->mon, err);
+		return q->mon->ops->resume(q->mon, false, err);
 	return q->mon->ops->execute(q->mon, "cont", json_object(), -1, NULL, err);
 }
 

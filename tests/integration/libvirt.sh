@@ -1,110 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Domains of a real libvirt: list, info, poke, revert by name; refusals; kill -9 and recover.
-#
-# libvirtd runs here as an ordinary user (root becomes `nobody`) with all its folders in a fresh one:
-# nothing of the machine's own libvirt is seen or touched.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
-uri=qemu:///session
-daemon= lockd=
-trap 'cleanup' EXIT
-
-for tool in libvirtd virtlockd virsh setpriv; do
-	command -v $tool >/dev/null || { echo "SKIP: $tool is not installed"; exit 0; }
-done
-
-user=()
-[ "$(id -u)" -ne 0 ] || user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-
-as_user() { "${user[@]}" "$@"; }
-virsh() { as_user timeout 60 virsh -q -c $uri "$@" </dev/null; }
-vp() { as_user timeout --kill-after=5 60 "$tmp/vmpoke" "$@" </dev/null; }
-
-cleanup() {
-	local domain
-	if [ -n "$daemon" ]; then
-		kill -CONT "$daemon"
-		for domain in $(virsh list --name); do
-			virsh destroy "$domain" >/dev/null
-		done
-		kill "$daemon"
-		wait "$daemon" 2>/dev/null
-	fi
-	[ -z "$lockd" ] || { kill "$lockd"; wait "$lockd" 2>/dev/null; }
-	guest_cleanup
-	rm -rf "$tmp"
-}
+. "$here/../linux/checks-libvirt.sh"
 
 # --- a libvirt, and domains --------------------------------------------------
 
-kernel=$("$here/../linux/kernel.sh" generic) || { echo "not ok - a kernel"; exit 1; }
-guest_initrd "$kernel" "$tmp/initrd"
-cp "$kernel/vmlinuz" "$vmpoke" "$tmp/"
-mkdir "$tmp/xdg" "$tmp/config" "$tmp/cache" "$tmp/data" "$tmp/web" "$tmp/state"
-export XDG_RUNTIME_DIR=$tmp/xdg XDG_CONFIG_HOME=$tmp/config XDG_CACHE_HOME=$tmp/cache \
-	XDG_DATA_HOME=$tmp/data HOME=$tmp/home VMPOKE_STATE_DIR=$tmp/state LC_ALL=C
-export LIBVIRT_AUTOSTART=0 # whoever finds no daemon starts none
-guest_tmp=$tmp # where guest_run finds the domain's sockets
-
-# libvirt has no word for it: on one host thread, for tests/linux/guest.sh says why.
-cat >"$tmp/qemu" <<'END'
-#!/bin/bash
-exec qemu-system-x86_64 "${@/#tcg/tcg,thread=single}"
-END
-chmod 755 "$tmp" "$tmp/qemu" "$tmp/vmpoke"
-[ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp"
-chmod 700 "$tmp/xdg" "$tmp/state"
-
-# With a lock manager: who runs a domain holds a lease on its disk.
-mkdir -p "$tmp/config/libvirt"
-echo 'lock_manager = "lockd"' >"$tmp/config/libvirt/qemu.conf"
-truncate -s 1M "$tmp/disk"
-[ ${#user[@]} -eq 0 ] || chown -R 65534:65534 "$tmp/config" "$tmp/disk"
-"${user[@]}" virtlockd >"$tmp/virtlockd.log" 2>&1 </dev/null &
-lockd=$!
-until_true 60 test -S "$tmp/xdg/libvirt/virtlockd-sock"
-# Does virtlockd hold the lease, which is a lock of its on the image?
-leased() { grep -q "POSIX .*WRITE $lockd .*:$(stat -c %i "$tmp/disk") " /proc/locks; }
-
-"${user[@]}" libvirtd >"$tmp/libvirtd.log" 2>&1 </dev/null &
-daemon=$! # setpriv becomes libvirtd: no shell stands between
-until_true 60 test -S "$tmp/xdg/libvirt/libvirt-sock"
-check "libvirtd answers" until_true 60 virsh version
-[ $failed -eq 0 ] || { tail -n 5 "$tmp/libvirtd.log" | sed 's/^/#  /'; exit 1; }
-
-# define NAME ARCH EMULATOR OS-ELEMENTS DEVICES
-define() {
-	cat >"$tmp/$1.xml" <<END
-<domain type='qemu'>
-  <name>$1</name>
-  <memory unit='MiB'>512</memory>
-  <vcpu>2</vcpu>
-  <os><type arch='$2' machine='pc'>hvm</type>$4</os>
-  <features><acpi/></features>
-  <devices>
-    <emulator>$3</emulator>
-    <controller type='usb' model='none'/>
-    <memballoon model='none'/>
-    $5
-  </devices>
-</domain>
-END
-	check "domain $1 is defined" virsh define "$tmp/$1.xml"
-}
-
-define web x86_64 "$tmp/qemu" \
-	"<kernel>$tmp/vmlinuz</kernel><initrd>$tmp/initrd</initrd><cmdline>console=ttyS0 quiet</cmdline>" \
-	"<disk type='file'><driver name='qemu' type='raw'/><source file='$tmp/disk'/>
-	   <target dev='vda' bus='virtio'/></disk>
-	 <serial type='file'><source path='$tmp/console'/></serial>
-	 <channel type='unix'><source mode='bind' path='$tmp/web/shell'/>
-	   <target type='virtio' name='shell'/></channel>"
+libvirt_define
 define old i686 "$(command -v qemu-system-i386)" "" ""
 
-to=libvirt+$uri:web
-domain() { virsh domstate "$1"; }
 listed() { vp list --connect $uri --json | jq -r ".[] | select(.target | endswith(\":$1\")) | .state"; }
 
 refused "a domain that is shut off" "shut off" info $to
@@ -112,10 +18,7 @@ refused "a domain that is shut off: poke" "shut off" poke $to 0xffffffff81000000
 same "list shows it" "$(listed web)" "shut off"
 refused "no such domain" "no domain" info libvirt+$uri:nobody
 
-check "it starts" virsh start web
-check "virtlockd holds the lease on its disk" leased
-check "it boots" until_true "$GUEST_LIMIT" grep -q '^GUEST READY' "$tmp/console"
-[ $failed -eq 0 ] || exit 1
+libvirt_start
 check "the other one starts" virsh start old
 refused "a domain that is not x86-64" "i386" info libvirt+$uri:old
 refused "a domain that is not x86-64: poke" "i386" poke libvirt+$uri:old 0xc0000000 --old 90 --new 90

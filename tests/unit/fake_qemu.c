@@ -578,12 +578,10 @@ struct fake_qemu *fake_qemu_new(void)
 
 void fake_qemu_free(struct fake_qemu *q)
 {
-	const int fds[] = { q->wake[0], q->wake[1], q->qmp_listen, q->gdb_listen, -1, -1, -1 };
-	int all[7];
+	int all[] = { q->wake[0], q->wake[1], q->qmp_listen, q->gdb_listen, -1, -1, -1 };
 
 	(void)!write(q->wake[1], "q", 1);
 	pthread_join(q->thread, NULL);
-	memcpy(all, fds, sizeof(all));
 	all[4] = q->qmp, all[5] = q->stub, all[6] = q->passed;
 	for (size_t i = 0; i < q->nshared; i++) {
 		close(q->shared[i].fd);

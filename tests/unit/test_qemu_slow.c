@@ -61,8 +61,9 @@ static int slow_pause(struct vp_monitor *m, struct vp_err *err)
 	return slow_way.what == BROKEN_PAUSE ? vp_err_set(err, -EIO, "it broke off") : 0;
 }
 
-static int slow_resume(struct vp_monitor *m, struct vp_err *err)
+static int slow_resume(struct vp_monitor *m, bool again, struct vp_err *err)
 {
+	(void)again;
 	return m->ops->execute(m, "cont", json_object(), -1, NULL, err);
 }
 
