@@ -302,9 +302,16 @@ static void take_ranges(struct vp_task_layout *l)
 		if (words[i])
 			take_range(l, words[i], 8);
 	take_range(l, l->pid, 4);
-	take_range(l, l->on_cpu, 4);
+	take_range(l, l->on_cpu, l->on_cpu_size);
 	if (l->ret_stack)
 		take_range(l, l->ret_depth, 4);
+}
+
+static bool find_on_cpu(const struct btf *btf, const struct btf_type *task,
+			struct vp_task_layout *l)
+{
+	l->on_cpu_size = member(btf, task, "on_cpu", 1, &l->on_cpu) ? 1 : 4;
+	return member(btf, task, "on_cpu", l->on_cpu_size, &l->on_cpu);
 }
 
 static void find_tasks(const struct btf *btf, struct vp_task_layout *out)
@@ -320,8 +327,7 @@ static void find_tasks(const struct btf *btf, struct vp_task_layout *out)
 	    !member(btf, task, "thread_node", 16, &l.thread_node) ||
 	    !member(btf, task, "signal", 8, &l.signal) || !member(btf, task, "pid", 4, &l.pid) ||
 	    !member(btf, task, "comm", 16, &l.comm) || !member(btf, task, "stack", 8, &l.stack) ||
-	    !member(btf, task, "on_cpu", 4, &l.on_cpu) ||
-	    !find_member(btf, task, "thread", 0, &at, &type) ||
+	    !find_on_cpu(btf, task, &l) || !find_member(btf, task, "thread", 0, &at, &type) ||
 	    btf__type_by_id(btf, type) != thread || !member(btf, thread, "sp", 8, &l.sp) ||
 	    !member(btf, signal, "thread_head", 16, &l.thread_head) || !find_returns(btf, task, &l))
 		return;

@@ -158,7 +158,7 @@ static int add_task(struct vp_tasks *ts, uint64_t addr, const uint8_t *raw, bool
 	t.stack = word(ts, raw, y->stack);
 	t.sp = word(ts, raw, y->sp);
 	t.pid = (int32_t)half(ts, raw, y->pid);
-	t.on_cpu = half(ts, raw, y->on_cpu);
+	t.on_cpu = y->on_cpu_size == 1 ? raw[y->on_cpu - y->low] : half(ts, raw, y->on_cpu);
 	take_comm(ts, raw, &t);
 	if (y->ret_stack) {
 		t.ret_stack = word(ts, raw, y->ret_stack);

@@ -32,8 +32,8 @@ static int fixed_loadavg_proc_show(struct seq_file *m, void *v)
 	get_avenrun(avnrun, FIXED_1 / 200, 0);
 	seq_printf(m, "%lu.%02lu %lu.%02lu %lu.%02lu %u/%d %d\nall 42\n", LOAD_INT(avnrun[0]),
 		   LOAD_FRAC(avnrun[0]), LOAD_INT(avnrun[1]), LOAD_FRAC(avnrun[1]),
-		   LOAD_INT(avnrun[2]), LOAD_FRAC(avnrun[2]), nr_running(), nr_threads,
-		   idr_get_cursor(&task_active_pid_ns(current)->idr) - 1);
+		   LOAD_INT(avnrun[2]), LOAD_FRAC(avnrun[2]), (unsigned int)nr_running(),
+		   nr_threads, idr_get_cursor(&task_active_pid_ns(current)->idr) - 1);
 	return 0;
 }
 

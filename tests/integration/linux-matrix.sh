@@ -73,9 +73,11 @@ run_cell() { # CELL
 	. "$linux/checks-guest.sh"
 	. "$linux/checks-kill.sh"
 	. "$linux/checks-host.sh"
+	. "$linux/checks-hotfix.sh"
 	read -r qemu kernel GUEST_THREAD GUEST_VCPUS args <<<"${cells[$1]}"
 	[ "$qemu" = own ] || GUEST_QEMU=$(have "QEMU of $qemu" "$linux/qemu.sh" "$qemu") || return
 	have "Linux $1" "$linux/kernel.sh" "$kernel" >"$tmp/kernel" || return
+	have "the headers of Linux $1" "$linux/headers.sh" "$kernel" >"$tmp/headers" || return
 	text="QEMU $("${GUEST_QEMU:-qemu-system-x86_64}" --version | sed -n 's/^QEMU.*version \([0-9.]*\).*/\1/p')"
 	text+=", Linux $(cat "$(cat "$tmp/kernel")/release")"
 	echo "# $text: $GUEST_VCPUS vCPUs, threads: $GUEST_THREAD${args:+, $args}"
@@ -103,6 +105,8 @@ run_cell() { # CELL
 	check_pokes "$gdb" "$text, gdb"
 	part keys
 	check_keys "$qmp" "$text, qmp"
+	part hotfix
+	check_hotfix "$qmp" "$text, qmp" "$(cat "$tmp/headers")"
 	part kills-gdb
 	check_kills gdb "$text, gdb" "$kills" 0
 	part kills-qmp

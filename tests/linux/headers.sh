@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The headers of a stock Debian kernel, from their packages, without installing them.
 #
-#	tests/linux/headers.sh generic	for the kernel that kernel.sh generic gives
+#	tests/linux/headers.sh FLAVOUR	for the kernel that kernel.sh FLAVOUR gives: generic,
+#					generic-6.12, cloud-bullseye, ...
 #	tests/linux/headers.sh RELEASE	for this one: 6.1.0-50-amd64
 #
 # Prints the folder for `vmpoke hotfix build --headers`, in build/rigs/headers-*. They are fetched once.
@@ -16,23 +17,32 @@ give_up() { # TEXT [LOG [EXIT-CODE]]; 77: they cannot be had
 	exit "${3-1}"
 }
 
-[ $# -eq 1 ] || give_up "usage: headers.sh generic|RELEASE"
+usage="usage: headers.sh FLAVOUR|RELEASE"
+[ $# -eq 1 ] || give_up "$usage"
+suite=
 case $1 in
-generic) release=$(cat "$(tests/linux/kernel.sh generic)/release") || give_up "no kernel" "" 77 ;;
 [0-9]*-amd64) release=$1 ;;
-*) give_up "usage: headers.sh generic|RELEASE" ;;
+[a-z]*)
+	release=$(cat "$(tests/linux/kernel.sh "$1")/release") || give_up "no kernel $1" "" 77
+	case $1 in
+	*-[0-9]*) ;;
+	*-newest) suite=experimental ;;
+	*-*) suite=${1#*-} ;;
+	esac
+	;;
+*) give_up "$usage" ;;
 esac
 headers=$PWD/build/rigs/headers-$release
 new=$headers.new
 dir=$headers/usr/src/linux-headers-$release
 
 packages_of() { # PACKAGE
-	apt-cache depends --recurse --important "$1" | grep -E '^linux-(headers|kbuild)-[0-9]'
+	suite_apt "$suite" apt-cache depends --recurse --important "$1" | grep -E '^linux-(headers|kbuild)-[0-9]'
 }
 
 download() {
 	# shellcheck disable=SC2046 # the packages are words
-	(cd "$new" && apt-get download $(packages_of "linux-headers-$release")) >"$new/log" 2>&1 &&
+	(cd "$new" && suite_apt "$suite" apt-get download $(packages_of "linux-headers-$release")) >"$new/log" 2>&1 &&
 		compgen -G "$new/*.deb" >/dev/null
 }
 
@@ -44,7 +54,8 @@ fi
 if [ ! -d "$headers" ]; then
 	trap 'rm -rf "$new"' EXIT
 	rm -rf "$new" && mkdir "$new" || give_up "cannot make $new"
-	download || { suite_update "" && download; } ||
+	download || { suite_update "$suite" && download; } ||
+		{ [ "$suite" = experimental ] && suite=sid && suite_update sid && download; } ||
 		give_up "cannot download linux-headers-$release" "$new/log" 77
 	for package in "$new"/*.deb; do
 		dpkg -x "$package" "$new/root" || give_up "cannot unpack $package"

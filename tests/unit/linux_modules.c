@@ -60,7 +60,7 @@ void lg_write_btf(struct linux_guest *g)
 	const void *raw;
 
 	add_struct(btf, "module", LG_M_SIZE, module);
-	lg_add_owner_types(btf, list_id, pointer, u32);
+	lg_add_owner_types(g, btf, list_id, pointer, u32);
 	raw = btf__raw_data(btf, &g->btf_len);
 	assert(raw && g->btf_len < 0x4000);
 	memcpy(lg_image(g, LG_BTF), raw, g->btf_len);

@@ -14,7 +14,8 @@ static void field(struct btf *btf, const char *name, int type, uint32_t off)
 	assert(!btf__add_field(btf, name, type, off * 8, 0));
 }
 
-void lg_add_owner_types(struct btf *btf, int list, int pointer, int u32)
+void lg_add_owner_types(const struct linux_guest *g, struct btf *btf, int list, int pointer,
+			int u32)
 {
 	static const struct {
 		const char *name;
@@ -22,7 +23,7 @@ void lg_add_owner_types(struct btf *btf, int list, int pointer, int u32)
 	} flags[] = { LG_FTRACE_BITS, { "FTRACE_FL_ENABLED", 31 }, { "other", 3 } };
 	int u64 = btf__add_int(btf, "unsigned long", 8, 0);
 
-	lg_add_task_types(btf, list, pointer, u32, u64);
+	lg_add_task_types(g, btf, list, pointer, u32, u64);
 	assert(btf__add_struct(btf, "dyn_ftrace", 16) > 0);
 	field(btf, "ip", u64, 0);
 	field(btf, "flags", u64, 8);

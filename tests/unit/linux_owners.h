@@ -8,7 +8,8 @@
 struct btf;
 
 /* @list: struct list_head, which has the size of a struct hlist_node. */
-void lg_add_owner_types(struct btf *btf, int list, int pointer, int u32);
+void lg_add_owner_types(const struct linux_guest *g, struct btf *btf, int list, int pointer,
+			int u32);
 void lg_write_owners(struct linux_guest *g);
 
 #endif /* VP_TESTS_LINUX_OWNERS_H */

@@ -24,7 +24,14 @@ static void add_cpu(struct btf *btf, int u32, int u64)
 	assert(!btf__add_enum_value(btf, "CPUID_8000_001F_EAX", 19));
 }
 
-void lg_add_task_types(struct btf *btf, int list, int pointer, int u32, int u64)
+/* Since 7.0 or so on_cpu is a byte, with others behind it. */
+static bool has_byte(const struct linux_guest *g)
+{
+	return g->opts.layout == LG_7_0;
+}
+
+void lg_add_task_types(const struct linux_guest *g, struct btf *btf, int list, int pointer, int u32,
+		       int u64)
 {
 	int chars = btf__add_int(btf, "char", 1, BTF_INT_CHAR);
 	int comm = btf__add_array(btf, u32, chars, 16);
@@ -38,7 +45,7 @@ void lg_add_task_types(struct btf *btf, int list, int pointer, int u32, int u64)
 	assert(btf__add_struct(btf, "task_struct", 0x400) > 0);
 	field(btf, "flags", u64, 0);
 	field(btf, "stack", pointer, LG_T_STACK);
-	field(btf, "on_cpu", u32, LG_T_ON_CPU);
+	field(btf, "on_cpu", has_byte(g) ? chars : u32, LG_T_ON_CPU);
 	field(btf, "pid", u32, LG_T_PID);
 	field(btf, "tasks", list, LG_T_TASKS);
 	field(btf, "thread_node", list, LG_T_THREAD_NODE);
@@ -105,6 +112,8 @@ void lg_write_tasks(struct linux_guest *g)
 		lg_put(g, LG_TASK(i) + LG_T_SP, g->text + LG_TOP(i) - 0x200, 8);
 		lg_put(g, LG_TASK(i) + LG_T_PID, i < 2 ? 0 : 10 * i, 4);
 		lg_put(g, LG_TASK(i) + LG_T_ON_CPU, i == 0 || i == 4, 4);
+		if (has_byte(g))
+			lg_put(g, LG_TASK(i) + LG_T_ON_CPU + 1, 0xffffff, 3);
 		lg_put(g, LG_TASK(i) + LG_T_RET_DEPTH, UINT32_MAX, 4); /* -1: none */
 		memcpy(lg_image(g, LG_TASK(i) + LG_T_COMM), "task_N\n", 8);
 		*lg_image(g, LG_TASK(i) + LG_T_COMM + 5) = (uint8_t)('0' + i);

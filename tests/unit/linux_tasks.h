@@ -46,7 +46,8 @@
 
 struct btf;
 
-void lg_add_task_types(struct btf *btf, int list, int pointer, int u32, int u64);
+void lg_add_task_types(const struct linux_guest *g, struct btf *btf, int list, int pointer, int u32,
+		       int u64);
 void lg_write_tasks(struct linux_guest *g);
 
 #endif /* VP_TESTS_LINUX_TASKS_H */

@@ -15,11 +15,22 @@ static struct vp_err err;
 #define FUNC	  LG_FUNC(2)
 #define INSIDE(n) (g->text + FUNC + (n))
 
+static int setup_of(enum lg_layout layout)
+{
+	g = lg_new(&(struct lg_opts){ .layout = layout, .slide = 0x200000 });
+	return vp_linux_open(&g->target, NULL, &l, NULL);
+}
+
 static int setup(void **state)
 {
 	(void)state;
-	g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .slide = 0x200000 });
-	return vp_linux_open(&g->target, NULL, &l, NULL);
+	return setup_of(LG_6_1);
+}
+
+static int setup_newest(void **state)
+{
+	(void)state;
+	return setup_of(LG_7_0);
 }
 
 static int teardown(void **state)
@@ -297,7 +308,8 @@ static void target_fails(void **state)
 	assert_int_equal(look(), 0);
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn)	   cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define NEWEST(fn) cmocka_unit_test_setup_teardown(fn, setup_newest, teardown)
 
 int main(void)
 {
@@ -305,6 +317,7 @@ int main(void)
 		T(nobody),	 T(asleep),	    T(went_in_later), T(runs),
 		T(in_interrupt), T(cannot_be_told), T(cpu_is_off),    T(kept_elsewhere),
 		T(lists),	 T(came_and_went),  T(not_known),     T(target_fails),
+		NEWEST(asleep),	 NEWEST(runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
