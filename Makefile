@@ -97,9 +97,11 @@ soak:
 	@$(MAKE) --no-print-directory all
 	@tests/soak.sh $(TIME) $(SEED)
 
-bench: deps
+RUNS ?= 20
+bench:
+	@.ci/deps.sh --tests gdb
 	@$(MAKE) --no-print-directory all
-	@echo 'bench: nothing to compare yet; `vmpoke demo --strategy int3|stop --json` prints poke_us'
+	@RUNS=$(RUNS) tests/bench/bench.sh
 
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)

@@ -17,7 +17,8 @@ test_packages=(
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 )
 
-[ "${1-}" = --tests ] && packages+=("${test_packages[@]}")
+[ "${1-}" = --tests ] && packages+=("${test_packages[@]}") && shift
+packages+=("$@") # what a caller needs besides
 
 installed() {
 	dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
