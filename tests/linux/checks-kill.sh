@@ -109,12 +109,24 @@ differing() { # FILE
 	done
 }
 
+# What of the code of one that died stands as with the key off, as with it on, and as with neither: was
+# it us?
+dead_code() {
+	guest_text g "$tmp/text" || return
+	for now in on off; do
+		cmp -l "$tmp/text" "$tmp/$now" | awk '{print $1}' | sort >"$tmp/not.$now"
+	done
+	echo "of its code $(comm -13 "$tmp/not.off" "$tmp/not.on" | wc -l) bytes are as with the key off," \
+		"$(comm -13 "$tmp/not.on" "$tmp/not.off" | wc -l) as with it on," \
+		"$(comm -12 "$tmp/not.on" "$tmp/not.off" | wc -l) as with neither"
+}
+
 # Is the VM as it should be, whatever was interrupted? Prints what is wrong. Sets `now` to what the key
 # is, or most of it.
 whole() {
 	local status
 	status=$(guest_status g)
-	[ "$status" = running ] || { echo "it is ${status:-gone}"; return 1; }
+	[ "$status" = running ] || { echo "it is ${status:-gone}" && dead_code; return 1; }
 	if [ $((killed % ${KILLS_WHOLE:-1})) -ne 0 ]; then
 		status=$(guest_schedstats g) || return
 		[ "$status" = 1 ] && now=on || now=off

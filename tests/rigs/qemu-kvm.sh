@@ -11,6 +11,7 @@
 #	KILLS_WHOLE=N	see there
 #	KILL_CONTROL=1	the same switches under load, but nobody is killed
 #	WORK_ONLY=N	no vmpoke: the guest works for N seconds, and is booted again when it dies
+#	STOPS=1		with that: its owner stops it and lets it go on meanwhile
 #	LINUX_SEED=N	see there
 #	KERNEL=FLAVOUR	the kernel of the guest (cloud), see tests/linux/kernel.sh
 #	VCPUS=N		how many vCPUs it has (3)
@@ -66,7 +67,7 @@ settings() {
 		export GUEST_ACCEL=kvm GUEST_CPU=host,kvm-pv-unhalt=off,-avx,-avx2,-f16c
 		export GUEST_VCPUS=${VCPUS:-3} KERNEL=$guest
 		export KILLS=${ROUNDS:-1} KILLS_BY="${KILLS_BY-gdb qmp own}"
-		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} KILLS_WHOLE=${KILLS_WHOLE:-1} WORK_ONLY=${WORK_ONLY-}
+		export KILLS_ONLY=${KILLS_ONLY-} KILL_CONTROL=${KILL_CONTROL-} KILLS_WHOLE=${KILLS_WHOLE:-1} WORK_ONLY=${WORK_ONLY-} STOPS=${STOPS-}
 		export LINUX_SEED=${LINUX_SEED:-$$}
 	END
 }

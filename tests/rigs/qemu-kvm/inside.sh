@@ -3,7 +3,7 @@
 # What ../qemu-kvm.sh runs on the emulated host: the checks of tests/linux on a guest of QEMU with KVM, by
 # both ways to it.
 #
-#	KERNEL=FLAVOUR, KILLS=N, KILLS_BY="gdb qmp own", KILLS_ONLY=1, WORK_ONLY=SECONDS
+#	KERNEL=FLAVOUR, KILLS=N, KILLS_BY="gdb qmp own", KILLS_ONLY=1, WORK_ONLY=SECONDS, STOPS=1
 set -u
 linux=$(dirname "$0")/../../linux
 . "$linux/checks.sh"
@@ -86,19 +86,34 @@ boot() {
 	return 1
 }
 
-# How often does it die when it does nothing but its work, for so many seconds?
+# For 5 s: its owner stops it and lets it go on, as often as that goes.
+stop_often() {
+	local end=$((SECONDS + 5)) link_in link_out link_pid
+	listen
+	while [ $SECONDS -lt $end ]; do
+		qemu_says '{"execute":"stop"}' '{"execute":"cont"}' >"$tmp/stops"
+		stops=$((stops + 1))
+		sleep 0.01
+	done
+	guest_disconnect
+}
+
+# How often does it die when it does nothing but its work, for so many seconds? STOPS=1: and is stopped
+# and let go on meanwhile, by no more than QEMU's own commands.
+stops=0
 work() { # SECONDS
 	local end=$((SECONDS + $1)) times=0
 	while [ $SECONDS -lt $end ]; do
 		boot && guest_run g 'load start' || return
 		times=$((times + 1))
-		while [ $SECONDS -lt $end ] && sleep 5; do
+		while [ $SECONDS -lt $end ]; do
+			if [ -n "${STOPS-}" ]; then stop_often; else sleep 5; fi
 			[ "$(guest_status g)" = running ] && continue
 			deaths=$((deaths + 1))
 			guest_show g
 			break
 		done
-		echo "# $((SECONDS - begin)) s, $times boots, $deaths deaths, and no vmpoke"
+		echo "# $((SECONDS - begin)) s, $times boots, $deaths deaths, $stops stops, and no vmpoke"
 		guest_stop g
 	done
 }
