@@ -11,7 +11,7 @@
 
 #define PAGE 4096ull
 
-enum tag { ALLOC, PROTECT, GRACE, RELEASE, FREE };
+enum tag { ALLOC, PROTECT, RELEASE, FREE };
 
 struct job {
 	const struct vp_arena_recipe *recipe;
@@ -204,8 +204,6 @@ static int take(struct job *j, const struct vp_call *done, const struct vp_pagin
 		return refused(done, err);
 	case FREE:
 		return gave(j, err);
-	case GRACE:
-		return 0;
 	}
 	return rc;
 }
@@ -294,6 +292,5 @@ int vp_arena_free(struct vp_target *t, const struct vp_call_site *site,
 {
 	struct job j = { .recipe = recipe, .t = t, .arena = arena, .kind = (size_t)-1 };
 
-	push(&j, GRACE, "synchronize_rcu_tasks", recipe->grace, 0, 0);
 	return vp_call_run(t, site, opts, next, &j, report, err);
 }

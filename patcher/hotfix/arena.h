@@ -32,7 +32,6 @@ struct vp_arena_recipe {
 	uint32_t text_type, data_type;
 	vp_gva ro, rw, x, nx;			/* set_memory_*() */
 	vp_gva rox;				/* both at once: from 6.2 on */
-	vp_gva grace;				/* what waits until no task is in old text */
 	const struct vp_arena_witness *witness; /* NULL: nobody; set by the caller */
 };
 
@@ -62,10 +61,11 @@ int vp_arena_alloc(struct vp_target *t, const struct vp_call_site *site,
 		   struct vp_call_report *report, struct vp_err *err);
 
 /*
- * Locked. Wait until no task runs in @arena's text any more that was preempted there, and free it;
- * a task that sleeps in a function which it calls is not waited for: see to that before. Parts that
- * are freed are taken out of @arena. -EIO: the kernel refused to give up a part's protection: the
- * part stays. Else as vp_call_run().
+ * Locked. Free @arena. Nobody is to be in its text or to come back there, which is the caller's to
+ * see to: with all stopped a look at each stack tells (vp_linux_inside_held()), and no grace period
+ * of RCU is needed, nor would one tell of those who sleep. Parts that are freed are taken out of
+ * @arena. -EIO: the kernel refused to give up a part's protection: the part stays. Else as
+ * vp_call_run().
  */
 int vp_arena_free(struct vp_target *t, const struct vp_call_site *site,
 		  const struct vp_arena_recipe *recipe, const struct vp_call_opts *opts,

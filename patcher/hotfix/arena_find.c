@@ -44,9 +44,6 @@ int vp_arena_recipe_find(struct vp_linux *l, struct vp_arena_recipe *out, struct
 	    !find(l, "set_memory_x", &r.x) || !find(l, "set_memory_nx", &r.nx))
 		return vp_err_set(err, -EOPNOTSUPP,
 				  "this kernel lacks one of set_memory_ro(), _rw(), _x(), _nx()");
-	/* Without preemption there are no RCU tasks: a task in the text is one that runs. */
-	if (!find(l, "synchronize_rcu_tasks", &r.grace) && !find(l, "synchronize_rcu", &r.grace))
-		return vp_err_set(err, -EOPNOTSUPP, "this kernel has no synchronize_rcu()");
 	*out = r;
 	return 0;
 }

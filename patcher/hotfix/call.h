@@ -24,8 +24,8 @@ struct vp_call_site {
 /* -EOPNOTSUPP: this kernel has none that we know. */
 int vp_call_site_find(struct vp_linux *l, struct vp_call_site *out, struct vp_err *err);
 
-#define VP_CALL_SAFE_MS 5000u  /* an idle guest took 2 s to reach a safe point */
-#define VP_CALL_MS	30000u /* a grace period of RCU tasks took 4 s */
+#define VP_CALL_SAFE_MS 5000u	/* an idle guest took 2 s to reach a safe point */
+#define VP_CALL_MS	300000u /* to give up is worse than to wait: the guest stops later */
 
 struct vp_call_opts {
 	unsigned int safe_ms; /* how long to wait for a safe point; 0: VP_CALL_SAFE_MS */

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define LATE_MS 30000u /* for a call that had not returned when its caller was killed */
+
 struct seen {
 	struct vp_call_task *task;
 	bool own, entry;
@@ -143,6 +145,6 @@ int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell
 	out->fn = VP_GVA(task.kept.fn);
 	rc = place(&task, &out->returned, err);
 	if (!rc && task.state != VP_TASK_OWN)
-		rc = bring_home(&task, call_ms ? call_ms : VP_CALL_MS, &to, out, err);
+		rc = bring_home(&task, call_ms ? call_ms : LATE_MS, &to, out, err);
 	return rc ? rc : t->ops->breaks->keep(t, NULL, 0, err);
 }

@@ -14,7 +14,6 @@
 #define X	 FN(4)
 #define NX_	 FN(5)
 #define ROX	 FN(6)
-#define GRACE	 FN(7)
 #define WRITABLE 2ull
 #define NO_EXEC	 (1ull << 63)
 #define FIRST	 (FAKE_DATA + 0x4000) /* what is given out; pages up to +0xf000 */
@@ -104,8 +103,7 @@ static uint64_t kernel_call(struct fake_calls *c, const struct vp_regs *regs)
 		change(c, a, n, 0, WRITABLE | NO_EXEC);
 		break;
 	default:
-		assert_int_equal(regs->rip, GRACE);
-		return 0xdead; /* it returns nothing */
+		fail_msg("what is called at 0x%llx?", (unsigned long long)regs->rip);
 	}
 	return 0xffffffff00000000ull; /* an int: the upper half is anything */
 }
@@ -120,8 +118,7 @@ static struct vp_arena_recipe recipe(const struct kernel *k, bool rox)
 					 .rw = VP_GVA(RW),
 					 .x = VP_GVA(X),
 					 .nx = VP_GVA(NX_),
-					 .rox = VP_GVA(rox ? ROX : 0),
-					 .grace = VP_GVA(GRACE) };
+					 .rox = VP_GVA(rox ? ROX : 0) };
 }
 
 static const enum fc_event script[] = { FC_AT_SAFE, FC_RETURN, FC_RETURN, FC_RETURN, FC_RETURN,
@@ -194,11 +191,11 @@ static void test_recipes(void **state)
 
 	(void)state;
 	/* 5.10, 6.1; 6.12; 7.x */
-	goes_well((struct kernel){ .given = data }, false, "AoxAoA", "GnwFwFF");
+	goes_well((struct kernel){ .given = data }, false, "AoxAoA", "nwFwFF");
 	goes_well((struct kernel){ .given = data, .given_data = data, .typed = true }, true,
-		  "AXAoA", "GFwFF");
+		  "AXAoA", "FwFF");
 	goes_well((struct kernel){ .given = 0, .given_data = data, .typed = true }, true, "AAoA",
-		  "GFwFF");
+		  "FwFF");
 }
 
 /* Whichever call fails: nothing is left, nothing was writable and executable. */
@@ -275,7 +272,7 @@ static void test_free_is_refused(void **state)
 	assert_int_equal(vp_arena_alloc(&c->f->target, &site, &r, sizes, NULL, &arena, NULL, &err),
 			 0);
 	fake_calls_again(c, script);
-	k.fail = 3; /* behind the grace period and "nx" */
+	k.fail = 2; /* behind "nx" */
 	k.fails_with = (uint32_t)-EINVAL;
 	assert_int_equal(vp_arena_free(&c->f->target, &site, &r, NULL, &arena, NULL, &err), -EIO);
 	assert_non_null(strstr(err.text, "set_memory_rw"));
@@ -336,7 +333,7 @@ static void test_witness(void **state)
 	h.text[0] = '\0';
 	fake_calls_again(c, script);
 	assert_int_equal(vp_arena_free(&c->f->target, &site, &r, NULL, &arena, NULL, &err), 0);
-	assert_string_equal(h.text, "-3:0+0x0 -5:1+0x2000 -6:2+0x3000 ");
+	assert_string_equal(h.text, "-2:0+0x0 -4:1+0x2000 -5:2+0x3000 ");
 	assert_int_equal(k.out, 0);
 	h.text[0] = '\0';
 	h.fails = 2;

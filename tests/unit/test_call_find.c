@@ -86,14 +86,13 @@ static void test_site(void **state)
 
 static void test_recipes(void **state)
 {
-	static const char *const six[] = { SETS, "module_alloc", "module_memfree",
-					   "synchronize_rcu", "synchronize_rcu_tasks" },
+	static const char *const six[] = { SETS, "module_alloc", "module_memfree" },
 				 *const new[] = { SETS, "execmem_alloc", "execmem_free",
-						  "synchronize_rcu", "set_memory_rox" };
+						  "set_memory_rox" };
 	struct vp_arena_recipe r;
 
 	(void)state;
-	boot(six, 8, true);
+	boot(six, 6, true);
 	assert_int_equal(vp_arena_recipe_find(l, &r, &err), 0);
 	assert_false(r.typed);
 	assert_int_equal(r.ro.v, at(0));
@@ -102,20 +101,18 @@ static void test_recipes(void **state)
 	assert_int_equal(r.nx.v, at(3));
 	assert_int_equal(r.alloc.v, at(4));
 	assert_int_equal(r.free.v, at(5));
-	assert_int_equal(r.grace.v, at(7));
 	assert_int_equal(r.rox.v, 0);
 	end();
-	boot(new, 8, true);
+	boot(new, 7, true);
 	if (vp_arena_recipe_find(l, &r, &err))
 		fail_msg("%s", err.text);
 	assert_true(r.typed);
 	assert_int_equal(r.text_type, 0);
 	assert_int_equal(r.data_type, 4);
 	assert_int_equal(r.alloc.v, at(4));
-	assert_int_equal(r.grace.v, at(6));
-	assert_int_equal(r.rox.v, at(7));
+	assert_int_equal(r.rox.v, at(6));
 	end();
-	boot(new, 8, false);
+	boot(new, 7, false);
 	assert_int_equal(vp_arena_recipe_find(l, &r, &err), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "BTF"));
 	end();
@@ -124,16 +121,15 @@ static void test_recipes(void **state)
 /* Each name that is needed, missing. */
 static void test_lacking(void **state)
 {
-	static const char *const names[] = { SETS, "module_alloc", "module_memfree",
-					     "synchronize_rcu" };
+	static const char *const names[] = { SETS, "module_alloc", "module_memfree" };
 	struct vp_arena_recipe r;
 
 	(void)state;
-	for (size_t i = 0; i < 7; i++) {
-		const char *left[7];
+	for (size_t i = 0; i < 6; i++) {
+		const char *left[6];
 		size_t n = 0;
 
-		for (size_t k = 0; k < 7; k++)
+		for (size_t k = 0; k < 6; k++)
 			if (k != i)
 				left[n++] = names[k];
 		boot(left, n, true);
