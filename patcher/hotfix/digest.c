@@ -37,8 +37,9 @@ static bool is_distance(const uint8_t *bytes, int64_t imm)
 }
 
 /*
- * Places of a fixed text. A return; the `xor %eax,%eax` of a static call; and what depends on the
- * CPU: popcnt for a call, three ways to read the TSC, stac and clac for a nop.
+ * Places of a fixed text. A return; the `xor %eax,%eax` of a static call, and the ud1 (%edx),%rdi
+ * of one that warns; and what depends on the CPU: popcnt for a call, three ways to read the TSC,
+ * stac and clac for a nop.
  */
 static size_t known(const uint8_t *p, size_t left)
 {
@@ -47,10 +48,11 @@ static size_t known(const uint8_t *p, size_t left)
 		const char *bytes;
 	} places[] = {
 		{ 5, "\xc3\xcc\xcc\xcc\xcc" }, { 5, "\x2e\x2e\x2e\x31\xc0" },
-		{ 5, "\xf3\x48\x0f\xb8\xc7" }, { 5, "\xf3\x0f\xb8\xc7\x90" },
-		{ 5, "\x0f\xae\xe8\x0f\x31" }, { 5, "\x0f\x01\xf9\x66\x90" },
-		{ 5, "\x0f\x31\x0f\x1f\x00" }, { 3, "\x0f\x01\xcb" },
-		{ 3, "\x0f\x01\xca" },	       { 3, "\x0f\x1f\x00" },
+		{ 5, "\x67\x48\x0f\xb9\x3a" }, { 5, "\xf3\x48\x0f\xb8\xc7" },
+		{ 5, "\xf3\x0f\xb8\xc7\x90" }, { 5, "\x0f\xae\xe8\x0f\x31" },
+		{ 5, "\x0f\x01\xf9\x66\x90" }, { 5, "\x0f\x31\x0f\x1f\x00" },
+		{ 3, "\x0f\x01\xcb" },	       { 3, "\x0f\x01\xca" },
+		{ 3, "\x0f\x1f\x00" },
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)

@@ -2,7 +2,9 @@
 #include "linux/as_built.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "x86/decode.h"
 
@@ -163,12 +165,50 @@ static int count_pv_calls(struct vp_linux *l, vp_gva start, uint64_t len, size_t
 	return rc;
 }
 
+/* --- constants of the time of boot (6.11 on) ----------------------------------------------- */
+
+#define CONSTANTS_START "__start_runtime_"
+#define CONSTANTS_STOP	"__stop_runtime_"
+
+/* Each has a list of the places where it stands in code, relative to where they are listed. */
+struct constants {
+	struct vp_linux *l;
+	vp_gva start;
+	uint64_t len;
+	size_t *n;
+	struct vp_err *err;
+};
+
+static int count_constant(void *arg, const char *name, vp_gva addr)
+{
+	const struct constants *c = arg;
+	char stop[128];
+	struct vp_blob b;
+	uint32_t rel;
+	int rc;
+
+	(void)addr;
+	if (strncmp(name, CONSTANTS_START, strlen(CONSTANTS_START)))
+		return 0;
+	snprintf(stop, sizeof(stop), CONSTANTS_STOP "%s", name + strlen(CONSTANTS_START));
+	rc = read_table(c->l, name, stop, &b, c->err);
+	for (uint64_t off = 0; !rc && vp_blob_u32(&b, off, &rel); off += sizeof(rel))
+		*c->n += b.base + off + (uint64_t)(int64_t)(int32_t)rel - c->start.v < c->len;
+	free_table(&b);
+	return rc;
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
 int vp_as_built_rewritten(struct vp_linux *l, vp_gva start, uint64_t len, size_t *n,
 			  struct vp_err *err)
 {
+	struct constants c = { l, start, len, n, err };
 	int rc;
 
 	*n = 0;
 	rc = count_alternatives(l, start, len, n, err);
-	return rc ? rc : count_pv_calls(l, start, len, n, err);
+	if (!rc)
+		rc = count_pv_calls(l, start, len, n, err);
+	return rc ? rc : vp_symtab_each(l->symbols, count_constant, &c);
 }

@@ -18,8 +18,9 @@ int vp_as_built_entry(struct vp_linux *l, vp_gva site, const uint8_t bytes[5], b
 
 /*
  * How many places of these @len bytes of text boot rewrites as the CPU and the host demand
- * (alternatives, calls through pv_ops). Not counted is what the digest of code passes over in any
- * case: entries, static keys and calls, thunks. -EOPNOTSUPP: the kernel does not tell. -EBADMSG.
+ * (alternatives, calls through pv_ops, constants that are known at boot). Not counted is what the
+ * digest of code passes over in any case: entries, static keys and calls, thunks. -EOPNOTSUPP: the
+ * kernel does not tell. -EBADMSG.
  */
 int vp_as_built_rewritten(struct vp_linux *l, vp_gva start, uint64_t len, size_t *n,
 			  struct vp_err *err);

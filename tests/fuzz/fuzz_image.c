@@ -31,6 +31,7 @@ static const struct {
 	{ IN_IMAGE(LG_MCOUNT), 8 * LG_FUNCS },
 	{ IN_IMAGE(LG_ALTS), LG_ALTS_SIZE },
 	{ IN_IMAGE(LG_PARAS), 16 },
+	{ IN_IMAGE(LG_CONSTS), 4 },
 };
 
 #define REGIONS (sizeof(regions) / sizeof(regions[0]))

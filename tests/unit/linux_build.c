@@ -311,6 +311,8 @@ static const struct {
 	{ "D__alt_instructions_end", LG_ALTS + LG_ALTS_SIZE, false },
 	{ "D__parainstructions", LG_PARAS, false },
 	{ "D__parainstructions_end", LG_PARAS + 16, false },
+	{ "D__start_runtime_shift_one", LG_CONSTS, false },
+	{ "D__stop_runtime_shift_one", LG_CONSTS + 4, false },
 };
 
 #define NAMED (sizeof(named) / sizeof(named[0]))

@@ -99,6 +99,7 @@
 #define LG_ALTS	     (LG_DATA + 0x81000u) /* 12 or 14 bytes each; 84 bytes of them */
 #define LG_ALTS_SIZE 84u
 #define LG_PARAS     (LG_DATA + 0x82000u) /* 16 bytes each; one */
+#define LG_CONSTS    (LG_DATA + 0x83000u) /* 4 bytes each; one */
 
 /*
  * With opts.modules: alpha, whose memory is the pages above; beta, with LG_BETA; gamma, which is

@@ -84,6 +84,7 @@ struct linux_file *lf_new(struct linux_guest *g)
 	lf_put_alternatives(f, 12, LG_FUNC(2), 6);
 	lf_put(f, LG_PARAS, LG_LINKED + LG_FUNC(4) + 5, 8);
 	lf_put(f, LG_PARAS + 9, 6, 1);
+	lf_put(f, LG_CONSTS, LG_FUNC(6) + 5 - LG_CONSTS, 4);
 	return f;
 }
 

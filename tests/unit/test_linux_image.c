@@ -267,6 +267,9 @@ static void alternatives(void **state)
 		assert_int_equal(rewritten(LG_FUNC(2), 4), LG_ALTS_SIZE / sizes[i]);
 	}
 	assert_int_equal(rewritten(LG_FUNC(4), 16), 1); /* a call through pv_ops */
+	assert_int_equal(rewritten(LG_FUNC(6), 16), 1); /* a constant of the time of boot */
+	assert_int_equal(rewritten(LG_FUNC(6), 5), 0);
+	assert_int_equal(rewritten(LG_FUNC(6) + 6, 5), 0);
 	assert_int_equal(rewritten(LG_FUNC(0), 16), 0);
 	/* Neither form: no answer is no. */
 	memset(lf_at(f, LG_ALTS), 0xff, LG_ALTS_SIZE);
