@@ -6,6 +6,7 @@
 
 #include "cli/client.h"
 #include "cli/cmd_hotfix.h"
+#include "cli/hotfix_change.h"
 #include "cli/hotfix_object.h"
 #include "cli/options.h"
 
@@ -33,21 +34,16 @@ static const char help[] =
 	"recover`.\n";
 
 struct apply_args {
-	const char *target, *object, *kernel;
-	uint64_t when_idle;
-	bool no_wait, force, replace, dry_run, json;
+	const char *target, *object;
+	struct vp_hotfix_change change;
+	bool replace;
 };
 
 static int parse(int argc, char **argv, struct apply_args *a)
 {
 	const struct vp_option options[] = {
-		VP_MAYBE("when-idle", &a->when_idle, 1, VP_HOTFIX_IDLE_MAX),
-		VP_FLAG("no-wait", &a->no_wait),
-		VP_FLAG("force", &a->force),
 		VP_FLAG("replace", &a->replace),
-		VP_FLAG("dry-run", &a->dry_run),
-		VP_TEXT("kernel", &a->kernel),
-		VP_FLAG("json", &a->json),
+		VP_HOTFIX_CHANGE_OPTIONS(&a->change),
 		VP_OPTIONS_END,
 	};
 	int code;
@@ -56,12 +52,9 @@ static int parse(int argc, char **argv, struct apply_args *a)
 	code = vp_options_parse(argc, argv, help, options, 2, 2);
 	if (code >= 0)
 		return code;
-	if (a->when_idle && (a->no_wait || a->force))
-		return vp_cmd_fail(ME, VP_EXIT_USAGE,
-				   "--when-idle goes with neither --no-wait nor --force");
 	a->target = argv[optind];
 	a->object = argv[optind + 1];
-	return -1;
+	return vp_hotfix_change_check(ME, &a->change);
 }
 
 static int tell(const struct apply_args *a, const json_t *ret)
@@ -74,37 +67,25 @@ static int tell(const struct apply_args *a, const json_t *ret)
 	}
 	if (!json_is_true(json_object_get(ret, "fits")))
 		return vp_hotfix_blockers_tell(ME, a->object, ret);
-	if (a->dry_run) {
+	if (a->change.dry_run) {
 		printf("%s %s: all checks passed, nothing written\n", name, version);
 		return VP_EXIT_OK;
 	}
 	printf("%s %s: applied, %zu function(s), poke %lld\n", name, version,
 	       json_array_size(json_object_get(ret, "functions")), vp_client_int(ret, "id"));
-	if (*vp_client_text(ret, "inside"))
-		printf("  forced: %s\n", vp_client_text(ret, "inside"));
-	if (*vp_client_text(ret, "forced"))
-		printf("  forced: %s\n", vp_client_text(ret, "forced"));
-	vp_hotfix_cost_tell(ret);
+	vp_hotfix_change_tell(&a->change, ret);
 	return VP_EXIT_OK;
 }
 
 static int apply(struct vp_client *c, const void *arg, const char *hex)
 {
 	const struct apply_args *a = arg;
-	json_t *args = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "what", a->object, "object", hex,
-				 "no-wait", a->no_wait, "force", a->force, "replace", a->replace,
-				 "dry-run", a->dry_run),
+	json_t *args = json_pack("{s:s, s:s, s:b}", "what", a->object, "object", hex, "replace",
+				 a->replace),
 	       *ret = NULL;
-	struct vp_err err = { "" };
-	int rc, code;
+	int code = vp_hotfix_change_call(c, "hotfix-apply", args, &a->change, &ret);
 
-	vp_hotfix_idle_set(args, a->when_idle);
-	vp_hotfix_progress_begin(c);
-	code = vp_client_try(c, "hotfix-apply", args, &ret, &rc, &err);
-	vp_hotfix_progress_end(c);
-	if (code && !vp_client_is_broken(c))
-		vp_cmd_fail(ME, code, "%s", err.text);
-	if (!code && a->json) {
+	if (!code && a->change.json) {
 		vp_client_print(ret);
 		if (json_is_false(json_object_get(ret, "fits")))
 			code = VP_EXIT_REFUSED;
@@ -120,6 +101,7 @@ int vp_cmd_hotfix_apply(int argc, char **argv)
 	struct apply_args a = { 0 };
 	int code = parse(argc, argv, &a);
 
-	return code >= 0 ? code
-			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, apply, &a);
+	return code >= 0
+		       ? code
+		       : vp_hotfix_object_with(ME, a.target, a.change.kernel, a.object, apply, &a);
 }

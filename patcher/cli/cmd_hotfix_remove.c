@@ -5,7 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/cmd_hotfix.h"
-#include "cli/hotfix_object.h"
+#include "cli/hotfix_change.h"
 #include "cli/options.h"
 
 #define ME "hotfix remove"
@@ -32,20 +32,14 @@ static const char help[] =
 	"at work there: nothing was changed; 9 cut off: `vmpoke recover`.\n";
 
 struct remove_args {
-	const char *target, *name, *kernel;
-	uint64_t when_idle;
-	bool no_wait, force, dry_run, json;
+	const char *target, *name;
+	struct vp_hotfix_change change;
 };
 
 static int parse(int argc, char **argv, struct remove_args *a)
 {
 	const struct vp_option options[] = {
-		VP_MAYBE("when-idle", &a->when_idle, 1, VP_HOTFIX_IDLE_MAX),
-		VP_FLAG("no-wait", &a->no_wait),
-		VP_FLAG("force", &a->force),
-		VP_FLAG("dry-run", &a->dry_run),
-		VP_TEXT("kernel", &a->kernel),
-		VP_FLAG("json", &a->json),
+		VP_HOTFIX_CHANGE_OPTIONS(&a->change),
 		VP_OPTIONS_END,
 	};
 	int code;
@@ -54,45 +48,31 @@ static int parse(int argc, char **argv, struct remove_args *a)
 	code = vp_options_parse(argc, argv, help, options, 2, 2);
 	if (code >= 0)
 		return code;
-	if (a->when_idle && (a->no_wait || a->force))
-		return vp_cmd_fail(ME, VP_EXIT_USAGE,
-				   "--when-idle goes with neither --no-wait nor --force");
 	a->target = argv[optind];
 	a->name = argv[optind + 1];
-	return -1;
+	return vp_hotfix_change_check(ME, &a->change);
 }
 
 static void tell(const struct remove_args *a, const json_t *ret)
 {
 	printf("%s %s: %s, %lld function(s)\n", vp_client_text(ret, "name"),
 	       vp_client_text(ret, "version"),
-	       a->dry_run ? "all checks passed, nothing written" : "removed",
+	       a->change.dry_run ? "all checks passed, nothing written" : "removed",
 	       vp_client_int(ret, "functions"));
-	if (*vp_client_text(ret, "forced"))
-		printf("  forced: %s\n", vp_client_text(ret, "forced"));
 	if (*vp_client_text(ret, "memory-stays"))
 		printf("  its memory stays until `remove` or `vmpoke recover` finds nobody there: "
 		       "%s\n",
 		       vp_client_text(ret, "memory-stays"));
-	if (!a->dry_run)
-		vp_hotfix_cost_tell(ret);
+	vp_hotfix_change_tell(&a->change, ret);
 }
 
 static int run(struct vp_client *c, const struct remove_args *a)
 {
-	json_t *args = json_pack("{s:s, s:b, s:b, s:b}", "name", a->name, "no-wait", a->no_wait,
-				 "force", a->force, "dry-run", a->dry_run),
-	       *ret = NULL;
-	struct vp_err err = { "" };
-	int rc, code;
+	json_t *ret = NULL;
+	int code = vp_hotfix_change_call(c, "hotfix-remove", json_pack("{s:s}", "name", a->name),
+					 &a->change, &ret);
 
-	vp_hotfix_idle_set(args, a->when_idle);
-	vp_hotfix_progress_begin(c);
-	code = vp_client_try(c, "hotfix-remove", args, &ret, &rc, &err);
-	vp_hotfix_progress_end(c);
-	if (code && !vp_client_is_broken(c))
-		vp_cmd_fail(ME, code, "%s", err.text);
-	if (!code && a->json)
+	if (!code && a->change.json)
 		vp_client_print(ret);
 	else if (!code)
 		tell(a, ret);
@@ -108,7 +88,7 @@ int vp_cmd_hotfix_remove(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.kernel);
+	code = vp_client_open_linux(&c, ME, a.target, VP_CLIENT_TIMEOUT_MS, a.change.kernel);
 	if (!code)
 		code = run(&c, &a);
 	return vp_client_close(&c, code);

@@ -21,16 +21,4 @@ int vp_hotfix_object_read(const char *me, const char *path, char **hex);
 /* Tell why it does not fit, a line each. An exit code: VP_EXIT_OK if it does. */
 int vp_hotfix_blockers_tell(const char *me, const char *path, const json_t *fit);
 
-#define VP_HOTFIX_IDLE_MAX 600u /* seconds of --when-idle */
-
-/* Add --when-idle to the arguments of a command; UINT64_MAX: without a number; 0: not given. */
-void vp_hotfix_idle_set(json_t *args, uint64_t seconds);
-
-/* On a terminal: show what the command is at, on one line, until it is over. */
-void vp_hotfix_progress_begin(struct vp_client *c);
-void vp_hotfix_progress_end(struct vp_client *c);
-
-/* A line on what it took. */
-void vp_hotfix_cost_tell(const json_t *answer);
-
 #endif /* VP_CLI_HOTFIX_OBJECT_H */

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "linux/as_built.h"
 #include "linux/file.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/edit.h"
 #include "tests/unit/linux_file.h"
 #include "tests/unit/linux_tasks.h"
 
@@ -18,9 +18,7 @@
 #define IN_IMAGE(off) (LF_START + (off))
 
 /* Where changes go, in the file. */
-static const struct {
-	uint32_t start, len;
-} regions[] = {
+static const struct fuzz_region regions[] = {
 	{ 0, sizeof(Elf64_Ehdr) + LF_SEGMENTS * sizeof(Elf64_Phdr) },
 	{ IN_IMAGE(LG_FUNC(0)), 16 * LG_FUNCS },
 	{ IN_IMAGE(LG_BANNER), 0x300 },
@@ -35,7 +33,6 @@ static const struct {
 };
 
 #define REGIONS (sizeof(regions) / sizeof(regions[0]))
-#define EDITS	512u
 
 static struct linux_file *files[LG_LAYOUTS];
 
@@ -48,29 +45,6 @@ static struct linux_file *file(unsigned int kind)
 		lg_free(g);
 	}
 	return files[kind];
-}
-
-struct edit {
-	uint32_t at;
-	uint8_t was;
-};
-
-static size_t change(struct linux_file *f, struct fuzz_in *in, struct edit *edits)
-{
-	size_t n = 0;
-
-	while (in->left && n + 8 <= EDITS) {
-		size_t r = fuzz_take(in, 1) % REGIONS;
-		uint32_t at = regions[r].start + (uint32_t)(fuzz_take(in, 2) % regions[r].len);
-		unsigned int bytes = 1u << fuzz_take(in, 1) % 4;
-		uint64_t value = fuzz_take(in, bytes);
-
-		for (unsigned int i = 0; i < bytes; i++) {
-			edits[n++] = (struct edit){ at + i, f->bytes[at + i] };
-			f->bytes[at + i] = (uint8_t)(value >> (8 * i));
-		}
-	}
-	return n;
 }
 
 static void ask_functions(struct vp_linux *l)
@@ -113,21 +87,22 @@ static void ask(struct vp_linux *l)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct edit edits[EDITS];
+	static struct fuzz_edits edits;
 	struct fuzz_in in = { data, size };
 	struct linux_file *f = file((unsigned int)fuzz_take(&in, 1) % LG_LAYOUTS);
-	size_t n = change(f, &in, edits);
 	const struct vp_blob blob = { f->bytes, LF_SIZE, 0 };
 	struct vp_linux *l = NULL;
 	struct vp_err err = { "" };
-	int rc = vp_linux_open_image(&blob, "FILE", &l, &err);
+	int rc;
+
+	fuzz_change(f->bytes, regions, REGIONS, &in, &edits);
+	rc = vp_linux_open_image(&blob, "FILE", &l, &err);
 
 	FUZZ_CHECK(!rc == !!l && !rc == !err.text[0]);
 	FUZZ_CHECK(vp_text_is_clean(err.text));
 	if (l)
 		ask(l);
 	vp_linux_free(l);
-	while (n--)
-		f->bytes[edits[n].at] = edits[n].was;
+	fuzz_put_right(f->bytes, &edits);
 	return 0;
 }

@@ -9,17 +9,15 @@
  */
 #include "base/text.h"
 #include "linux/explain.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/edit.h"
 #include "tests/unit/linux_build.h"
 #include "tests/unit/linux_tasks.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Where changes go: a region of the guest's memory, so that a short input hits what is read. */
-static const struct {
-	uint32_t start, len; /* guest-physical */
-} regions[] = {
+/* Where changes go: guest-physical. */
+static const struct fuzz_region regions[] = {
 	{ 0x2000, 0xc000 }, /* page tables */
 	{ LG_IMAGE_GPA + LG_BANNER, 0x300 },
 	{ LG_IMAGE_GPA + LG_KALLSYMS, 0x8000 },
@@ -41,7 +39,6 @@ static const struct {
 };
 
 #define REGIONS (sizeof(regions) / sizeof(regions[0]))
-#define EDITS	512u
 
 /* Guests are made once for each kind, and put right after each input. */
 static struct linux_guest *guests[LG_LAYOUTS * 4];
@@ -57,29 +54,6 @@ static struct linux_guest *guest(unsigned int kind)
 			.slide = 0x200000,
 		});
 	return guests[kind];
-}
-
-struct edit {
-	uint32_t at;
-	uint8_t was;
-};
-
-static size_t change(struct linux_guest *g, struct fuzz_in *in, struct edit *edits)
-{
-	size_t n = 0;
-
-	while (in->left && n + 8 <= EDITS) {
-		size_t r = fuzz_take(in, 1) % REGIONS;
-		uint32_t at = regions[r].start + (uint32_t)(fuzz_take(in, 2) % regions[r].len);
-		unsigned int bytes = 1u << fuzz_take(in, 1) % 4;
-		uint64_t value = fuzz_take(in, bytes);
-
-		for (unsigned int i = 0; i < bytes; i++) {
-			edits[n++] = (struct edit){ at + i, g->ram[at + i] };
-			g->ram[at + i] = (uint8_t)(value >> (8 * i));
-		}
-	}
-	return n;
 }
 
 static void check_text(const char *text)
@@ -257,13 +231,15 @@ static void ask_explain(const struct linux_guest *g, struct vp_linux *l)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct edit edits[EDITS];
+	static struct fuzz_edits edits;
 	struct fuzz_in in = { data, size };
 	struct linux_guest *g = guest((unsigned int)fuzz_take(&in, 1) % (LG_LAYOUTS * 4));
-	size_t n = change(g, &in, edits);
 	struct vp_err err = { "" };
 	struct vp_linux *l = NULL;
-	int rc = vp_linux_open(&g->target, NULL, &l, &err);
+	int rc;
+
+	fuzz_change(g->ram, regions, REGIONS, &in, &edits);
+	rc = vp_linux_open(&g->target, NULL, &l, &err);
 
 	FUZZ_CHECK(!g->locked && !g->held);
 	FUZZ_CHECK(!rc == !err.text[0] && !rc == !!l);
@@ -278,7 +254,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ask_explain(g, l);
 	}
 	vp_linux_free(l);
-	while (n--)
-		g->ram[edits[n].at] = edits[n].was;
+	fuzz_put_right(g->ram, &edits);
 	return 0;
 }

@@ -1,64 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* query-hotfixes: what a guest's memory says through the commands, and what the ledger adds. */
-#include <unistd.h>
-
-#include "control/control.h"
-#include "linux_hotfix.h"
+#include "linux_control.h"
 #include "unit.h"
 
-struct rig {
-	struct linux_guest *g;
-	struct vp_engine *engine;
-	struct vp_control *control;
-	char dir[32], path[64];
-};
-
-static int setup(void **state)
-{
-	static struct rig r;
-	struct vp_control_config cfg = { .strategy = VP_STRATEGY_STOP, .short_lived = true };
-
-	strcpy(r.dir, "/tmp/vmpoke-unit-XXXXXX");
-	if (!mkdtemp(r.dir))
-		return -1;
-	snprintf(r.path, sizeof(r.path), "%s/vm.jsonl", r.dir);
-	r.g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .modules = true });
-	*state = &r;
-	if (vp_engine_new(&r.g->target, &r.engine, NULL))
-		return -1;
-	cfg.target = &r.g->target;
-	cfg.engine = r.engine;
-	cfg.ledger = r.path;
-	return vp_control_new(&cfg, &r.control, NULL);
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	vp_control_free(r->control);
-	vp_engine_free(r->engine);
-	lg_free(r->g);
-	unlink(r->path);
-	rmdir(r->dir);
-	return 0;
-}
-
 /* @args is stolen. */
-static json_t *call(struct rig *r, const char *name, json_t *args, int want)
+static json_t *call(struct linux_control *r, const char *name, json_t *args, int want)
 {
-	const struct vp_qmp_command *c = vp_control_commands;
-	struct vp_err err = { "" };
-	int fd = -1, code = 0;
-	json_t *ret;
+	struct vp_err err;
 
-	while (strcmp(c->name, name))
-		c++;
-	ret = c->fn(r->control, args, &fd, &code, &err);
-	if (code != want)
-		fail_msg("%s: %d, not %d: %s", name, code, want, err.text);
-	json_decref(args);
-	return ret;
+	return linux_control_call(r, name, args, want, &err);
 }
 
 static void expect(const json_t *object, const char *key, const char *text)
@@ -81,7 +31,7 @@ static void none(void **state)
 static void told(void **state)
 {
 	static const unsigned int funcs[] = { 1, 2 };
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	const json_t *fix, *f;
 	json_t *found;
 
@@ -121,7 +71,7 @@ static void told(void **state)
 static void recorded(void **state)
 {
 	static const unsigned int funcs[] = { 4 };
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	uint64_t site = r->g->text + LG_ENTRY(4);
 	int32_t rel = (int32_t)(LG_HOTFIX(0) + LG_REPLACEMENT(0) - (site + 5));
 	const json_t *fix;
@@ -144,7 +94,7 @@ static void recorded(void **state)
 
 static void no_linux(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	memset(r->g->ram, 0, LG_IMAGE_GPA); /* its page tables */
 	assert_null(call(r, "query-hotfixes", json_object(), -ENOENT));
@@ -153,10 +103,12 @@ static void no_linux(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(none, setup, teardown),
-		cmocka_unit_test_setup_teardown(told, setup, teardown),
-		cmocka_unit_test_setup_teardown(recorded, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_linux, setup, teardown),
+		cmocka_unit_test_setup_teardown(none, linux_control_setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(told, linux_control_setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(recorded, linux_control_setup,
+						linux_control_teardown),
+		cmocka_unit_test_setup_teardown(no_linux, linux_control_setup,
+						linux_control_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

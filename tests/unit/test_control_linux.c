@@ -1,90 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pokes into a Linux kernel's text through the commands: owners, conditions, the ledger. */
-#include <unistd.h>
-
-#include "control/control.h"
-#include "linux_build.h"
+#include "linux_control.h"
 #include "unit.h"
-
-struct rig {
-	struct linux_guest *g;
-	struct vp_engine *engine;
-	struct vp_control *control;
-	char dir[32], path[64];
-	bool lives; /* the engine does, as in a VMM */
-};
 
 static struct linux_guest *the_guest; /* for the hooks */
 
-static void open_it(struct rig *r)
-{
-	const struct vp_control_config cfg = {
-		.target = &r->g->target,
-		.engine = r->engine,
-		.ledger = r->path,
-		.strategy = VP_STRATEGY_STOP,
-		.short_lived = !r->lives,
-	};
-
-	assert_int_equal(vp_control_new(&cfg, &r->control, NULL), 0);
-}
-
-static void another_process(struct rig *r)
-{
-	vp_control_free(r->control);
-	open_it(r);
-}
-
 static int setup(void **state)
 {
-	struct rig *r = calloc(1, sizeof(*r));
+	int rc = linux_control_setup(state);
 
-	strcpy(r->dir, "/tmp/vmpoke-unit-XXXXXX");
-	if (!mkdtemp(r->dir))
-		return -1;
-	snprintf(r->path, sizeof(r->path), "%s/vm.jsonl", r->dir);
-	r->g = the_guest = lg_new(&(struct lg_opts){ .layout = LG_6_1, .modules = true });
-	*state = r;
-	if (vp_engine_new(&r->g->target, &r->engine, NULL))
-		return -1;
-	open_it(r);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	vp_control_free(r->control);
-	vp_engine_free(r->engine);
-	lg_free(r->g);
-	unlink(r->path);
-	rmdir(r->dir);
-	free(r);
-	return 0;
-}
-
-static const struct vp_qmp_command *command(const char *name)
-{
-	const struct vp_qmp_command *c = vp_control_commands;
-
-	while (strcmp(c->name, name))
-		c++;
-	return c;
-}
-
-/* @args is stolen. What the command returns; @rc and @err for the failure. */
-static json_t *call(struct rig *r, const char *name, json_t *args, int want, struct vp_err *err)
-{
-	json_t *ret;
-	int fd = -1, code = 0;
-
-	err->text[0] = '\0';
-	ret = command(name)->fn(r->control, args, &fd, &code, err);
-	if (code != want)
-		fail_msg("%s: %d, not %d: %s", name, code, want, err->text);
-	json_decref(args);
-	return ret;
+	the_guest = rc ? NULL : ((struct linux_control *)*state)->g;
+	return rc;
 }
 
 static json_t *site(uint64_t addr, const char *old_hex, const char *new_hex)
@@ -97,12 +23,12 @@ static json_t *site(uint64_t addr, const char *old_hex, const char *new_hex)
 #define NOP "0f1f440000"
 #define JMP "e910000000"
 
-static json_t *entry(struct rig *r, uint32_t i)
+static json_t *entry(struct linux_control *r, uint32_t i)
 {
 	return site(r->g->text + LG_ENTRY(i), NOP, JMP);
 }
 
-static uint64_t flags(struct rig *r, uint32_t i)
+static uint64_t flags(struct linux_control *r, uint32_t i)
 {
 	return lg_get(r->g, LG_RECORD(i) + 8, 8);
 }
@@ -110,20 +36,20 @@ static uint64_t flags(struct rig *r, uint32_t i)
 /* The flag is set with the poke, known to the ledger, and cleared by another process's revert. */
 static void test_entry(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_err err;
 	json_t *ret;
 
-	json_decref(call(r, "poke", json_pack("{s:[o,o]}", "sites", entry(r, 0), entry(r, 5)), 0,
-			 &err));
+	json_decref(linux_control_call(
+		r, "poke", json_pack("{s:[o,o]}", "sites", entry(r, 0), entry(r, 5)), 0, &err));
 	assert_int_equal(flags(r, 0), LG_DISABLED);
 	assert_int_equal(flags(r, 5), LG_DISABLED);
 	assert_int_equal(flags(r, 1), 0);
-	another_process(r);
-	ret = call(r, "query-pokes", json_object(), 0, &err);
+	linux_control_again(r);
+	ret = linux_control_call(r, "query-pokes", json_object(), 0, &err);
 	assert_int_equal(json_array_size(ret), 1);
 	json_decref(ret);
-	json_decref(call(r, "revert", json_object(), 0, &err));
+	json_decref(linux_control_call(r, "revert", json_object(), 0, &err));
 	assert_int_equal(flags(r, 0), 0);
 	assert_int_equal(flags(r, 5), 0);
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(5)), "\x0f\x1f\x44\x00\x00", 5);
@@ -131,36 +57,38 @@ static void test_entry(void **state)
 
 static void test_int3(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_err err;
 
-	call(r, "poke", json_pack("{s:[o], s:s}", "sites", entry(r, 0), "strategy", "int3"),
-	     -EINVAL, &err);
+	linux_control_call(r, "poke",
+			   json_pack("{s:[o], s:s}", "sites", entry(r, 0), "strategy", "int3"),
+			   -EINVAL, &err);
 	assert_non_null(strstr(err.text, "use --strategy stop"));
 	assert_int_equal(flags(r, 0), 0);
 }
 
 static void test_force(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	json_t *nop = site(r->g->text + LG_SITE(0), NOP, "0f1f440001"), *ret, *line;
 	struct vp_err err;
 
-	call(r, "poke", json_pack("{s:[O]}", "sites", nop), -EBUSY, &err);
+	linux_control_call(r, "poke", json_pack("{s:[O]}", "sites", nop), -EBUSY, &err);
 	assert_non_null(strstr(err.text, "static key key_off"));
-	ret = call(r, "query-ledger", json_object(), 0, &err);
+	ret = linux_control_call(r, "query-ledger", json_object(), 0, &err);
 	assert_int_equal(json_array_size(ret), 0);
 	json_decref(ret);
-	ret = call(r, "poke", json_pack("{s:[o], s:b}", "sites", nop, "force", 1), 0, &err);
+	ret = linux_control_call(r, "poke", json_pack("{s:[o], s:b}", "sites", nop, "force", 1), 0,
+				 &err);
 	assert_non_null(strstr(json_string_value(json_object_get(ret, "forced")), "key_off"));
 	json_decref(ret);
-	ret = call(r, "query-ledger", json_object(), 0, &err);
+	ret = linux_control_call(r, "query-ledger", json_object(), 0, &err);
 	line = json_array_get(ret, 0);
 	assert_true(json_is_true(json_object_get(line, "force")));
 	assert_non_null(strstr(json_string_value(json_object_get(line, "forced")), "key_off"));
 	json_decref(ret);
-	another_process(r);
-	json_decref(call(r, "revert", json_object(), 0, &err));
+	linux_control_again(r);
+	json_decref(linux_control_call(r, "revert", json_object(), 0, &err));
 }
 
 /* --- waiting ---------------------------------------------------------------------- */
@@ -175,27 +103,28 @@ static void tracer_stops(struct linux_guest *g)
 
 static void test_waits(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_err err;
 
 	lg_put(r->g, LG_FTRACE_OPS, r->g->text + 0x700000, 8);
-	call(r, "poke", json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 30), -EAGAIN,
-	     &err);
+	linux_control_call(r, "poke",
+			   json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 30), -EAGAIN,
+			   &err);
 	assert_non_null(strstr(err.text, "ftrace is in use"));
 	reads_left = 500;
 	r->g->on_read = tracer_stops;
-	json_decref(call(r, "poke",
-			 json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 60000), 0,
-			 &err));
+	json_decref(linux_control_call(
+		r, "poke", json_pack("{s:[o], s:i}", "sites", entry(r, 0), "timeout", 60000), 0,
+		&err));
 	assert_int_equal(reads_left, 0);
 	assert_int_equal(flags(r, 0), LG_DISABLED);
 
 	/* The way back waits, too. */
 	lg_put(r->g, LG_FTRACE_OPS, r->g->text + 0x700000, 8);
-	call(r, "revert", json_pack("{s:i}", "timeout", 30), -EAGAIN, &err);
+	linux_control_call(r, "revert", json_pack("{s:i}", "timeout", 30), -EAGAIN, &err);
 	assert_non_null(strstr(err.text, "ftrace_ops_list"));
 	reads_left = 500;
-	json_decref(call(r, "revert", json_pack("{s:i}", "timeout", 60000), 0, &err));
+	json_decref(linux_control_call(r, "revert", json_pack("{s:i}", "timeout", 60000), 0, &err));
 	assert_int_equal(flags(r, 0), 0);
 	r->g->on_read = NULL;
 }
@@ -206,7 +135,7 @@ static void test_waits(void **state)
  * Revert again and again, with another read that fails each time, until none is left to fail. All
  * that is wanted is an error, not a crash; and what was not taken back stands as a whole.
  */
-static void revert_with_each_read_failing(struct rig *r, int with, bool stays)
+static void revert_with_each_read_failing(struct linux_control *r, int with, bool stays)
 {
 	struct vp_err err;
 	int fd = -1, code = -1;
@@ -214,12 +143,13 @@ static void revert_with_each_read_failing(struct rig *r, int with, bool stays)
 	for (unsigned int at = 1; code; at++) {
 		json_t *args = json_pack("{s:i}", "timeout", 1);
 
-		another_process(r);
+		linux_control_again(r);
 		r->g->reads = 0;
 		r->g->fail_at = at;
 		r->g->fail_with = with;
 		r->g->fail_stays = stays;
-		json_decref(command("revert")->fn(r->control, args, &fd, &code, &err));
+		json_decref(
+			linux_control_command("revert")->fn(r->control, args, &fd, &code, &err));
 		json_decref(args);
 		r->g->fail_at = 0;
 		assert_true(!code || flags(r, 0) == LG_DISABLED);
@@ -229,13 +159,14 @@ static void revert_with_each_read_failing(struct rig *r, int with, bool stays)
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
 }
 
-static void reads_fail(struct rig *r, bool sites_are_old)
+static void reads_fail(struct linux_control *r, bool sites_are_old)
 {
 	static const int with[] = { -EAGAIN, -EIO };
 	struct vp_err err;
 
 	for (unsigned int i = 0; i < 4; i++) {
-		json_decref(call(r, "poke", json_pack("{s:[o]}", "sites", entry(r, 0)), 0, &err));
+		json_decref(linux_control_call(
+			r, "poke", json_pack("{s:[o]}", "sites", entry(r, 0)), 0, &err));
 		if (sites_are_old)
 			memcpy(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
 		revert_with_each_read_failing(r, with[i / 2], i % 2);
@@ -255,7 +186,7 @@ static void test_reads_fail_words(void **state)
 
 /* --- a module that goes ------------------------------------------------------------- */
 
-static void alpha_goes(struct rig *r)
+static void alpha_goes(struct linux_control *r)
 {
 	const uint64_t head = r->g->text + LG_MODULE_LIST;
 
@@ -268,29 +199,29 @@ static void alpha_goes(struct rig *r)
 static void test_record_is_gone(void **state)
 {
 	const uint64_t func = LG_MODULES + 0x130;
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_err err;
 
 	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
 	lg_put(r->g, LG_RECORD(8), func, 8);
 	lg_put(r->g, LG_PAGE_STRUCTS + 32 + 16, 5, 4);
-	json_decref(call(r, "poke",
-			 json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
-			 &err));
+	json_decref(linux_control_call(
+		r, "poke", json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
+		&err));
 	assert_int_equal(flags(r, 8), LG_DISABLED);
 	alpha_goes(r);
 	lg_put(r->g, LG_PAGE_STRUCTS + 32 + 16, 4, 4);
 	lg_put(r->g, LG_RECORD(8), 0x4141414141414141, 8);
 	lg_put(r->g, LG_RECORD(8) + 8, 0x4242424242424242, 8);
-	another_process(r);
-	json_decref(call(r, "revert", json_pack("{s:i}", "timeout", 30), 0, &err));
+	linux_control_again(r);
+	json_decref(linux_control_call(r, "revert", json_pack("{s:i}", "timeout", 30), 0, &err));
 	assert_int_equal(flags(r, 0), 0);
 	assert_int_equal(flags(r, 8), 0x4242424242424242);
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
 }
 
 /* A site of the kernel and one of a module, which is unloaded: the kernel's is taken back. */
-static void module_goes(struct rig *r)
+static void module_goes(struct linux_control *r)
 {
 	const uint64_t func = LG_MODULES + 0x130;
 	uint8_t others[5] = { 0x90, 0x90, 0x90, 0x90, 0x90 };
@@ -298,31 +229,31 @@ static void module_goes(struct rig *r)
 	json_t *ret, *sites;
 
 	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
-	json_decref(call(r, "poke",
-			 json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
-			 &err));
+	json_decref(linux_control_call(
+		r, "poke", json_pack("{s:[o,o]}", "sites", entry(r, 0), site(func, NOP, JMP)), 0,
+		&err));
 	alpha_goes(r);
 	memcpy(lg_at(r->g, func), others, 5); /* the memory is another's by now */
 	if (!r->lives)
-		another_process(r);
-	ret = call(r, "query-pokes", json_object(), 0, &err);
+		linux_control_again(r);
+	ret = linux_control_call(r, "query-pokes", json_object(), 0, &err);
 	sites = json_object_get(json_array_get(ret, 0), "sites");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(sites, 0), "now")),
 			    "new");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(sites, 1), "now")),
 			    "gone");
 	json_decref(ret);
-	ret = call(r, "revert", json_object(), 0, &err);
+	ret = linux_control_call(r, "revert", json_object(), 0, &err);
 	assert_int_equal(json_integer_value(json_object_get(ret, "gone")), 1);
 	assert_int_equal(json_integer_value(json_object_get(ret, "sites")), 1);
 	json_decref(ret);
 	assert_memory_equal(lg_image(r->g, LG_ENTRY(0)), "\x0f\x1f\x44\x00\x00", 5);
 	assert_memory_equal(lg_at(r->g, func), others, 5);
 	assert_int_equal(flags(r, 0), 0);
-	ret = call(r, "query-pokes", json_object(), 0, &err);
+	ret = linux_control_call(r, "query-pokes", json_object(), 0, &err);
 	assert_int_equal(json_array_size(ret), 0);
 	json_decref(ret);
-	call(r, "revert", json_object(), -ENOENT, &err);
+	linux_control_call(r, "revert", json_object(), -ENOENT, &err);
 }
 
 static void test_module_goes(void **state)
@@ -332,52 +263,53 @@ static void test_module_goes(void **state)
 
 static void test_module_goes_engine_lives(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	r->lives = true;
-	another_process(r);
+	linux_control_again(r);
 	module_goes(r);
 }
 
 /* Nothing is left of it: only the record ends, and nothing stands for ever. */
-static void all_gone(struct rig *r)
+static void all_gone(struct linux_control *r)
 {
 	const uint64_t func = LG_MODULES + 0x130;
 	struct vp_err err;
 	json_t *ret;
 
 	memcpy(lg_at(r->g, func), "\x0f\x1f\x44\x00\x00", 5);
-	json_decref(call(r, "poke", json_pack("{s:[o]}", "sites", site(func, NOP, JMP)), 0, &err));
+	json_decref(linux_control_call(
+		r, "poke", json_pack("{s:[o]}", "sites", site(func, NOP, JMP)), 0, &err));
 	alpha_goes(r);
 	memcpy(lg_at(r->g, func), "\xc3\xcc\xcc\xcc\xcc", 5);
 	if (!r->lives)
-		another_process(r);
-	json_decref(call(r, "revert", json_object(), 0, &err));
+		linux_control_again(r);
+	json_decref(linux_control_call(r, "revert", json_object(), 0, &err));
 	assert_memory_equal(lg_at(r->g, func), "\xc3\xcc\xcc\xcc\xcc", 5);
-	ret = call(r, "query-pokes", json_object(), 0, &err);
+	ret = linux_control_call(r, "query-pokes", json_object(), 0, &err);
 	assert_int_equal(json_array_size(ret), 0);
 	json_decref(ret);
 }
 
 static void test_all_gone(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	all_gone(r);
 }
 
 static void test_all_gone_engine_lives(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	r->lives = true;
-	another_process(r);
+	linux_control_again(r);
 	all_gone(r);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, linux_control_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_entry),
 		TEST(test_int3),

@@ -3,96 +3,38 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "control/control.h"
-#include "linux_hotfix.h"
+#include "linux_control.h"
 #include "unit.h"
-
-struct rig {
-	struct linux_guest *g;
-	struct vp_engine *engine;
-	struct vp_control *control;
-	char dir[32], path[64], baseline[64];
-};
-
-static void open_it(struct rig *r)
-{
-	const struct vp_control_config cfg = {
-		.target = &r->g->target,
-		.engine = r->engine,
-		.ledger = r->path,
-		.strategy = VP_STRATEGY_STOP,
-		.short_lived = true,
-	};
-
-	vp_control_free(r->control);
-	assert_int_equal(vp_control_new(&cfg, &r->control, NULL), 0);
-}
 
 static int setup(void **state)
 {
-	static struct rig r;
+	int rc = linux_control_setup(state);
+	struct linux_guest *g;
 
-	r = (struct rig){ 0 };
-	strcpy(r.dir, "/tmp/vmpoke-unit-XXXXXX");
-	if (!mkdtemp(r.dir))
-		return -1;
-	snprintf(r.path, sizeof(r.path), "%s/vm.jsonl", r.dir);
-	snprintf(r.baseline, sizeof(r.baseline), "%s/vm.baseline.gz", r.dir);
-	r.g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .modules = true });
+	if (rc)
+		return rc;
+	g = ((struct linux_control *)*state)->g;
 	/* A module's text that is read-only, as it is in a real guest. */
 	for (unsigned int page = 0; page < 16; page += 8)
-		r.g->ram[0xb000 + 8 * page] &= (uint8_t)~2u;
-	lg_put(r.g, LG_CALL_KEY, r.g->text + LG_CALL + 5 + 0x10, 8);
-	*state = &r;
-	if (vp_engine_new(&r.g->target, &r.engine, NULL))
-		return -1;
-	open_it(&r);
+		g->ram[0xb000 + 8 * page] &= (uint8_t)~2u;
+	lg_put(g, LG_CALL_KEY, g->text + LG_CALL + 5 + 0x10, 8);
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	vp_control_free(r->control);
-	vp_engine_free(r->engine);
-	lg_free(r->g);
-	unlink(r->path);
-	unlink(r->baseline);
-	return rmdir(r->dir);
-}
-
-/* @args is stolen. */
-static json_t *call(struct rig *r, const char *name, json_t *args, int want, struct vp_err *err)
-{
-	const struct vp_qmp_command *c = vp_control_commands;
-	int fd = -1, code = 0;
-	json_t *ret;
-
-	err->text[0] = '\0';
-	while (strcmp(c->name, name))
-		c++;
-	ret = c->fn(r->control, args, &fd, &code, err);
-	if (code != want)
-		fail_msg("%s: %d, not %d: %s", name, code, want, err->text);
-	json_decref(args);
-	return ret;
-}
-
 /* As another process. To be freed. */
-static json_t *verify(struct rig *r, bool good)
+static json_t *verify(struct linux_control *r, bool good)
 {
 	struct vp_err err;
 	json_t *v;
 
-	open_it(r);
-	v = call(r, "verify", json_object(), 0, &err);
+	linux_control_again(r);
+	v = linux_control_call(r, "verify", json_object(), 0, &err);
 	if (json_is_true(json_object_get(v, "good")) != good)
 		fail_msg("%s", json_dumps(v, 0));
 	return v;
 }
 
-static void is_good(struct rig *r)
+static void is_good(struct linux_control *r)
 {
 	json_decref(verify(r, true));
 }
@@ -116,7 +58,7 @@ static const char *text(const json_t *object, const char *key)
 
 static void first_and_second(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	const json_t *region;
 	size_t i, modules = 0;
 	json_t *v = verify(r, true);
@@ -140,7 +82,8 @@ static void first_and_second(void **state)
 }
 
 /* @at is changed from @was to @now, and named. */
-static void named(struct rig *r, uint64_t at, const char *in, const char *was, const char *now)
+static void named(struct linux_control *r, uint64_t at, const char *in, const char *was,
+		  const char *now)
 {
 	char addr[32];
 	json_t *v = verify(r, false);
@@ -157,7 +100,7 @@ static void named(struct rig *r, uint64_t at, const char *in, const char *was, c
 
 static void one_byte(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct linux_guest *g = r->g;
 	uint64_t module = LG_MODULES + 0x50;
 
@@ -184,7 +127,7 @@ static void one_byte(void **state)
 
 static void many(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	json_t *v;
 
 	is_good(r);
@@ -198,7 +141,7 @@ static void many(void **state)
 
 static void guests_own(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct linux_guest *g = r->g;
 	json_t *v;
 
@@ -225,7 +168,7 @@ static void guests_own(void **state)
 /* A kprobe that was there already: what it covers is not known. */
 static void hole(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	json_t *v;
 
 	*lg_image(r->g, LG_PROBED) = 0xcc;
@@ -243,7 +186,7 @@ static void hole(void **state)
 static void ours(void **state)
 {
 	static const unsigned int funcs[] = { 1, 2 };
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct linux_guest *g = r->g;
 	struct vp_err err;
 	json_t *v;
@@ -251,7 +194,7 @@ static void ours(void **state)
 	v = json_pack("{s:[{s:o, s:s, s:s}]}", "sites", "addr",
 		      json_sprintf("0x%llx", (unsigned long long)g->text + 0x900), "old", "90",
 		      "new", "fc");
-	json_decref(call(r, "poke", v, 0, &err));
+	json_decref(linux_control_call(r, "poke", v, 0, &err));
 	lg_put_hotfix(g, 0, "fix", 1000, funcs, 2);
 	lg_redirect(g, 1, 0, 0);
 	lg_redirect(g, 2, 0, 1);
@@ -268,13 +211,13 @@ static void ours(void **state)
 	lg_redirect(g, 2, 1, 0); /* elsewhere */
 	json_decref(verify(r, false));
 	lg_redirect(g, 2, 0, 1);
-	json_decref(call(r, "revert", json_object(), 0, &err));
+	json_decref(linux_control_call(r, "revert", json_object(), 0, &err));
 	is_good(r);
 }
 
 static void modules_come_and_go(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct linux_guest *g = r->g;
 	json_t *v;
 
@@ -299,7 +242,7 @@ static void modules_come_and_go(void **state)
 
 static void another_boot(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	json_t *v;
 
 	is_good(r);
@@ -312,7 +255,7 @@ static void another_boot(void **state)
 
 static void refused(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_err err;
 	int fd;
 
@@ -320,16 +263,16 @@ static void refused(void **state)
 	fd = open(r->baseline, O_WRONLY);
 	assert_true(fd >= 0 && pwrite(fd, "nonsense", 8, 100) == 8);
 	close(fd);
-	open_it(r);
-	assert_null(call(r, "verify", json_object(), -EBADMSG, &err));
+	linux_control_again(r);
+	assert_null(linux_control_call(r, "verify", json_object(), -EBADMSG, &err));
 	assert_non_null(strstr(err.text, "is damaged"));
 	unlink(r->baseline);
 	r->g->fail_with = -EIO;
 	for (unsigned long i = 1; i < 60; i += 3) {
-		open_it(r);
+		linux_control_again(r);
 		r->g->fail_at = r->g->reads + i;
 		r->g->fail_stays = true;
-		assert_null(call(r, "verify", json_object(), -EIO, &err));
+		assert_null(linux_control_call(r, "verify", json_object(), -EIO, &err));
 		assert_int_not_equal(access(r->baseline, F_OK), 0);
 	}
 	r->g->fail_at = 0;
@@ -338,15 +281,15 @@ static void refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(first_and_second, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_byte, setup, teardown),
-		cmocka_unit_test_setup_teardown(many, setup, teardown),
-		cmocka_unit_test_setup_teardown(guests_own, setup, teardown),
-		cmocka_unit_test_setup_teardown(hole, setup, teardown),
-		cmocka_unit_test_setup_teardown(ours, setup, teardown),
-		cmocka_unit_test_setup_teardown(modules_come_and_go, setup, teardown),
-		cmocka_unit_test_setup_teardown(another_boot, setup, teardown),
-		cmocka_unit_test_setup_teardown(refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(first_and_second, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(one_byte, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(many, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(guests_own, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(hole, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(ours, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(modules_come_and_go, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(another_boot, setup, linux_control_teardown),
+		cmocka_unit_test_setup_teardown(refused, setup, linux_control_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,91 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands on hotfixes, where no function of the guest is called: refusals, and what the next
  * one makes of what a killed one has left. */
-#include <unistd.h>
-
 #include "control/hotfix.h"
 #include "hotfix/call.h"
-#include "linux_hotfix.h"
+#include "linux_control.h"
 #include "unit.h"
-
-struct rig {
-	struct linux_guest *g;
-	struct vp_engine *engine;
-	struct vp_control *control;
-	char dir[32], path[64];
-};
 
 static const unsigned int one_two[] = { 1, 2 };
 static struct vp_err err;
 
-static void open_it(struct rig *r)
-{
-	const struct vp_control_config cfg = {
-		.target = &r->g->target,
-		.engine = r->engine,
-		.ledger = r->path,
-		.strategy = VP_STRATEGY_STOP,
-		.short_lived = true,
-	};
-
-	assert_int_equal(vp_control_new(&cfg, &r->control, NULL), 0);
-}
-
-static void another_process(struct rig *r)
-{
-	vp_control_free(r->control);
-	open_it(r);
-}
-
-static int setup(void **state)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-
-	strcpy(r->dir, "/tmp/vmpoke-unit-XXXXXX");
-	if (!mkdtemp(r->dir))
-		return -1;
-	snprintf(r->path, sizeof(r->path), "%s/vm.jsonl", r->dir);
-	r->g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .modules = true });
-	*state = r;
-	if (vp_engine_new(&r->g->target, &r->engine, NULL))
-		return -1;
-	open_it(r);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	vp_control_free(r->control);
-	vp_engine_free(r->engine);
-	lg_free(r->g);
-	unlink(r->path);
-	rmdir(r->dir);
-	free(r);
-	return 0;
-}
-
 /* @args is stolen. */
-static void run(struct rig *r, const char *name, json_t *args, int want, const char *part)
+static void run(struct linux_control *r, const char *name, json_t *args, int want, const char *part)
 {
-	const struct vp_qmp_command *c = vp_control_commands;
-	int fd = -1, code = 0;
-
-	while (strcmp(c->name, name))
-		c++;
-	err.text[0] = '\0';
-	json_decref(c->fn(r->control, args, &fd, &code, &err));
-	json_decref(args);
-	if (code != want || !strstr(err.text, part))
-		fail_msg("%s: %d \"%s\", not %d \"%s\"", name, code, err.text, want, part);
+	json_decref(linux_control_call(r, name, args, want, &err));
+	if (!strstr(err.text, part))
+		fail_msg("%s: \"%s\" has no \"%s\"", name, err.text, part);
 }
 
 /* --- refusals ------------------------------------------------------------------- */
 
 static void test_refused(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	json_t *name = json_pack("{s:s}", "name", "fix");
 
 	run(r, "hotfix-remove", name, -EOPNOTSUPP, "functions of its guest can be called");
@@ -99,7 +35,7 @@ static void test_refused(void **state)
 /* A batch that is a hotfix's is not reverted while something of it stands. */
 static void test_revert(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_site s = { .addr = VP_GVA(r->g->text + LG_ENTRY(0)), .len = 5 };
 	json_t *more = json_pack("{s:{s:s}}", "hotfix", "name", "fix");
 	const struct vp_control_batch b = { .sites = &s, .nsites = 1, .stop = true, .more = more };
@@ -128,7 +64,7 @@ static int somebody(void *arg, struct vp_err *why)
 /* Who looks in the stop refuses: nothing is written, and the ledger says so. */
 static void test_inspect(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_site s = { .addr = VP_GVA(r->g->text + LG_ENTRY(0)), .len = 5 };
 	int asked = 0, code;
 	const struct vp_control_batch b = {
@@ -147,7 +83,7 @@ static void test_inspect(void **state)
 
 /* --- after a kill --------------------------------------------------------------- */
 
-static size_t count_left(struct rig *r)
+static size_t count_left(struct linux_control *r)
 {
 	struct vp_operation_left *list;
 	size_t n = 99;
@@ -161,7 +97,7 @@ static size_t count_left(struct rig *r)
 #define FREE  0xffffffff81000200ull
 
 /* An operation that has got the memory of the guest's hotfix 1, and is killed. */
-static void begin_and_die(struct rig *r, const char *command, bool memory)
+static void begin_and_die(struct linux_control *r, const char *command, bool memory)
 {
 	struct vp_operation op;
 	const struct vp_arena_witness *w = &op.witness;
@@ -177,12 +113,12 @@ static void begin_and_die(struct rig *r, const char *command, bool memory)
 	if (memory)
 		assert_int_equal(w->got(w->arg, 0, VP_ARENA_TEXT, VP_GVA(LG_HOTFIX(1)), 4096, &err),
 				 0);
-	another_process(r);
+	linux_control_again(r);
 }
 
 static void test_nothing_got(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	begin_and_die(r, "hotfix-apply", false);
 	assert_int_equal(count_left(r), 1);
@@ -192,7 +128,7 @@ static void test_nothing_got(void **state)
 
 static void test_applied(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	lg_put_hotfix(r->g, 1, "fix", 1000, one_two, 2);
 	lg_redirect(r->g, 1, 1, 0);
@@ -208,14 +144,14 @@ static void test_applied(void **state)
 /* Its memory is to be freed, and until then nothing is written. */
 static void test_unused(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_recovered out = { 0 };
 
 	begin_and_die(r, "hotfix-apply", true); /* without a label, even */
 	assert_int_equal(vp_control_check(r->control, &err), -EUCLEAN);
 	assert_non_null(strstr(err.text, "hotfix-apply of fix"));
 	lg_put_hotfix(r->g, 1, "fix", 1000, one_two, 2);
-	another_process(r);
+	linux_control_again(r);
 	assert_int_equal(vp_control_check(r->control, &err), -EUCLEAN);
 	assert_non_null(strstr(err.text, "vmpoke recover"));
 	run(r, "hotfix-remove", json_pack("{s:s}", "name", "fix"), -EUCLEAN, "vmpoke recover");
@@ -225,7 +161,7 @@ static void test_unused(void **state)
 
 static void test_mixed(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 
 	lg_put_hotfix(r->g, 1, "fix", 1000, one_two, 2);
 	lg_redirect(r->g, 1, 1, 0);
@@ -235,7 +171,7 @@ static void test_mixed(void **state)
 	assert_int_equal(count_left(r), 1);
 }
 
-static struct vp_operation_left *the_one_left(struct rig *r)
+static struct vp_operation_left *the_one_left(struct linux_control *r)
 {
 	struct vp_operation_left *list;
 	size_t n = 0;
@@ -245,7 +181,7 @@ static struct vp_operation_left *the_one_left(struct rig *r)
 	return list;
 }
 
-static void came_back(struct rig *r, unsigned int nr, uint64_t fn, uint64_t result)
+static void came_back(struct linux_control *r, unsigned int nr, uint64_t fn, uint64_t result)
 {
 	const struct vp_call_recovered call = {
 		.found = true, .returned = true, .nr = nr, .fn = VP_GVA(fn), .result = result
@@ -257,7 +193,7 @@ static void came_back(struct rig *r, unsigned int nr, uint64_t fn, uint64_t resu
 /* What the call has given in which it was killed: once, and to the part that was next. */
 static void test_call(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_operation_left *left;
 
 	begin_and_die(r, "hotfix-apply", true);
@@ -285,7 +221,7 @@ static void test_call(void **state)
 /* An allocation that failed gave nothing. */
 static void test_call_failed(void **state)
 {
-	struct rig *r = *state;
+	struct linux_control *r = *state;
 	struct vp_operation_left *left;
 
 	begin_and_die(r, "hotfix-apply", false);
@@ -295,7 +231,7 @@ static void test_call_failed(void **state)
 	vp_operations_free(left, 1);
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, linux_control_setup, linux_control_teardown)
 
 int main(void)
 {
