@@ -4,11 +4,15 @@
 # a function of the guest is called the domain runs and holds the lease on its disk; its owner pauses it
 # amid a call; vmpoke is killed amid one; and somebody else has the lease when it is to go on.
 #
-#	GUEST_QEMU	the QEMU of the domain; from another suite of Debian: "$(tests/linux/qemu.sh sid)"
+#	HOTFIX_KILLS=N	how often it is killed at any step (tests/linux/killer.c) besides
+#	LINUX_SEED=N	repeats the choice of them
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 . "$here/../linux/checks-libvirt.sh"
+RANDOM=${LINUX_SEED:-$$}
+echo "# LINUX_SEED=${LINUX_SEED:-$$}"
+kills=${HOTFIX_KILLS:-5}
 
 headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
 case $? in
@@ -34,6 +38,8 @@ build three "$here/../hotfixes/three-together.c"
 write_slow slow 1 8000
 
 check "a taker of leases builds" "${CC:-cc}" -O -Wall -Werror -o "$tmp/lease" "$here/../linux/lease.c"
+check "the killer, too" "${CC:-cc}" -shared -fPIC -O -D_GNU_SOURCE -Wall -Werror -o "$tmp/killer.so" \
+	"$here/../linux/killer.c"
 libvirt_define no_hash_pointers
 libvirt_start
 
@@ -149,6 +155,54 @@ wait $pid 2>/dev/null
 check "killed: recovered while the call is still under way" say recover $to
 well "recovered"
 check "the guest has its own" as_ever
+
+# --- killed anywhere -----------------------------------------------------------------------
+
+now() { # what the guest has: applied, removed; or a mixture, which is wrong
+	guest_run web 'cat /proc/loadavg' >"$tmp/loadavg"
+	if [[ "$(cat "$tmp/loadavg")" == "42.00 42.00 42.00 42/"*$'\n''all 42' ]]; then
+		echo applied
+	elif grep -q 42.00 "$tmp/loadavg" || [ "$(wc -l <"$tmp/loadavg")" -ne 1 ]; then
+		echo mixture
+	else
+		echo removed
+	fi
+}
+hotfix() { # apply|remove: with the killer
+	local what=three-together
+	[ "$1" = remove ] || what=$tmp/three.o
+	as_user env LD_PRELOAD="$tmp/killer.so" timeout 60 "$tmp/vmpoke" hotfix "$1" $to "$what" \
+		</dev/null >"$tmp/out" 2>&1
+}
+steps() { # apply|remove: how many
+	as_user touch "$tmp/state/steps" && KILLER_COUNT=$tmp/state/steps hotfix "$1" || { cat "$tmp/out"; return 1; }
+	eval "$1=$(wc -l <"$tmp/state/steps")"
+	rm "$tmp/state/steps"
+}
+kill_once() {
+	local what=apply n=$apply at
+	[ "$(now)" = removed ] || what=remove n=$remove
+	at=$((1 + RANDOM % n))
+	if [ $((RANDOM % 2)) -eq 0 ]; then
+		KILLER_AT=$at hotfix $what
+	else
+		KILLER_AT=$at KILLER_BEHIND=1 hotfix $what
+	fi
+	killed=$((killed + ($? == 137)))
+	is running || paused=$((paused + 1))
+	echo "#  $what, step $at of $n: $(domain web)"
+	vp recover $to && is running && leased && [ "$(now)" != mixture ]
+}
+
+apply=1 remove=1 killed=0 paused=0
+check "its steps are counted" steps apply
+check "and those of a removal" steps remove
+for ((i = 0; i < kills; i++)); do
+	check "killed: it runs, with the lease, and has all or nothing" kill_once
+	grep '^#  ' "$tmp/check"
+done
+ok "killed $killed times of $kills, $paused of them while it was stopped" $((killed * 3 < kills * 2))
+[ "$(now)" = removed ] || check "removed" say hotfix remove $to three-together
 
 # --- in the end ------------------------------------------------------------------------------
 
