@@ -6,14 +6,21 @@
 #include "base/vcpus.h"
 
 #include <errno.h>
+#include <time.h>
 
 #define FLAG_IF (1ull << 9)
+
+/* So many tasks that give way to others are let go by; then any will do. */
+#define LOW_MAX 16u
+#define PASS_NS 3000000l
 
 struct run {
 	struct vp_call_task task;
 	const struct vp_call_site *site;
 	struct vp_call_opts opts;
 	bool safe_set[VP_BREAKS_MAX];
+	unsigned int low; /* tasks that were let go by */
+	bool running;	  /* we do not hold it: to stop it again failed */
 };
 
 /* --- the safe point --------------------------------------------------------------- */
@@ -35,7 +42,7 @@ static uint64_t stack_for_calls(uint64_t rsp)
 
 struct found {
 	struct run *r;
-	bool unfit[VP_BREAKS_MAX];
+	bool unfit[VP_BREAKS_MAX], low;
 };
 
 static int at_safe_point(void *arg, int vcpu, const struct vp_vcpu_state *s)
@@ -49,6 +56,11 @@ static int at_safe_point(void *arg, int vcpu, const struct vp_vcpu_state *s)
 		f->unfit[i] = !is_fit(s);
 		if (f->unfit[i])
 			return 0;
+		if (f->r->low < LOW_MAX &&
+		    vp_priority_is_low(f->r->task.t, &f->r->site->priority, s)) {
+			f->low = true;
+			return 0;
+		}
 		f->r->task.vcpu = vcpu;
 		f->r->task.paging = s->paging;
 		kept->regs = s->regs;
@@ -87,6 +99,44 @@ static int drop_unfit(struct run *r, const struct found *f, struct vp_err *err)
 	return rc;
 }
 
+static int set_safe(struct run *r, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->site->nsafe && !rc; i++) {
+		rc = r->task.breaks->set(r->task.t, r->site->safe[i], err);
+		r->safe_set[i] = !rc;
+	}
+	return rc;
+}
+
+static int clear_all_safe(struct run *r, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->site->nsafe && !rc; i++)
+		rc = clear_safe(r, i, err);
+	return rc;
+}
+
+/* Whoever stands at a safe point goes on, with no breakpoint there for a moment. */
+static int let_pass(struct run *r, struct vp_err *err)
+{
+	const struct timespec pass = { .tv_nsec = PASS_NS };
+	struct vp_target *t = r->task.t;
+	int rc = clear_all_safe(r, err);
+
+	if (rc)
+		return rc;
+	r->low++;
+	t->ops->resume(t);
+	nanosleep(&pass, NULL);
+	rc = t->ops->stop(t, VP_TIMEOUT_MS, err);
+	r->running = rc;
+	r->task.stops += !rc;
+	return rc ? rc : set_safe(r, err);
+}
+
 static int no_safe_point(const struct run *r, struct vp_err *err)
 {
 	return vp_err_set(err, -ETIMEDOUT,
@@ -99,7 +149,7 @@ static int wait_for_safe_point(struct run *r, struct vp_err *err)
 {
 	int64_t deadline = vp_call_now_ms() + r->opts.safe_ms;
 
-	for (unsigned int i = 0; i < 4 * VP_CALL_TRIES; i++) {
+	for (unsigned int i = 0; i < 4 * VP_CALL_TRIES + LOW_MAX; i++) {
 		int64_t left = deadline - vp_call_now_ms();
 		struct found f = { .r = r };
 		int seen, rc = r->task.breaks->wait(r->task.t, left > 1 ? (unsigned int)left : 1,
@@ -113,7 +163,7 @@ static int wait_for_safe_point(struct run *r, struct vp_err *err)
 			return seen < 0 ? seen : 0;
 		if (rc == -ETIMEDOUT)
 			break;
-		rc = drop_unfit(r, &f, err);
+		rc = f.low ? let_pass(r, err) : drop_unfit(r, &f, err);
 		if (rc)
 			return rc;
 	}
@@ -124,16 +174,12 @@ static int wait_for_safe_point(struct run *r, struct vp_err *err)
 static int reach(struct run *r, struct vp_err *err)
 {
 	struct vp_call_task *task = &r->task;
-	int rc = 0;
+	int rc = set_safe(r, err);
 
-	for (size_t i = 0; i < r->site->nsafe && !rc; i++) {
-		rc = task->breaks->set(task->t, r->site->safe[i], err);
-		r->safe_set[i] = !rc;
-	}
 	if (!rc)
 		rc = wait_for_safe_point(r, err);
-	for (size_t i = 0; i < r->site->nsafe && !rc; i++)
-		rc = clear_safe(r, i, err);
+	if (!rc)
+		rc = clear_all_safe(r, err);
 	if (!rc)
 		rc = task->breaks->set(task->t, r->site->pad, err);
 	if (!rc && r->site->oops.v) {
@@ -210,6 +256,8 @@ static int end(struct run *r, int rc, struct vp_err *why, struct vp_err *err)
 	struct vp_err more = { "" };
 	int left = 0;
 
+	if (r->running) /* and nothing of ours is there */
+		return vp_err_set(err, rc, "%s", why->text);
 	if (task->state == VP_TASK_AT_PAD)
 		left = vp_call_task_end(task, &more);
 	if (task->state == VP_TASK_OWN || task->state == VP_TASK_GONE)

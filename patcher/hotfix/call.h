@@ -10,7 +10,7 @@
 
 #include <vmpoke/target.h>
 
-struct vp_linux;
+#include "linux/priority.h"
 
 /* Where it is done, in one kernel. */
 struct vp_call_site {
@@ -19,6 +19,8 @@ struct vp_call_site {
 	/* Where calls return to: an int3 between two functions, which nothing else executes. */
 	vp_gva pad;
 	vp_gva oops; /* what the kernel calls when it oopses; 0: not known */
+	struct vp_priority_at
+		priority; /* of tasks: those that may not run for long are let go by */
 };
 
 /* -EOPNOTSUPP: this kernel has none that we know. */

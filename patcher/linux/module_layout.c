@@ -332,6 +332,8 @@ static void find_tasks(const struct btf *btf, struct vp_task_layout *out)
 	    !member(btf, signal, "thread_head", 16, &l.thread_head) || !find_returns(btf, task, &l))
 		return;
 	l.sp += at;
+	if (!member(btf, task, "prio", 4, &l.prio) || !member(btf, task, "policy", 4, &l.policy))
+		l.prio = l.policy = 0;
 	l.has_hot = hot && member(btf, hot, "hardirq_stack_ptr", 8, &l.hot_irq_stack);
 	take_ranges(&l);
 	if (l.end <= VP_TASK_MAX)

@@ -39,8 +39,9 @@ struct vp_task_layout {
 	uint32_t known;	   /* 0: the rest says nothing */
 	uint32_t low, end; /* the part of it that has all these */
 	uint32_t tasks, thread_node, signal, pid, comm, stack, on_cpu, sp;
-	uint32_t on_cpu_size; /* 4; 1 since 7.0 or so */
-	uint32_t thread_head; /* in struct signal_struct */
+	uint32_t on_cpu_size;  /* 4; 1 since 7.0 or so */
+	uint32_t prio, policy; /* 0: not known; not in what [low, end) covers */
+	uint32_t thread_head;  /* in struct signal_struct */
 	/* Return addresses kept elsewhere: of function-graph tracing, kretprobes, rethooks. */
 	uint32_t ret_stack, ret_depth, ret_entry; /* ret_entry: size; 8: of the words since 6.12 */
 	uint32_t kretprobes, rethooks;

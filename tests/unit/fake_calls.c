@@ -41,6 +41,11 @@ static void op_resume(struct vp_target *t)
 	assert_true(((struct fake *)t)->stopped);
 	((struct fake *)t)->stopped = false;
 	fc->resumed = true;
+	if (fc->passes > fc->passed) {
+		assert_int_equal(fc->nbreaks, 0);
+		fc->vcpu[0] = fc->vcpu[1] = elsewhere();
+		fc->passed++;
+	}
 }
 
 static void op_abandon(struct vp_target *t)
@@ -253,6 +258,19 @@ struct vp_call_site fake_calls_site(void)
 				      .nsafe = 2,
 				      .pad = VP_GVA(FC_PAD),
 				      .oops = VP_GVA(FC_OOPS) };
+}
+
+struct vp_call_site fake_calls_nice(struct fake_calls *c, uint32_t prio, uint32_t policy)
+{
+	struct vp_call_site site = fake_calls_site();
+	const uint64_t task = FAKE_DATA + 0x200, stack = FAKE_DATA;
+
+	site.priority = (struct vp_priority_at){ FAKE_DATA + 0x100, 0x20, 0x30, 0x34 };
+	memcpy(fake_at(c->f, FAKE_DATA + 0x100), &task, 8);
+	memcpy(fake_at(c->f, task + 0x20), &stack, 8);
+	memcpy(fake_at(c->f, task + 0x30), &prio, 4);
+	memcpy(fake_at(c->f, task + 0x34), &policy, 4);
+	return site;
 }
 
 void fake_calls_again(struct fake_calls *c, const enum fc_event *script)

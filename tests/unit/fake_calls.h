@@ -47,6 +47,8 @@ struct fake_calls {
 	uint8_t kept[VP_KEPT_MAX];
 	size_t nkept;
 	bool left, abandoned, resumed;
+	unsigned int passes; /* tasks at a safe point that are to be let go by; and were */
+	unsigned int passed;
 	/* The result of a call, and what it does. NULL: 0. */
 	uint64_t (*function)(struct fake_calls *c, const struct vp_regs *regs);
 	void *arg;
@@ -61,6 +63,9 @@ struct fake_calls *fake_calls_new(const enum fc_event *script);
 void fake_calls_free(struct fake_calls *c);
 
 struct vp_call_site fake_calls_site(void);
+
+/* The same, where it is known how nice the task is: its `prio` and `policy`. */
+struct vp_call_site fake_calls_nice(struct fake_calls *c, uint32_t prio, uint32_t policy);
 
 /* For another run: the task has gone on. */
 void fake_calls_again(struct fake_calls *c, const enum fc_event *script);

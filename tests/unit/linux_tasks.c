@@ -46,6 +46,8 @@ void lg_add_task_types(const struct linux_guest *g, struct btf *btf, int list, i
 	field(btf, "flags", u64, 0);
 	field(btf, "stack", pointer, LG_T_STACK);
 	field(btf, "on_cpu", has_byte(g) ? chars : u32, LG_T_ON_CPU);
+	field(btf, "prio", u32, 0x70);
+	field(btf, "policy", u32, 0x74);
 	field(btf, "pid", u32, LG_T_PID);
 	field(btf, "tasks", list, LG_T_TASKS);
 	field(btf, "thread_node", list, LG_T_THREAD_NODE);

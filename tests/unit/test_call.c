@@ -77,6 +77,66 @@ static void test_well(void **state)
 		goes_well(scripts[i]);
 }
 
+/* Who may not run for long is let go by, a few times: perhaps there is nobody else. */
+static void test_nice(void **state)
+{
+	static const struct {
+		uint32_t prio, policy;
+		bool low;
+	} tasks[] = { { 120, 0, false }, { 139, 0, true }, { 121, 3, true }, { 120, 5, true },
+		      { 100, 0, false }, { 98, 1, false }, { 140, 0, false } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
+		enum fc_event script[20] = { FC_AT_SAFE, FC_RETURN };
+		struct vp_call call = { .name = "fn", .fn = VP_GVA(FC_FN) };
+		struct fake_calls *c = fake_calls_new(script);
+		struct vp_call_site site = fake_calls_nice(c, tasks[i].prio, tasks[i].policy);
+		size_t made = 0;
+
+		if (tasks[i].low) {
+			for (size_t k = 0; k < 17; k++)
+				script[k] = FC_AT_SAFE;
+			script[17] = FC_RETURN;
+			script[18] = FC_END;
+			c->passes = 16;
+		}
+		if (vp_call_list(&c->f->target, &site, NULL, &call, 1, &made, &err))
+			fail_msg("%s", err.text);
+		assert_int_equal(made, 1);
+		assert_int_equal(c->passed, tasks[i].low ? 16 : 0);
+		assert_int_equal(*c->script, FC_END);
+		fake_calls_clean(c);
+		fake_calls_free(c);
+	}
+}
+
+/* What cannot be read tells nothing: it will do. */
+static void test_nice_unknown(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		static const enum fc_event script[] = { FC_AT_SAFE, FC_RETURN, FC_END };
+		struct vp_call call = { .name = "fn", .fn = VP_GVA(FC_FN) };
+		struct fake_calls *c = fake_calls_new(script);
+		struct vp_call_site site = fake_calls_nice(c, 139, 0);
+		const uint64_t bad[] = { 0x1000, FAKE_DATA + 0x8000, UINT64_MAX - 3 };
+		size_t made = 0;
+
+		if (i == 3)
+			site.priority.current = 0;
+		else if (i == 1) /* another stack */
+			memcpy(fake_at(c->f, FAKE_DATA + 0x220), &bad[1], 8);
+		else
+			memcpy(fake_at(c->f, FAKE_DATA + 0x100), &bad[i], 8);
+		assert_int_equal(vp_call_list(&c->f->target, &site, NULL, &call, 1, &made, &err),
+				 0);
+		assert_int_equal(made, 1);
+		fake_calls_clean(c);
+		fake_calls_free(c);
+	}
+}
+
 /* --- given up before the first call --------------------------------------------- */
 
 static int gives_up(const enum fc_event *script, const char *part)
@@ -286,6 +346,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_well),
+		cmocka_unit_test(test_nice),
+		cmocka_unit_test(test_nice_unknown),
 		cmocka_unit_test(test_no_safe_point),
 		cmocka_unit_test(test_first_steps_fail),
 		cmocka_unit_test(test_no_return),
