@@ -14,7 +14,7 @@ rounds=${ROUNDS:-8}
 slack=600 # KB that come and go by themselves
 
 start_watch() {
-	guest_run g 'setsid nice -n 19 shows watch >/run/watch 2>&1 & echo $! >/run/watch-pid; sleep 1; kill -0 $(cat /run/watch-pid)'
+	guest_run g 'setsid shows watch >/run/watch 2>&1 & echo $! >/run/watch-pid; sleep 1; kill -0 $(cat /run/watch-pid)'
 }
 stop_watch() {
 	guest_run g 'kill $(cat /run/watch-pid); while pidof shows; do sleep 0.1; done' >"$tmp/out"
