@@ -182,7 +182,7 @@ struct vp_linux_features {
 	 */
 	uint32_t words[VP_LINUX_CAPS_MAX];
 	unsigned int nwords, ncaps;
-	vp_gva return_thunk; /* where returns of this kernel go; 0: it has no return thunk */
+	vp_gva return_thunk; /* where returns of this kernel go; 0: plain ret */
 	bool call_depth;     /* calls are counted (call thunks) */
 	bool ibt;	     /* indirect branches must lead to an endbr64 */
 	bool cfi;	     /* built with kCFI or FineIBT: hotfixes are refused for now */

@@ -8,8 +8,10 @@
 #include <errno.h>
 
 #define BUG_WORDS_MAX 4u
-#define FLAGS_WORD    256u	      /* bytes of names for the 32 bits of a word */
-#define FEATURE_IBT   (18u * 32 + 20) /* X86_FEATURE_IBT, arch/x86/include/asm/cpufeatures.h */
+#define FLAGS_WORD    256u /* bytes of names for the 32 bits of a word */
+/* X86_FEATURE_*, arch/x86/include/asm/cpufeatures.h */
+#define FEATURE_RETHUNK (11u * 32 + 14)
+#define FEATURE_IBT	(18u * 32 + 20)
 
 /* The first symbol behind @addr. */
 struct behind {
@@ -81,17 +83,24 @@ static int follow_jmp(const struct vp_linux *l, vp_gva at, vp_gva *out, struct v
 	return rc;
 }
 
+static bool cpu_has(const struct vp_linux_features *f, unsigned int bit)
+{
+	return bit / 32 < f->ncaps && f->words[bit / 32] >> bit % 32 & 1;
+}
+
 /*
  * Since 5.19 (and in the stable kernels of then) boot writes into each return a jmp to what this
- * variable says.
+ * variable says; or a plain ret, for a CPU that needs none: the thunk that the variable names then
+ * warns of who comes there (since 6.9, "Unpatched return thunk in use").
  */
 static int read_thunk(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err)
 {
-	bool code = false;
+	bool code = false, boot_writes;
 	vp_gva at;
 	int rc = vp_linux_variable(l, "x86_return_thunk", &out->return_thunk.v,
 				   sizeof(out->return_thunk.v), err);
 
+	boot_writes = !rc;
 	if (rc == -ENOENT) {
 		if (!vp_linux_find(l, "__x86_return_thunk", &at))
 			return 0;
@@ -99,10 +108,12 @@ static int read_thunk(struct vp_linux *l, struct vp_linux_features *out, struct 
 	}
 	if (!rc)
 		rc = vp_kernel_mem_is_code(&l->mem, out->return_thunk, &code, err);
-	return rc || code
-		       ? rc
-		       : vp_err_set(err, -EBADMSG, "the kernel's return thunk is no code: 0x%llx",
-				    (unsigned long long)out->return_thunk.v);
+	if (!rc && !code)
+		rc = vp_err_set(err, -EBADMSG, "the kernel's return thunk is no code: 0x%llx",
+				(unsigned long long)out->return_thunk.v);
+	if (!rc && boot_writes && !cpu_has(out, FEATURE_RETHUNK))
+		out->return_thunk = VP_GVA(0);
+	return rc;
 }
 
 /* Calls are counted for a CPU whose return stack must not run empty (callthunks.c). */
@@ -143,8 +154,7 @@ int vp_linux_features(struct vp_linux *l, struct vp_linux_features *out, struct 
 		rc = read_call_depth(l, out, &why);
 	if (rc)
 		return vp_err_set(err, rc, "%s", why.text);
-	out->ibt = FEATURE_IBT / 32 < out->ncaps &&
-		   out->words[FEATURE_IBT / 32] >> FEATURE_IBT % 32 & 1;
+	out->ibt = cpu_has(out, FEATURE_IBT);
 	out->cfi = vp_symtab_each(l->symbols, is_cfi_symbol, NULL);
 	return 0;
 }

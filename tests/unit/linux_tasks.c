@@ -97,6 +97,7 @@ static void write_cpus(struct linux_guest *g)
 	lg_put(g, LG_IRQ_TOP, g->text + LG_TOP(5) - 8, 8);
 	lg_put(g, LG_IRQ_TOP + 8, g->text + LG_TOP(6) - 8, 8);
 	lg_put(g, LG_CPU + LG_CAPS + 4, 0x12345678, 4);
+	lg_put(g, LG_CPU + LG_CAPS + 4 * 11, 1u << 14, 4); /* X86_FEATURE_RETHUNK */
 	lg_put(g, LG_CPU + LG_CAPS + 4 * 21, 0x8000, 4);
 	lg_put(g, LG_THUNK, g->text + 0x700, 8);
 	g->vcpus[0].cs = 0x10;

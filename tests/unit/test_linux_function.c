@@ -117,6 +117,10 @@ static void features(void **state)
 	lg_put(g, LG_CPU + LG_CAPS + 4 * 18, 1u << 20, 4);
 	assert_int_equal(vp_linux_features(l, &x, &err), 0);
 	assert_true(x.ibt);
+	/* A CPU that needs no thunk: returns are plain ones. */
+	lg_put(g, LG_CPU + LG_CAPS + 4 * 11, 0, 4);
+	assert_int_equal(vp_linux_features(l, &x, &err), 0);
+	assert_int_equal(x.return_thunk.v, 0);
 	lg_put(g, LG_THUNK, g->text + LG_DATA, 8);
 	assert_int_equal(vp_linux_features(l, &x, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "no code"));
