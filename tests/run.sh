@@ -68,14 +68,14 @@ finish() { # TIER
 
 # --- tiers that run alone ------------------------------------------------------
 
-# More at a time than there are cores, as some wait for what is not to come.
+# One more at a time than there are cores, as some wait for what is not to come.
 unit_tier() { # NAME FOLDER MAKE-ARGS...
 	local name=$1 out=$2 t
 	shift 2
 	build "$name" "$@" test-bins || return
 	(
 		for t in "$out"/tests/test_*; do
-			[ "$(jobs -rp | wc -l)" -lt $(($(nproc) + 2)) ] || wait -n
+			[ "$(jobs -rp | wc -l)" -lt $(($(nproc) + 1)) ] || wait -n
 			run_test "$name" "${t##*/}" 120 "$t" &
 		done
 		wait

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define HANG_MS	 20000u
-#define SHORT_MS 100u
+#define SHORT_MS 500u
 #define ADDR	 VP_GVA(0xffffffff81000123)
 
 struct world {
