@@ -180,9 +180,11 @@ static void from_disk(void **state)
 	close(fd);
 	assert_int_equal(vp_linux_open_file(path, &l, &err), 0);
 	unlink(path);
+	vp_linux_free(l);
+	l = NULL;
 	assert_int_equal(vp_linux_open_file(path, &l, &err), -ENOEXEC);
 	assert_non_null(strstr(err.text, "cannot be opened"));
-	l = NULL;
+	assert_null(l);
 }
 
 /* --- functions ---------------------------------------------------------------------- */
