@@ -106,8 +106,8 @@ check_clone() { # TEXT
 check_new() { # TEXT
 	local was proto
 	to=$(target g gdb)
-	check "$1: a vmpoke is killed while it holds the VM to look at it" \
-		kill_holding 20 sym "$to" --all
+	check "$1: a vmpoke is killed while it holds the VM to write" \
+		kill_holding 2 key set "$to" sched_schedstats on
 	guest_stop g
 	guest_launch g -uuid $uuid -S
 	until_true 60 guest_qmp g '{"execute":"query-status"}' >"$tmp/out"
