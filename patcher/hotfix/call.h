@@ -94,7 +94,7 @@ typedef int (*vp_call_tell)(void *arg, const struct vp_call_recovered *call, str
  * After a process was killed in vp_call_run(): have its call come to its end, and give the task
  * its registers back. @tell (may be NULL) is told of it before. Locked, and between stop() and
  * resume(): for vp_qemu_config.repair. -ETIMEDOUT  it has not returned within @call_ms (0:
- * VP_CALL_MS): the guest runs on and stops when it does, and the target was left as by
+ * 30 s): the guest runs on and stops when it does, and the target was left as by
  * vp_call_run(): recover again -EBADMSG    what that process kept makes no sense
  */
 int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell, void *arg,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does the task that a vCPU runs give way to others? Leaf and pure, but for the reads. */
+/* Does the task that a vCPU runs give way to others? */
 #ifndef VP_LINUX_PRIORITY_H
 #define VP_LINUX_PRIORITY_H
 
