@@ -10,12 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks-modules.sh"
 sources=$here/../hotfixes
 
-headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
-case $? in
-0) ;;
-77) echo "SKIP: hotfix-apply: $(tail -n 1 "$tmp/log")" && exit 0 ;;
-*) ok "the headers are fetched" 1 && exit 1 ;;
-esac
+hotfix_headers generic
 
 build() { # NAME [SOURCE]
 	vp hotfix build "${2:-$tmp/$1.c}" --headers "$headers" -o "$tmp/$1.o" >"$tmp/out" 2>"$tmp/log" ||

@@ -9,12 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks-modules.sh"
 sources=$here/../hotfixes
 
-headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
-case $? in
-0) ;;
-77) echo "SKIP: hotfix-check: $(tail -n 1 "$tmp/log")" && exit 0 ;;
-*) ok "the headers are fetched" 1 && exit 1 ;;
-esac
+hotfix_headers generic
 
 kernel=$("$here/../linux/kernel.sh" generic 2>"$tmp/log")/vmlinuz
 (. "$here/../rigs/lib.sh" && extract_vmlinux "$kernel" "$tmp/vmlinux")

@@ -14,12 +14,7 @@ RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 kills=${HOTFIX_KILLS:-24}
 
-headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
-case $? in
-0) ;;
-77) echo "SKIP: hotfix-kill: $(tail -n 1 "$tmp/log")" && exit 0 ;;
-*) ok "the headers are fetched" 1 && exit 1 ;;
-esac
+hotfix_headers generic
 check "the hotfix builds" vp hotfix build "$here/../hotfixes/three-together.c" --headers "$headers" \
 	-o "$tmp/three.o"
 check "the killer, too" "${CC:-cc}" -shared -fPIC -O -D_GNU_SOURCE -Wall -Werror -o "$tmp/killer.so" \

@@ -14,12 +14,7 @@ RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 kills=${HOTFIX_KILLS:-5}
 
-headers=$("$here/../linux/headers.sh" generic 2>"$tmp/log")
-case $? in
-0) ;;
-77) echo "SKIP: hotfix-libvirt: $(tail -n 1 "$tmp/log")" && exit 0 ;;
-*) ok "the headers are fetched" 1 && exit 1 ;;
-esac
+hotfix_headers generic
 
 build() { # NAME SOURCE
 	check "$1 builds" "$vmpoke" hotfix build "$2" --headers "$headers" -o "$tmp/$1.o"

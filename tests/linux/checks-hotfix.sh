@@ -5,7 +5,6 @@
 # NAME", "Over: NAME" (that hotfix is to be there first), "Inverse" (it breaks what is right).
 #
 #	hotfix_names KERNEL	those for a kernel of kernel.sh, in the order they are applied in
-#	hotfix_headers KERNEL	finds its headers: call once; says SKIP and ends if there are none
 #	hotfix_build NAME...	$tmp/NAME.o
 #	hotfix_apply NAME	by vmpoke, with its report in $tmp/apply
 #	hotfix_remove NAME
@@ -37,15 +36,6 @@ hotfix_names() { # KERNEL
 		fi
 	done
 	[ ${#over[@]} -eq 0 ] || printf '%s\n' "${over[@]}"
-}
-
-hotfix_headers() { # KERNEL
-	headers=$("$guest_here/headers.sh" "$1" 2>"$tmp/log")
-	case $? in
-	0) ;;
-	77) echo "SKIP: $(basename "$0" .sh): $(tail -n 1 "$tmp/log")" && exit $failed ;;
-	*) ok "the headers of $1 are fetched" 1 || exit 1 ;;
-	esac
 }
 
 hotfix_build() { # NAME...

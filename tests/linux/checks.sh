@@ -162,3 +162,13 @@ find_mov() { find_bytes "$1" 'b[8-9aef]63000000'; } # CODE
 
 # What `call __fentry__` has become, at the entry or behind an endbr64.
 find_nop() { find_bytes "${1:0:18}" 0f1f440000 6666666690; } # CODE
+
+# Finds the headers of a kernel of kernel.sh, for `headers`; says SKIP and ends if there are none.
+hotfix_headers() { # KERNEL
+	headers=$("$guest_here/headers.sh" "$1" 2>"$tmp/log")
+	case $? in
+	0) ;;
+	77) echo "SKIP: $(basename "$0" .sh): $(tail -n 1 "$tmp/log")" && exit $failed ;;
+	*) ok "the headers of $1 are fetched" 1 || exit 1 ;;
+	esac
+}
