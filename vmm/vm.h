@@ -72,6 +72,12 @@ bool vp_vm_wait(struct vp_vm *vm, int timeout_ms, struct vp_vm_status *st);
 /* A file descriptor that becomes readable when the VM has ended. Owned by the VM. */
 int vp_vm_end_fd(struct vp_vm *vm);
 
+/*
+ * Finish what could not be when it was asked for, if it can be now: a batch that a vCPU kept
+ * waiting, a call of a guest function that was given up. To be called about once a second.
+ */
+void vp_vm_settle(struct vp_vm *vm, unsigned int timeout_ms);
+
 /* End the VM from outside. Any thread; not from a signal handler. */
 void vp_vm_quit(struct vp_vm *vm);
 

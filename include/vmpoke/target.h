@@ -88,6 +88,12 @@ struct vp_break_ops {
 	 * comes next is told that it needs recovery, as after a process that was killed.
 	 */
 	void (*leave)(struct vp_target *t);
+
+	/*
+	 * The page tables that translate what set() is given, until resume(); if this is not
+	 * called, those of any vCPU. NULL: this target translates nothing.
+	 */
+	void (*space)(struct vp_target *t, const struct vp_paging *space);
 };
 
 #define VP_BREAKS_MAX 4u /* what a CPU has in debug registers */

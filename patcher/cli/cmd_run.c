@@ -107,8 +107,8 @@ static int signals_open(void)
 }
 
 /*
- * Wait until the guest ends, or a signal or the user ends it. Now and then finish a batch that a
- * vCPU kept waiting: its sites stay guarded until then.
+ * Wait until the guest ends, or a signal or the user ends it. Now and then finish what a vCPU
+ * kept waiting: a batch, whose sites stay guarded until then, or a call.
  */
 static void wait_end(struct vp_vm *vm, int signal_fd, struct vp_terminal *terminal,
 		     struct vp_vm_status *st)
@@ -129,7 +129,7 @@ static void wait_end(struct vp_vm *vm, int signal_fd, struct vp_terminal *termin
 		if (!vp_terminal_pump(terminal, vm, n > 0 && fds[2].revents))
 			break;
 		if (n == 0)
-			vp_engine_settle(vp_vm_engine(vm), SETTLE_EVERY_MS, NULL);
+			vp_vm_settle(vm, SETTLE_EVERY_MS);
 	}
 	if (!fds[0].revents)
 		vp_vm_quit(vm);

@@ -15,9 +15,10 @@ static int can_call(struct vp_hotfix_job *job, struct vp_err *err)
 	int rc = 0;
 
 	if (!job->t->ops->breaks)
-		return vp_err_set(err, -EOPNOTSUPP,
-				  "hotfixes cannot be applied on this kind of VM so far: no "
-				  "functions of its guest can be called, which memory comes from");
+		return vp_err_set(
+			err, -EOPNOTSUPP,
+			"hotfixes cannot be applied on this kind of VM: no functions of its "
+			"guest can be called, which memory comes from");
 	rc = vp_call_site_find(job->l, &job->site, err);
 	return rc ? rc : vp_arena_recipe_find(job->l, &job->recipe, err);
 }

@@ -280,6 +280,19 @@ static int end(struct run *r, int rc, struct vp_err *why, struct vp_err *err)
 	return rc ? vp_err_set(err, rc, "%s", why->text) : 0;
 }
 
+/* A call that was given up may still be under way, where this process is the VM. */
+static int check_none_left(struct vp_target *t, struct vp_err *err)
+{
+	uint8_t kept[VP_KEPT_MAX];
+	size_t len;
+	int rc = t->ops->breaks->kept(t, kept, sizeof(kept), &len, err);
+
+	if (!rc && len)
+		rc = vp_err_set(err, -EBUSY,
+				"a function of the guest that was called has not returned yet");
+	return rc;
+}
+
 int vp_call_run(struct vp_target *t, const struct vp_call_site *site,
 		const struct vp_call_opts *opts, vp_call_next next, void *arg,
 		struct vp_call_report *report, struct vp_err *err)
@@ -302,7 +315,14 @@ int vp_call_run(struct vp_target *t, const struct vp_call_site *site,
 	rc = t->ops->stop(t, VP_TIMEOUT_MS, err);
 	if (rc)
 		return rc;
+	rc = check_none_left(t, err);
+	if (rc) {
+		t->ops->resume(t);
+		return rc;
+	}
 	r.task.stops = 1;
+	if (t->ops->breaks->space && site->space.cr3)
+		t->ops->breaks->space(t, &site->space);
 	rc = reach(&r, &why);
 	safe = vp_call_now_ms();
 	if (!rc)

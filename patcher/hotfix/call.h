@@ -18,7 +18,8 @@ struct vp_call_site {
 	size_t nsafe;
 	/* Where calls return to: an int3 between two functions, which nothing else executes. */
 	vp_gva pad;
-	vp_gva oops; /* what the kernel calls when it oopses; 0: not known */
+	vp_gva oops;		/* what the kernel calls when it oopses; 0: not known */
+	struct vp_paging space; /* translates these for everybody; all 0: the vCPUs' do */
 	struct vp_priority_at
 		priority; /* of tasks: those that may not run for long are let go by */
 };
@@ -63,6 +64,7 @@ struct vp_call_report {
  * Locked (target.h), and not between stop() and resume(). @opts and @report may be NULL. But for
  * the errors marked (*) the guest runs as before, and no trace of this is in it.
  *  -EOPNOTSUPP  the target has no breakpoints
+ *  -EBUSY       a call that was given up has not returned yet, or as the target's operations
  *  -ETIMEDOUT   no safe point was reached
  *  -EAGAIN      somebody else let the guest go on while it was held: try again
  *  -EFAULT      the kernel oopsed in the call; the borrowed task is lost

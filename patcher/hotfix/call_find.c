@@ -82,6 +82,7 @@ int vp_call_site_find(struct vp_linux *l, struct vp_call_site *out, struct vp_er
 	if (vp_symtab_find(vp_linux_symbols(l), "oops_enter", &site.oops, NULL))
 		site.oops = VP_GVA(0);
 	vp_priority_find(l, &site.priority);
+	site.space = vp_linux_info(l)->space;
 	*out = site;
 	return find_pad(l, &out->pad, err);
 }

@@ -35,12 +35,6 @@ static void op_unlock(struct vp_target *t)
 	pthread_mutex_unlock(&vp_local_of(t)->lock);
 }
 
-/* Held for ever: no write of ours to RAM can fail half way, so this is not reached. */
-static void op_abandon(struct vp_target *t)
-{
-	(void)t;
-}
-
 static const struct vp_target_ops local_ops = {
 	.name = "local",
 	.serializer = "kick",
@@ -63,7 +57,8 @@ static const struct vp_target_ops local_ops = {
 	.unpark = vp_local_op_unpark,
 	.stop = vp_local_op_stop,
 	.resume = vp_local_op_resume,
-	.abandon = op_abandon,
+	.abandon = vp_local_op_abandon,
+	.breaks = &vp_local_break_ops,
 };
 
 int vp_local_new(const struct vp_local_config *config, struct vp_local **out, struct vp_err *err)
@@ -153,6 +148,9 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v)
 {
 	struct vp_local *l = v->l;
 
+	/* Whoever waits for it with the lock held is told before. */
+	atomic_store(&v->leaving, true);
+	vp_local_notify(l);
 	pthread_mutex_lock(&l->lock);
 	l->vcpus[v->id] = NULL;
 	l->nvcpus--;

@@ -30,6 +30,13 @@ enum vp_mode {
 	VP_MODE_TRAP,  /* out of the guest, carrying out a #BP exit */
 };
 
+/* At a breakpoint of local_break.c? Set by the vCPU thread, cleared by whoever lets it go on. */
+enum vp_stands {
+	VP_STANDS_NOWHERE,
+	VP_STANDS_AT,	 /* it is about to execute the instruction there */
+	VP_STANDS_ALIAS, /* the same, in another mapping of the page */
+};
+
 struct vp_local_vcpu {
 	struct vp_local *l;
 	unsigned int id;
@@ -44,6 +51,8 @@ struct vp_local_vcpu {
 	_Atomic int arm_error;	/* -errno of the last KVM_SET_GUEST_DEBUG */
 	_Atomic bool hold;	/* stay out of the guest */
 	_Atomic bool interrupt; /* make vp_local_run() return -EINTR */
+	_Atomic int stands;	/* enum vp_stands; by it, too, the vCPU stays out of the guest */
+	_Atomic bool leaving;	/* it will not enter the guest again */
 
 	/* Of the vCPU thread alone: emulation failures on an int3, one after the other, and where.
 	 */
@@ -55,6 +64,16 @@ struct vp_slot_ram {
 	uint64_t gpa, len;
 	uint8_t *hva;
 	_Atomic uint32_t flags;
+};
+
+/* A breakpoint: an int3 of ours, or one of the guest's own that we wait at. */
+struct vp_local_break {
+	_Atomic uint64_t addr; /* 0: none; written last, and read first by vCPU threads */
+	_Atomic uint64_t gpa;
+	/* Of the locked side alone. */
+	uint8_t bytes[VP_INSN_MAX]; /* the instruction, as it stood there */
+	size_t len;
+	bool written; /* its first byte was changed */
 };
 
 struct vp_local {
@@ -74,7 +93,16 @@ struct vp_local {
 	_Atomic uint64_t epoch;	    /* rounds of "every vCPU has serialized" asked for */
 	_Atomic unsigned int holds; /* > 0: every vCPU stays out of the guest */
 	_Atomic bool want_armed;
+	bool batch_armed;	  /* by arm(), not by a breakpoint; under `lock` */
 	_Atomic uint64_t unparks; /* how often unpark() was called */
+
+	/* local_break.c; changed under `lock`, with every vCPU held. */
+	struct vp_local_break breaks[VP_BREAKS_MAX];
+	_Atomic unsigned int nbreaks;
+	struct vp_paging space; /* translates their addresses; cr3 0: that of any vCPU */
+	uint8_t kept[VP_KEPT_MAX];
+	size_t nkept;
+	_Atomic bool left; /* leave(): a call has not returned, and its breakpoint stands */
 
 	/* Sleeping, on both sides; nothing else is protected by it. */
 	pthread_mutex_t wait_lock;
@@ -113,7 +141,26 @@ int vp_local_op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err
 int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_unpark(struct vp_target *t);
 int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+
+/* What stop() and resume() are made of. If hold_all() fails all are to be held all the same. */
+int vp_local_hold_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err);
+void vp_local_let_go(struct vp_local *l);
+
+/* What arm() and disarm() are made of. */
+int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err);
+void vp_local_disarm_all(struct vp_local *l);
+
+/* Sleep until @done, or until the time is up: -ETIMEDOUT. */
+int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
+		   unsigned int timeout_ms);
+
+/* Is a call of a guest function under way that was given up? Any thread. */
+bool vp_local_call_is_left(struct vp_local *l);
+
+/* local_break.c. resume(): what is set goes, unless it was left. abandon(): it goes. */
+extern const struct vp_break_ops vp_local_break_ops;
 void vp_local_op_resume(struct vp_target *t);
+void vp_local_op_abandon(struct vp_target *t);
 
 /*
  * local_kick.c. Take the signal for this process: -EINVAL, -EBUSY (it has a handler). Does the
@@ -144,6 +191,8 @@ void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for 
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);
 void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
+
+void vp_regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from);
 
 /* Does the vCPU run a guest of the guest's own just now (L2)? Its registers are that one's then. */
 bool vp_local_runs_nested(int fd);

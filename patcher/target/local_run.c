@@ -47,6 +47,7 @@ static void serve_arming(struct vp_local_vcpu *v)
 static bool must_wait(struct vp_local_vcpu *v)
 {
 	return atomic_load(&v->l->holds) || atomic_load(&v->hold) ||
+	       (atomic_load(&v->stands) && atomic_load(&v->l->nbreaks)) ||
 	       (atomic_load(&v->arm_error) && atomic_load(&v->l->want_armed));
 }
 

@@ -18,38 +18,55 @@
 /* Has this vCPU done what is asked? @arg as given to wait_all(). */
 typedef bool (*answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
 
-static struct vp_local_vcpu *first_silent(struct vp_local *l, answer_fn done, uint64_t arg)
+int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
+		   unsigned int timeout_ms)
 {
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
-		if (l->vcpus[i] && !done(l->vcpus[i], arg))
-			return l->vcpus[i];
-	return NULL;
+	struct timespec until;
+	bool there = done(l, arg);
+	int rc = 0;
+
+	if (there)
+		return 0;
+	until = vp_deadline(timeout_ms);
+	pthread_mutex_lock(&l->wait_lock);
+	/* Set before the answers are read again; its partner is in vp_local_notify(). */
+	atomic_store(&l->waiting, true);
+	while (!(there = done(l, arg)) && !rc)
+		rc = pthread_cond_timedwait(&l->answered, &l->wait_lock, &until);
+	atomic_store(&l->waiting, false);
+	pthread_mutex_unlock(&l->wait_lock);
+	return there ? 0 : -ETIMEDOUT;
+}
+
+struct question {
+	answer_fn done;
+	uint64_t arg;
+	struct vp_local_vcpu *silent; /* the first that has not answered */
+};
+
+static bool all_have_answered(struct vp_local *l, void *arg)
+{
+	struct question *q = arg;
+
+	q->silent = NULL;
+	for (unsigned int i = 0; i < VP_VCPU_MAX && !q->silent; i++)
+		if (l->vcpus[i] && !q->done(l->vcpus[i], q->arg))
+			q->silent = l->vcpus[i];
+	return !q->silent;
 }
 
 /* Wait until every vCPU has answered. */
 static int wait_all(struct vp_local *l, answer_fn done, uint64_t arg, unsigned int timeout_ms,
 		    struct vp_err *err)
 {
-	struct vp_local_vcpu *silent = first_silent(l, done, arg);
-	struct timespec until;
-	int rc = 0;
+	struct question q = { .done = done, .arg = arg };
 
-	if (!silent)
+	if (!vp_local_await(l, all_have_answered, &q, timeout_ms))
 		return 0;
-	until = vp_deadline(timeout_ms);
-	pthread_mutex_lock(&l->wait_lock);
-	/* Set before the answers are read again; its partner is in vp_local_notify(). */
-	atomic_store(&l->waiting, true);
-	while (!rc && (silent = first_silent(l, done, arg)))
-		rc = pthread_cond_timedwait(&l->answered, &l->wait_lock, &until);
-	atomic_store(&l->waiting, false);
-	pthread_mutex_unlock(&l->wait_lock);
-	if (silent)
-		return vp_err_set(err, -ETIMEDOUT,
-				  "vCPU %u did not answer within %u ms; is the host overloaded, or "
-				  "does its thread block signal %d?",
-				  silent->id, timeout_ms, l->kick_signal);
-	return 0;
+	return vp_err_set(err, -ETIMEDOUT,
+			  "vCPU %u did not answer within %u ms; is the host overloaded, or "
+			  "does its thread block signal %d?",
+			  q.silent->id, timeout_ms, l->kick_signal);
 }
 
 /* --- serialize --------------------------------------------------------------- */
@@ -94,9 +111,8 @@ static int arm_error(struct vp_local *l, struct vp_err *err)
  * A vCPU that is still armed from the batch before needs no kick: it disarms itself only
  * after it has read want_armed again (local_run.c), which is set by then.
  */
-int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
 {
-	struct vp_local *l = vp_local_of(t);
 	bool all = true;
 	int rc;
 
@@ -110,17 +126,33 @@ int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err 
 			all = false;
 	if (all)
 		return 0;
-	rc = vp_local_op_sync(t, timeout_ms, err);
+	rc = vp_local_op_sync(&l->target, timeout_ms, err);
 	return rc ? rc : arm_error(l, err);
 }
 
 /* Lazy: each vCPU disarms when it next passes through user space. */
+void vp_local_disarm_all(struct vp_local *l)
+{
+	atomic_store(&l->want_armed, false);
+	vp_local_wake(l); /* a vCPU that could not be armed waits for this */
+}
+
+/* A batch and breakpoints (local_break.c) may both need it: sites that are guarded still, say. */
+int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+
+	l->batch_armed = true;
+	return vp_local_arm_all(l, timeout_ms, err);
+}
+
 void vp_local_op_disarm(struct vp_target *t)
 {
 	struct vp_local *l = vp_local_of(t);
 
-	atomic_store(&l->want_armed, false);
-	vp_local_wake(l); /* a vCPU that could not be armed waits for this */
+	l->batch_armed = false;
+	if (!atomic_load(&l->nbreaks))
+		vp_local_disarm_all(l);
 }
 
 /* --- S4 ---------------------------------------------------------------------- */
@@ -256,25 +288,27 @@ static bool is_held(struct vp_local_vcpu *v, uint64_t arg)
 }
 
 /* Every vCPU out of the guest and out of trap handling, and it stays so. */
-int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+int vp_local_hold_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
 {
-	struct vp_local *l = vp_local_of(t);
-	int rc;
-
 	atomic_fetch_add(&l->holds, 1);
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
 			vp_local_kick(l->vcpus[i]);
-	rc = wait_all(l, is_held, 0, timeout_ms, err);
+	return wait_all(l, is_held, 0, timeout_ms, err);
+}
+
+int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	int rc = vp_local_hold_all(l, timeout_ms, err);
+
 	if (rc)
-		vp_local_op_resume(t);
+		vp_local_let_go(l);
 	return rc;
 }
 
-void vp_local_op_resume(struct vp_target *t)
+void vp_local_let_go(struct vp_local *l)
 {
-	struct vp_local *l = vp_local_of(t);
-
 	/* So that every vCPU serializes on its way in. */
 	atomic_fetch_add(&l->epoch, 1);
 	atomic_fetch_sub(&l->holds, 1);
@@ -298,7 +332,7 @@ void vp_local_cont(struct vp_local *l)
 {
 	pthread_mutex_lock(&l->lock);
 	if (l->paused)
-		vp_local_op_resume(&l->target);
+		vp_local_let_go(l);
 	l->paused = false;
 	pthread_mutex_unlock(&l->lock);
 }

@@ -45,7 +45,7 @@ void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from)
 	};
 }
 
-static void regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from)
+void vp_regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from)
 {
 	*to = (struct kvm_regs){
 		.rax = from->gpr[VP_RAX],
@@ -109,7 +109,7 @@ static int resume_at(struct vp_local_vcpu *v, const struct vp_regs *now)
 {
 	struct kvm_regs regs;
 
-	regs_to_kvm(&regs, now);
+	vp_regs_to_kvm(&regs, now);
 	return ioctl(v->fd, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
 }
 
@@ -180,6 +180,30 @@ static void park(struct vp_local_vcpu *v, uint64_t seen)
 	}
 }
 
+/*
+ * Does it stand at a breakpoint of local_break.c now? The same instruction at another address is
+ * held, too: it would have no int3 of the guest's.
+ */
+static bool comes_to_break(struct vp_local_vcpu *v, const struct vp_trap *trap)
+{
+	struct vp_local *l = v->l;
+	const struct vp_phys_reader mem = { read_phys, &l->target };
+	struct vp_map map;
+
+	if (!atomic_load(&l->nbreaks) || !trap->code64 || trap->nested ||
+	    vp_walk(&trap->paging, &mem, trap->rip, &map, NULL))
+		return false;
+	for (size_t i = 0; i < VP_BREAKS_MAX; i++) {
+		uint64_t addr = atomic_load(&l->breaks[i].addr);
+
+		if (!addr || atomic_load(&l->breaks[i].gpa) != map.gpa.v)
+			continue;
+		atomic_store(&v->stands, addr == trap->rip.v ? VP_STANDS_AT : VP_STANDS_ALIAS);
+		return true;
+	}
+	return false;
+}
+
 static int carry_out(struct vp_local_vcpu *v)
 {
 	/* Sampled before the sink decides: see park() in core/trap.c. */
@@ -193,7 +217,7 @@ static int carry_out(struct vp_local_vcpu *v)
 
 	if (!rc && v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
 		rc = drop_ud(v);
-	if (rc)
+	if (rc || comes_to_break(v, &trap))
 		return rc;
 	before = trap.regs;
 	/* Acquire: pairs with the engine's release store, so arg is there. */

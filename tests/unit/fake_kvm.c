@@ -40,10 +40,13 @@ static int run(struct fake_kvm_vcpu *c)
 	int rc = -1;
 
 	atomic_fetch_add(&c->runs, 1);
-	if (__atomic_load_n(&c->run.immediate_exit, __ATOMIC_SEQ_CST))
-		return fail(EINTR);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
+	/* Behind that: who set it before he sent a signal that came too early is seen here. */
+	if (__atomic_load_n(&c->run.immediate_exit, __ATOMIC_SEQ_CST)) {
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		return fail(EINTR);
+	}
 	atomic_store(&c->inside, true);
 	if (c->guest)
 		rc = c->guest(c);
@@ -78,6 +81,8 @@ static int nested_state(const struct fake_kvm_vcpu *c, struct kvm_nested_state *
 
 static int answer(struct fake_kvm_vcpu *c, unsigned long request, void *arg)
 {
+	struct kvm_guest_debug debug;
+
 	switch (request) {
 	case KVM_RUN:
 		return run(c);
@@ -100,6 +105,8 @@ static int answer(struct fake_kvm_vcpu *c, unsigned long request, void *arg)
 		set_events(c, arg);
 		return 0;
 	case KVM_SET_GUEST_DEBUG:
+		memcpy(&debug, arg, sizeof(debug));
+		atomic_store(&c->armed, debug.control & KVM_GUESTDBG_USE_SW_BP);
 		return 0;
 	case KVM_GET_NESTED_STATE:
 		return nested_state(c, arg);

@@ -19,6 +19,7 @@ struct fake_kvm_vcpu {
 	struct kvm_sregs sregs;
 	struct kvm_vcpu_events events;
 	bool nested;		   /* it runs a guest of its own */
+	_Atomic bool armed;	   /* an int3 of the guest's is an exit */
 	_Atomic bool inside;	   /* in KVM_RUN, past the look at immediate_exit */
 	_Atomic unsigned int runs; /* calls of KVM_RUN */
 	/* The guest: 0 with an exit in @run, or -1: it runs until a signal comes. NULL: so, too. */
