@@ -52,7 +52,8 @@ struct vp_break_ops {
 	/*
 	 * A vCPU that is about to execute the instruction at @addr stops there. At most
 	 * VP_BREAKS_MAX at a time (-ENOSPC). -EBUSY: the VM must not be changed now (a migration).
-	 * What is set is gone after resume().
+	 * What is set is gone after resume(). A target may put off what it takes until set_regs(),
+	 * wait() or leave(), which then say -EOPNOTSUPP if it cannot be done, having done nothing.
 	 */
 	int (*set)(struct vp_target *t, vp_gva addr, struct vp_err *err);
 	int (*clear)(struct vp_target *t, vp_gva addr, struct vp_err *err);

@@ -146,7 +146,7 @@ int vp_call_task_begin(struct vp_call_task *task, const struct vp_call *call, st
 	rc = task->breaks->set_regs(task->t, task->vcpu, &regs, err);
 	if (!rc)
 		task->state = VP_TASK_IN_CALL;
-	else if (rc != -EAGAIN) /* it may have them */
+	else if (rc != -EAGAIN && rc != -EOPNOTSUPP) /* it may have them */
 		task->state = VP_TASK_UNKNOWN;
 	return rc;
 }

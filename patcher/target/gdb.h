@@ -100,10 +100,12 @@ int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err);
 
 /*
  * Breakpoints on execution at a guest-virtual address, of the kind that writes nothing into the
- * guest's memory. Clearing one that is not set is no error.
+ * guest's memory: all of @clear go, then all of @set come, which costs as much as one. Clearing one
+ * that is not set is no error; none may be in both, or set already. -EOPNOTSUPP: QEMU refuses one
+ * of @set; all others are done. After any other error each may have been done, or not.
  */
-int vp_gdb_break(struct vp_gdb *g, vp_gva addr, struct vp_err *err);
-int vp_gdb_unbreak(struct vp_gdb *g, vp_gva addr, struct vp_err *err);
+int vp_gdb_change_breaks(struct vp_gdb *g, const vp_gva *clear, size_t nclear, const vp_gva *set,
+			 size_t nset, struct vp_err *err);
 
 /* General registers, RIP and RFLAGS of vCPU @vcpu. -EAGAIN: not done, see vp_gdb_ran(). */
 int vp_gdb_set_regs(struct vp_gdb *g, int vcpu, const struct vp_regs *regs, struct vp_err *err);

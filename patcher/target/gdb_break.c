@@ -12,34 +12,52 @@
  * Z1, a "hardware" breakpoint: with KVM Z0 would write an int3 into the guest, which would outlive
  * us; under TCG the two are the same (insert_breakpoint() of QEMU's accel/).
  */
-static int change(struct vp_gdb *g, char how, vp_gva addr, struct vp_err *err)
+static int ask_all(struct vp_gdb *g, char how, const vp_gva *addr, size_t n, int64_t deadline,
+		   struct vp_err *err)
 {
-	int64_t deadline;
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = vp_gdb_ask(g, deadline, err, "%c1,%" PRIx64 ",1", how, addr[i].v);
+	return rc;
+}
+
+/* The first of @addr that QEMU refuses goes into @refused. */
+static int take_answers(struct vp_gdb *g, const vp_gva *addr, size_t n, const vp_gva **refused,
+			int64_t deadline, struct vp_err *err)
+{
 	char *payload = NULL;
 	size_t len;
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+		if (!rc && strcmp(payload, "OK") && !*refused)
+			*refused = &addr[i];
+	}
+	return rc;
+}
+
+int vp_gdb_change_breaks(struct vp_gdb *g, const vp_gva *clear, size_t nclear, const vp_gva *set,
+			 size_t nset, struct vp_err *err)
+{
+	const vp_gva *not_set = NULL, *not_there = NULL; /* that one is no matter */
+	int64_t deadline;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
 	if (rc)
 		return rc;
-	rc = vp_gdb_ask(g, deadline, err, "%c1,%" PRIx64 ",1", how, addr.v);
+	rc = ask_all(g, 'z', clear, nclear, deadline, err);
 	if (!rc)
-		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
+		rc = ask_all(g, 'Z', set, nset, deadline, err);
+	if (!rc)
+		rc = take_answers(g, clear, nclear, &not_there, deadline, err);
+	if (!rc)
+		rc = take_answers(g, set, nset, &not_set, deadline, err);
 	rc = vp_gdb_finish(g, rc, deadline, err);
-	if (rc || !payload || !strcmp(payload, "OK"))
+	if (rc || !not_set)
 		return rc;
-	if (how == 'z' && payload[0] == 'E') /* it was not set */
-		return 0;
-	return vp_err_set(err, -EOPNOTSUPP, "QEMU sets no breakpoint at 0x%" PRIx64, addr.v);
-}
-
-int vp_gdb_break(struct vp_gdb *g, vp_gva addr, struct vp_err *err)
-{
-	return change(g, 'Z', addr, err);
-}
-
-int vp_gdb_unbreak(struct vp_gdb *g, vp_gva addr, struct vp_err *err)
-{
-	return change(g, 'z', addr, err);
+	return vp_err_set(err, -EOPNOTSUPP, "QEMU sets no breakpoint at 0x%" PRIx64, not_set->v);
 }
 
 /* --- registers ---------------------------------------------------------------- */
@@ -66,19 +84,30 @@ static void put_regs(const struct vp_regs *regs, char *text)
 	put(text, 8 * VP_GPR_COUNT + 8, regs->rflags, 4);
 }
 
-/* Has it taken them? If somebody has let it go on since, it has, and nothing more is known. */
-static int check_regs(struct vp_gdb *g, const char *want, int64_t deadline, struct vp_err *err)
+/*
+ * Give, and see what it has taken. If somebody lets the VM go on in between, it has, and nothing
+ * more is known; -EAGAIN: he did before, and what came back first is what was there.
+ */
+static int give(struct vp_gdb *g, const char *text, int64_t deadline, struct vp_err *err)
 {
 	char *payload = NULL;
 	size_t len = 0;
-	int rc = vp_gdb_ask(g, deadline, err, "g");
+	int rc = vp_gdb_ask(g, deadline, err, "G%s", text);
 
 	if (!rc)
+		rc = vp_gdb_ask(g, deadline, err, "g");
+	if (!rc)
 		rc = vp_gdb_answer(g, &payload, &len, NULL, deadline, err);
-	rc = vp_gdb_finish(g, rc, deadline, err);
+	if (!rc && (!len || payload[0] == 'E'))
+		rc = vp_gdb_unexpected("registers", payload, err);
+	else if (!rc && strcmp(payload, "OK"))
+		rc = vp_gdb_lost(g, deadline, err);
+	if (rc)
+		return vp_gdb_finish(g, rc, deadline, err);
+	rc = vp_gdb_finish(g, vp_gdb_answer(g, &payload, &len, NULL, deadline, err), deadline, err);
 	if (rc)
 		return rc == -EAGAIN && g->ran ? 0 : rc;
-	if (!payload || len < strlen(want) || strncmp(payload, want, strlen(want)))
+	if (len < strlen(text) || strncmp(payload, text, strlen(text)))
 		return vp_err_set(err, -EIO, "the vCPU did not take its registers");
 	return 0;
 }
@@ -94,13 +123,7 @@ int vp_gdb_set_regs(struct vp_gdb *g, int vcpu, const struct vp_regs *regs, stru
 	put_regs(regs, text);
 	/* The number of a thread is that of its vCPU and one (gdb_get_cpu_index() in QEMU). */
 	rc = vp_gdb_ask(g, deadline, err, "Hgp1.%x", (unsigned int)vcpu + 1);
-	if (!rc)
+	if (!rc) /* if this is lost the registers would be another one's: nothing is sent ahead */
 		rc = vp_gdb_want_ok(g, "the choice of a vCPU", deadline, err);
-	if (!rc)
-		rc = vp_gdb_ask(g, deadline, err, "G%s", text);
-	if (!rc)
-		rc = vp_gdb_want_ok(g, "registers", deadline, err);
-	if (rc)
-		return vp_gdb_finish(g, rc, deadline, err);
-	return check_regs(g, text, deadline, err);
+	return rc ? vp_gdb_finish(g, rc, deadline, err) : give(g, text, deadline, err);
 }

@@ -33,6 +33,10 @@ struct vp_monitor_ops {
 	int (*execute)(struct vp_monitor *m, const char *command, json_t *args, int fd,
 		       json_t **ret, struct vp_err *err);
 
+	/* As vp_qmp_query(). NULL: by this way it would cost as much as one after the other. */
+	int (*query)(struct vp_monitor *m, const char *const *commands, size_t n, json_t **ret,
+		     struct vp_err *err);
+
 	/*
 	 * Read guest-physical memory while the guest runs. NULL: not by this way.
 	 * -EOPNOTSUPP: QEMU cannot hand it over (confined?): read through the gdbstub.

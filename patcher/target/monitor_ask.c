@@ -38,18 +38,25 @@ static bool take_word(const char *value, char *out, size_t size)
 
 /* --- how it is ------------------------------------------------------------------ */
 
-static int query_status(struct vp_monitor *m, struct vp_runstate *s, struct vp_err *err)
+static int take_status(json_t *ret, struct vp_runstate *s, struct vp_err *err)
 {
 	const char *name = NULL;
-	json_t *ret = NULL;
-	int running = 0, rc = query(m, "query-status", &ret, err);
+	int running = 0;
 
-	if (rc)
-		return rc;
 	if (json_unpack(ret, "{s:s, s:b}", "status", &name, "running", &running) ||
 	    !take_word(name, s->name, sizeof(s->name)))
-		rc = odd("query-status", err);
+		return odd("query-status", err);
 	s->running = running;
+	return 0;
+}
+
+static int query_status(struct vp_monitor *m, struct vp_runstate *s, struct vp_err *err)
+{
+	json_t *ret = NULL;
+	int rc = query(m, "query-status", &ret, err);
+
+	if (!rc)
+		rc = take_status(ret, s, err);
 	json_decref(ret);
 	return rc;
 }
@@ -65,6 +72,16 @@ static int print_status(struct vp_monitor *m, struct vp_runstate *s, struct vp_e
 	return rc;
 }
 
+/* What its name and @running mean. */
+static void judge_state(struct vp_runstate *s)
+{
+	s->paused = !s->running && (!strcmp(s->name, "paused") || !strcmp(s->name, "debug"));
+	if (s->running || !strcmp(s->name, "paused"))
+		snprintf(s->text, sizeof(s->text), "%s", s->name);
+	else
+		snprintf(s->text, sizeof(s->text), "paused (%s)", s->name);
+}
+
 int vp_ask_runstate(struct vp_monitor *m, struct vp_runstate *state, struct vp_err *err)
 {
 	struct vp_runstate s = { 0 };
@@ -72,27 +89,29 @@ int vp_ask_runstate(struct vp_monitor *m, struct vp_runstate *state, struct vp_e
 
 	if (rc)
 		return rc;
-	s.paused = !s.running && (!strcmp(s.name, "paused") || !strcmp(s.name, "debug"));
-	if (s.running || !strcmp(s.name, "paused"))
-		snprintf(s.text, sizeof(s.text), "%s", s.name);
-	else
-		snprintf(s.text, sizeof(s.text), "paused (%s)", s.name);
+	judge_state(&s);
 	*state = s;
+	return 0;
+}
+
+static int take_migration(json_t *ret, char *status, size_t size, struct vp_err *err)
+{
+	json_t *value = json_object_get(ret, "status"); /* absent: none since QEMU began */
+
+	if (!json_is_object(ret) || (value && !take_word(json_string_value(value), status, size)))
+		return odd("query-migrate", err);
+	if (!value)
+		snprintf(status, size, "none");
 	return 0;
 }
 
 static int query_migrate(struct vp_monitor *m, char *status, size_t size, struct vp_err *err)
 {
-	json_t *ret = NULL, *value;
+	json_t *ret = NULL;
 	int rc = query(m, "query-migrate", &ret, err);
 
-	if (rc)
-		return rc;
-	value = json_object_get(ret, "status"); /* absent: none since QEMU began */
-	if (!value)
-		snprintf(status, size, "none");
-	else if (!take_word(json_string_value(value), status, size))
-		rc = odd("query-migrate", err);
+	if (!rc)
+		rc = take_migration(ret, status, size, err);
 	json_decref(ret);
 	return rc;
 }
@@ -108,17 +127,61 @@ static int print_migrate(struct vp_monitor *m, char *status, size_t size, struct
 	return rc;
 }
 
-int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struct vp_err *err)
+static void judge_migration(struct vp_migration *migration)
 {
 	static const char *const over[] = { "none", "completed", "failed", "cancelled" };
+
+	migration->under_way = true;
+	for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
+		if (!strcmp(migration->status, over[i]))
+			migration->under_way = false;
+}
+
+int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struct vp_err *err)
+{
 	char *status = migration->status;
 	int rc = m->ops->execute ? query_migrate(m, status, sizeof(migration->status), err)
 				 : print_migrate(m, status, sizeof(migration->status), err);
 
-	migration->under_way = true;
-	for (size_t i = 0; !rc && i < sizeof(over) / sizeof(over[0]); i++)
-		if (!strcmp(status, over[i]))
-			migration->under_way = false;
+	if (rc)
+		migration->under_way = true;
+	else
+		judge_migration(migration);
+	return rc;
+}
+
+static int take_vcpus(json_t *ret, unsigned int *n, struct vp_err *err)
+{
+	*n = (unsigned int)json_array_size(ret); /* 0 of what is no array, too */
+	return *n ? 0 : odd("query-cpus-fast", err);
+}
+
+int vp_ask_now(struct vp_monitor *m, struct vp_now *out, struct vp_err *err)
+{
+	static const char *const commands[] = { "query-status", "query-migrate",
+						"query-cpus-fast" };
+	struct vp_now now = { .more = m->ops->query != NULL };
+	json_t *ret[3] = { NULL };
+	int rc;
+
+	if (!now.more) {
+		rc = vp_ask_runstate(m, &now.state, err);
+	} else {
+		rc = m->ops->query(m, commands, 3, ret, err);
+		if (!rc)
+			rc = take_status(ret[0], &now.state, err);
+		if (!rc)
+			rc = take_migration(ret[1], now.migration.status,
+					    sizeof(now.migration.status), err);
+		if (!rc)
+			rc = take_vcpus(ret[2], &now.vcpus, err);
+		judge_state(&now.state);
+		judge_migration(&now.migration);
+	}
+	for (size_t i = 0; i < 3; i++)
+		json_decref(ret[i]);
+	if (!rc)
+		*out = now;
 	return rc;
 }
 
@@ -266,9 +329,9 @@ int vp_ask_vcpus(struct vp_monitor *m, unsigned int *n, struct vp_err *err)
 		return rc;
 	}
 	rc = m->ops->execute(m, "query-cpus-fast", json_object(), -1, &ret, err);
-	if (!rc && !json_array_size(ret)) /* 0 of what is no array, too */
-		rc = odd("query-cpus-fast", err);
-	*n = rc ? 0 : (unsigned int)json_array_size(ret);
+	*n = 0;
+	if (!rc)
+		rc = take_vcpus(ret, n, err);
 	json_decref(ret);
 	return rc;
 }

@@ -35,15 +35,30 @@ static struct qmp_monitor *of(struct vp_monitor *m)
 	return (struct qmp_monitor *)m;
 }
 
+static void take_events(struct vp_monitor *m)
+{
+	m->resumes = vp_qmp_resumes(of(m)->qmp);
+	m->pauses = vp_qmp_pauses(of(m)->qmp);
+}
+
 static int monitor_execute(struct vp_monitor *m, const char *command, json_t *args, int fd,
 			   json_t **ret, struct vp_err *err)
 {
 	struct vp_err why = { "" };
 	int rc = vp_qmp_call_passing(of(m)->qmp, command, args, fd, ret, &why);
 
-	m->resumes = vp_qmp_resumes(of(m)->qmp);
-	m->pauses = vp_qmp_pauses(of(m)->qmp);
+	take_events(m);
 	return rc ? vp_err_set(err, rc, "QMP %s: %.200s", command, why.text) : 0;
+}
+
+static int monitor_query(struct vp_monitor *m, const char *const *commands, size_t n, json_t **ret,
+			 struct vp_err *err)
+{
+	struct vp_err why = { "" };
+	int rc = vp_qmp_query(of(m)->qmp, commands, n, ret, &why);
+
+	take_events(m);
+	return rc ? vp_err_set(err, rc, "QMP %.220s", why.text) : 0;
 }
 
 /* --- descriptors that QEMU has ---------------------------------------------------- */
@@ -178,6 +193,7 @@ static const struct vp_monitor_ops qmp_ops = {
 	.name = "qmp",
 	.hmp = vp_monitor_hmp,
 	.execute = monitor_execute,
+	.query = monitor_query,
 	.save = monitor_save,
 	.close = monitor_close,
 };

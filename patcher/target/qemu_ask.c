@@ -12,14 +12,14 @@ void vp_qemu_forget(struct vp_qemu *q)
 {
 	free(q->vcpus);
 	q->vcpus = NULL;
-	q->nvcpus = 0;
+	q->nvcpus = q->there = 0;
 	q->ram_is_new = false;
 }
 
 /* Not one vCPU may be missed: another command must tell the same number. */
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 {
-	unsigned int there = 0;
+	unsigned int there = q->there;
 	char *text = NULL;
 	int rc;
 
@@ -31,7 +31,7 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = vp_hmp_registers(text, &q->vcpus, &q->nvcpus, err);
 	free(text);
-	if (!rc)
+	if (!rc && !there)
 		rc = vp_ask_vcpus(q->mon, &there, err);
 	if (!rc && there != q->nvcpus)
 		rc = vp_err_set(err, -EPROTO,

@@ -22,19 +22,15 @@ static int op_set(struct vp_target *t, vp_gva addr, struct vp_err *err)
 	struct vp_qemu *q = vp_qemu_of(t);
 	int rc = check(q, err);
 
-	if (!rc && q->nbreaks == VP_BREAKS_MAX)
+	if (!rc && q->nwanted == VP_BREAKS_MAX)
 		rc = vp_err_set(err, -ENOSPC, "no more than %u breakpoints", VP_BREAKS_MAX);
 	if (!rc)
 		rc = vp_qemu_check_write(q, err);
 	if (rc)
 		return rc;
-	q->breaks[q->nbreaks++] = addr;
-	rc = vp_qemu_breaks_note(q, err);
-	if (!rc)
-		rc = vp_gdb_break(q->gdb, addr, err);
-	if (rc == -EOPNOTSUPP)
-		q->nbreaks--;
-	return rc;
+	q->wanted[q->nwanted++] = addr;
+	q->noted = false;
+	return 0;
 }
 
 static int op_clear(struct vp_target *t, vp_gva addr, struct vp_err *err)
@@ -42,14 +38,9 @@ static int op_clear(struct vp_target *t, vp_gva addr, struct vp_err *err)
 	struct vp_qemu *q = vp_qemu_of(t);
 	int rc = check(q, err);
 
-	for (size_t i = 0; i < q->nbreaks && !rc; i++) {
-		if (q->breaks[i].v != addr.v)
-			continue;
-		rc = vp_gdb_unbreak(q->gdb, addr, err);
-		if (!rc)
-			q->breaks[i] = q->breaks[--q->nbreaks];
-		return rc;
-	}
+	for (size_t i = 0; i < q->nwanted && !rc; i++)
+		if (q->wanted[i].v == addr.v)
+			q->wanted[i--] = q->wanted[--q->nwanted];
 	return rc;
 }
 
@@ -71,6 +62,16 @@ static int ready(struct vp_qemu *q, struct vp_err *err)
 				    q->name);
 }
 
+/* Its breakpoints are there, and then it is ours to let go on. */
+static int prepare(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = vp_qemu_breaks_put(q, err);
+
+	if (!rc)
+		rc = ready(q, err);
+	return rc == -ETIMEDOUT ? -EIO : rc; /* what gives no answer */
+}
+
 static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
@@ -79,7 +80,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	int rc = check(q, err), ran;
 
 	if (!rc)
-		rc = ready(q, err);
+		rc = prepare(q, err);
 	if (rc)
 		return rc;
 	vp_qemu_pause_ends(q);
@@ -90,7 +91,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	q->may_write = false;
 	if (ran && ran != -ETIMEDOUT)
 		return ran;
-	rc = vp_qemu_may_resume(q, &state, &why);
+	rc = vp_qemu_look_again(q, &state, &why);
 	q->resumes = q->mon->resumes; /* it was us */
 	return rc ? vp_err_set(err, rc, "%s", why.text) : ran;
 }
@@ -101,6 +102,8 @@ static int op_set_regs(struct vp_target *t, int vcpu, const struct vp_regs *regs
 	struct vp_qemu *q = vp_qemu_of(t);
 	int rc = check(q, err);
 
+	if (!rc) /* an owner may let it go on as soon as it has them */
+		rc = vp_qemu_breaks_put(q, err);
 	if (!rc)
 		rc = vp_gdb_set_regs(q->gdb, vcpu, regs, err);
 	vp_gdb_ran(q->gdb);
@@ -141,10 +144,10 @@ static void op_leave(struct vp_target *t)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 	struct vp_err why = { "" };
-	int rc = ready(q, &why);
+	int rc = prepare(q, &why);
 
 	if (rc == -EAGAIN)
-		rc = ready(q, &why);
+		rc = prepare(q, &why);
 	if (!rc)
 		rc = vp_qemu_let_run(q, false, &why);
 	vp_err_set(&q->stuck, -EIO,

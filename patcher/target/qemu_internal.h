@@ -69,10 +69,17 @@ struct vp_qemu {
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
+	unsigned int there; /* how many there are, by vp_qemu_look(); 0: not asked */
 
-	/* Breakpoints that QEMU has, and what a caller has us keep: qemu_break.c. */
-	vp_gva breaks[VP_BREAKS_MAX];
+	/* Breakpoints, and what a caller has us keep: qemu_break.c. */
+	vp_gva wanted[VP_BREAKS_MAX]; /* before the VM runs QEMU has these */
+	size_t nwanted;
+	struct vp_qemu_break {
+		vp_gva addr;
+		bool sure; /* QEMU has it; else it may */
+	} breaks[2 * VP_BREAKS_MAX];
 	size_t nbreaks, nkept;
+	bool noted; /* all that is wanted is in the marks */
 	uint8_t kept[VP_KEPT_MAX];
 	bool left_running; /* with a breakpoint set: no byte more to the stub */
 
@@ -137,25 +144,31 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err);
  * vp_qemu_may_resume(): before every D;1, vCont and cont. 0: it was a mere stop that stopped it
  * (@state->paused), or it runs already (@state->running: then send the stub nothing, any byte would
  * stop it). -EBUSY: it is not ours to let go on, leave it as it is and pass the text on.
- * vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not stop it.
- * vp_qemu_check_write(): in a window, before its first write: both may have changed since the VM
- * was stopped. Later ones are not asked about: what takes a half batch back must get through. Any
- * other error: QEMU does not tell, or tells what we do not know: take it for a no.
+ * vp_qemu_look(): when it was stopped, with what else is asked in every window, as far as that
+ * costs nothing. vp_qemu_look_again(): the same when it has run in between, and
+ * vp_qemu_may_resume(). vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not
+ * stop it. vp_qemu_check_write(): in a window, before its first write: both may have changed since
+ * the VM was stopped. Later ones are not asked about: what takes a half batch back must get
+ * through. Any other error: QEMU does not tell, or tells what we do not know: take it for a no.
  */
 int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+int vp_qemu_look_again(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err);
 
-/* Have the marks tell of q->breaks and q->kept. */
+/* Have the marks tell of q->wanted, q->breaks and q->kept. */
 int vp_qemu_breaks_note(struct vp_qemu *q, struct vp_err *err);
 
 /*
- * In a window that takes over from another process: learn what it has left, and remove its
- * breakpoints. In any: remove ours.
+ * In a window. put(): have QEMU set what is wanted, and nothing else; errors as
+ * vp_gdb_change_breaks(). clear(): nothing at all. take_over(): learn what another process has
+ * left, and clear that.
  */
-int vp_qemu_breaks_take_over(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_breaks_put(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_breaks_clear(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_breaks_take_over(struct vp_qemu *q, struct vp_err *err);
 
 /*
  * In a window, for a moment of it (qemu_run.c). let_run(): the VM runs; @again: and is to be held

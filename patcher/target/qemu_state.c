@@ -50,18 +50,45 @@ static int check_owner(struct vp_qemu *q, struct vp_err *err)
 			  q->name, q->mon->ops->name);
 }
 
-int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+static int is_ours(struct vp_qemu *q, const struct vp_runstate *state, struct vp_err *err)
 {
-	int rc = vp_qemu_runstate(q, state, err);
-
-	if (rc || state->running)
-		return rc;
+	if (state->running)
+		return 0;
 	if (state->paused)
 		return q->paused && q->went_on ? check_owner(q, err) : 0;
 	return vp_err_set(err, -EBUSY,
 			  "%.60s is %.40s now, which was not our doing: it is left as it is, and "
 			  "its owner decides whether it runs on",
 			  q->name, state->text);
+}
+
+int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	int rc = vp_qemu_runstate(q, state, err);
+
+	return rc ? rc : is_ours(q, state, err);
+}
+
+int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	struct vp_now now;
+	int rc = vp_ask_now(q->mon, &now, err);
+
+	if (rc)
+		return rc;
+	*state = now.state;
+	q->there = now.vcpus;
+	q->may_write = now.more && state->paused && !q->paused && !now.migration.under_way;
+	return 0;
+}
+
+int vp_qemu_look_again(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
+{
+	int rc = vp_qemu_look(q, state, NULL);
+
+	if (rc) /* by itself, or by the other way */
+		return vp_qemu_may_resume(q, state, err);
+	return is_ours(q, state, err);
 }
 
 /* What ran amid a window is stopped again by our next byte: ask again then. */
@@ -102,6 +129,8 @@ int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err)
 	struct vp_runstate state;
 	int rc;
 
+	if (!q->may_write && q->mon->ops->query)
+		vp_qemu_look(q, &state, NULL);
 	if (q->may_write)
 		return 0;
 	rc = vp_qemu_check_migration(q, err);

@@ -197,7 +197,8 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 		q->gdb = NULL;
 		return not_ours(q, err);
 	}
-	rc = vp_ask_runstate(q->mon, &state, err);
+	rc = vp_qemu_look(q, &state, err);
+	q->may_write = false; /* that is asked when it comes to it */
 	if (rc)
 		return rc;
 	if (state.running)

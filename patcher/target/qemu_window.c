@@ -92,7 +92,7 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 	vp_qemu_forget(q);
 	q->windows = 0;
 	q->may_write = q->stands = false;
-	q->nbreaks = q->nkept = 0;
+	q->nbreaks = q->nwanted = q->nkept = 0;
 	if (runs)
 		vp_qemu_unmark(q);
 	pthread_sigmask(SIG_SETMASK, &q->signals, NULL);

@@ -40,6 +40,13 @@ int vp_qmp_call(struct vp_qmp *q, const char *command, json_t *args, json_t **re
 int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
 			struct vp_err *err);
 
+/*
+ * The same for @n commands that have no arguments, sent together: they cost as much as one. @ret
+ * has room for @n values. An error is that of the first that failed; then there are no values.
+ */
+int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t **ret,
+		 struct vp_err *err);
+
 /* Did a call break off, so that it is unknown whether the target carried it out? */
 bool vp_qmp_is_broken(const struct vp_qmp *q);
 

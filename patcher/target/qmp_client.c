@@ -112,18 +112,15 @@ static void take_event(struct vp_qmp *q, const json_t *reply, const char *event)
 	q->stopped_us = 0;
 }
 
-static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value, int *fd,
-		struct vp_err *err)
+/* The answer to the oldest request that has none yet. */
+static int answer(struct vp_qmp *q, json_t **ret_value, int *fd, int64_t deadline,
+		  struct vp_err *err)
 {
-	int64_t deadline = vp_now_ms() + q->timeout_ms;
 	json_t *reply = NULL, *value;
 	const char *event;
 	int ret;
 
 	q->broken = true; /* until the whole answer is here */
-	ret = transmit(q, request, pass, deadline, err);
-	if (ret)
-		return ret;
 	do {
 		json_decref(reply);
 		ret = receive(q, &reply, fd, deadline, err);
@@ -151,6 +148,30 @@ static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret_value,
 	return ret;
 }
 
+/*
+ * Without its arguments a command would mean something else (NULL, if @args was no text). But where
+ * there are none nothing is said of them: QEMU takes what it is sent byte by byte, each by a turn
+ * of its main loop (monitor_can_read()).
+ */
+static json_t *request_of(const char *command, json_t *args)
+{
+	if (!json_is_object(args) || json_object_size(args))
+		return args ? json_pack("{s:s, s:o}", "execute", command, "arguments", args) : NULL;
+	json_decref(args);
+	return json_pack("{s:s}", "execute", command);
+}
+
+static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret, int *fd,
+		struct vp_err *err)
+{
+	int64_t deadline = vp_now_ms() + q->timeout_ms;
+	int rc;
+
+	q->broken = true;
+	rc = transmit(q, request, pass, deadline, err);
+	return rc ? rc : answer(q, ret, fd, deadline, err);
+}
+
 static int execute(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
 		   int *fd, struct vp_err *err)
 {
@@ -161,8 +182,7 @@ static int execute(struct vp_qmp *q, const char *command, json_t *args, int pass
 		*ret = NULL;
 	if (fd)
 		*fd = -1;
-	/* Without its arguments a command would mean something else. */
-	request = args ? json_pack("{s:s, s:o}", "execute", command, "arguments", args) : NULL;
+	request = request_of(command, args);
 	if (!request)
 		return vp_err_set(err, -EINVAL, "%s: the arguments are not valid text (UTF-8)",
 				  command);
@@ -188,6 +208,43 @@ int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int
 			struct vp_err *err)
 {
 	return execute(q, command, args, pass, ret, NULL, err);
+}
+
+static int send_all(struct vp_qmp *q, const char *const *commands, size_t n, int64_t deadline,
+		    struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = transmit(q, request_of(commands[i], json_object()), -1, deadline, err);
+	return rc;
+}
+
+int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t **ret,
+		 struct vp_err *err)
+{
+	int64_t deadline = vp_now_ms() + q->timeout_ms;
+	struct vp_err why = { "" };
+	int rc, failed = 0;
+
+	memset(ret, 0, n * sizeof(*ret));
+	if (q->broken)
+		return vp_err_set(err, -ENOTCONN, "the connection broke off earlier");
+	q->broken = true;
+	rc = send_all(q, commands, n, deadline, err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		int code = answer(q, &ret[i], NULL, deadline, &why);
+
+		if (code && !failed)
+			failed = vp_err_set(err, code, "%s: %.200s", commands[i], why.text);
+		rc = q->broken ? code : 0;
+	}
+	rc = rc ? rc : failed;
+	for (size_t i = 0; i < n && rc; i++) {
+		json_decref(ret[i]);
+		ret[i] = NULL;
+	}
+	return rc;
 }
 
 bool vp_qmp_is_broken(const struct vp_qmp *q)

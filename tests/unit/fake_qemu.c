@@ -486,6 +486,7 @@ static void accept_qmp(struct fake_qemu *q)
 {
 	static const char hello[] = "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n";
 
+	vp_qmp_in_free(&q->in); /* what the client before had sent ahead */
 	q->qmp = accept(q->qmp_listen, NULL, NULL);
 	q->mute_qmp = false;
 	if (q->qmp >= 0 &&

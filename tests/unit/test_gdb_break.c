@@ -46,23 +46,67 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int set(struct world *w, vp_gva addr)
+{
+	return vp_gdb_change_breaks(w->g, NULL, 0, &addr, 1, &w->err);
+}
+
+static int clear(struct world *w, vp_gva addr)
+{
+	return vp_gdb_change_breaks(w->g, &addr, 1, NULL, 0, &w->err);
+}
+
+/* All that was sent so far has been taken. */
+static void settle(struct world *w)
+{
+	assert_int_equal(clear(w, ADDR), 0);
+	assert_int_equal(clear(w, ADDR), 0);
+}
+
 static void test_break(void **state)
 {
 	struct world *w = *state;
 
-	assert_int_equal(vp_gdb_break(w->g, ADDR, &w->err), 0);
-	assert_int_equal(vp_gdb_break(w->g, VP_GVA(5), &w->err), 0);
+	assert_int_equal(set(w, ADDR), 0);
+	assert_int_equal(set(w, VP_GVA(5)), 0);
 	assert_int_equal(w->q->nbreaks, 2);
 	assert_int_equal(w->q->breaks[0], ADDR.v);
-	assert_int_equal(vp_gdb_unbreak(w->g, ADDR, &w->err), 0);
+	assert_int_equal(clear(w, ADDR), 0);
 	assert_int_equal(w->q->nbreaks, 1);
-	assert_int_equal(vp_gdb_unbreak(w->g, ADDR, &w->err), 0); /* it is not set */
+	assert_int_equal(clear(w, ADDR), 0); /* it is not set */
 	w->q->no_breaks = true;
-	assert_int_equal(vp_gdb_break(w->g, ADDR, &w->err), -EOPNOTSUPP);
+	assert_int_equal(set(w, ADDR), -EOPNOTSUPP);
 	assert_non_null(strstr(w->err.text, "0xffffffff81000123"));
 	/* The connection is good after all of it. */
-	assert_int_equal(vp_gdb_unbreak(w->g, VP_GVA(5), &w->err), 0);
+	assert_int_equal(clear(w, VP_GVA(5)), 0);
 	assert_int_equal(w->q->nbreaks, 0);
+}
+
+/* Many at once: those that go make room for those that come. */
+static void test_change(void **state)
+{
+	struct world *w = *state;
+	vp_gva all[12];
+
+	for (uint64_t i = 0; i < 12; i++)
+		all[i] = VP_GVA(ADDR.v + i);
+	assert_int_equal(vp_gdb_change_breaks(w->g, NULL, 0, all, 8, &w->err), 0);
+	assert_int_equal(vp_gdb_change_breaks(w->g, all, 4, all + 8, 4, &w->err), 0);
+	assert_int_equal(w->q->nbreaks, 8);
+	/* One is not to be had: the other is there, and it is named. */
+	assert_int_equal(vp_gdb_change_breaks(w->g, all + 4, 1, all, 2, &w->err), -EOPNOTSUPP);
+	assert_non_null(strstr(w->err.text, "0xffffffff81000124"));
+	assert_int_equal(w->q->nbreaks, 8);
+	assert_int_equal(vp_gdb_change_breaks(w->g, all, 12, NULL, 0, &w->err), 0);
+	/* An owner's `cont` before one of them: told, and it can be said again. */
+	for (unsigned int bits = 1; bits < 1u << 12; bits <<= 2) {
+		settle(w);
+		w->q->eager = bits;
+		assert_int_equal(vp_gdb_change_breaks(w->g, all, 8, all + 8, 4, &w->err), -EAGAIN);
+		assert_true(vp_gdb_ran(w->g));
+		assert_int_equal(vp_gdb_change_breaks(w->g, all, 12, NULL, 0, &w->err), 0);
+		assert_int_equal(w->q->nbreaks, 0);
+	}
 }
 
 /* In the order of QEMU's target description, each of the vCPU that is meant. */
@@ -118,17 +162,10 @@ static void test_run(void **state)
 		assert_int_equal(vp_gdb_run(w->g, 30, &w->err), -ETIMEDOUT);
 		assert_non_null(strstr(w->err.text, "30 ms"));
 		assert_false(w->q->running);
-		assert_int_equal(vp_gdb_break(w->g, ADDR, &w->err), 0);
-		assert_int_equal(vp_gdb_unbreak(w->g, ADDR, &w->err), 0);
+		assert_int_equal(set(w, ADDR), 0);
+		assert_int_equal(clear(w, ADDR), 0);
 	}
 	assert_int_equal(vp_gdb_detach(w->g, true, &w->err), 0);
-}
-
-/* All that was sent so far has been taken. */
-static void settle(struct world *w)
-{
-	assert_int_equal(vp_gdb_unbreak(w->g, ADDR, &w->err), 0);
-	assert_int_equal(vp_gdb_unbreak(w->g, ADDR, &w->err), 0);
 }
 
 /* Its owner lets it go on before: the packet is lost, nothing was done, and that is told. */
@@ -167,7 +204,7 @@ static void test_faults(void **state)
 			w->q->went_on = hit;
 			w->q->fault = (enum fake_fault)fault;
 			w->q->fault_at = w->q->messages + at;
-			rc = vp_gdb_break(w->g, ADDR, &w->err);
+			rc = set(w, ADDR);
 			if (!rc)
 				rc = vp_gdb_set_regs(w->g, 0, &regs, &w->err);
 			if (!rc)
@@ -181,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_break, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_regs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owner_goes_on, setup, teardown),

@@ -284,6 +284,7 @@ static void test_silent(void **state)
 /* It says that it stops, and does not. */
 static void test_does_not_stop(void **state)
 {
+	const struct vp_regs regs = { 0 };
 	struct fixture *f = *state;
 	struct vp_qemu_config cfg = f->qmp;
 	struct vp_target *t;
@@ -292,6 +293,7 @@ static void test_does_not_stop(void **state)
 	cfg.timeout_ms = 800;
 	q = open_way(f, &cfg);
 	t = stopped(f, q);
+	assert_int_equal(t->ops->breaks->set_regs(t, 0, &regs, &f->err), 0);
 	pthread_mutex_lock(&f->q->lock);
 	f->q->mute_stub = true;
 	pthread_mutex_unlock(&f->q->lock);

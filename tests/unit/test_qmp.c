@@ -402,6 +402,37 @@ static void test_fd(void **state)
 	vp_qmp_close(q);
 }
 
+/* Several commands at once: each has its answer, and if one fails none has. */
+static void test_query(void **state)
+{
+	const char *const well[] = { "echo", "echo", "echo" };
+	const char *const bad[] = { "echo", "fail", "none" };
+	struct fixture *f = *state;
+	struct vp_err err = { "" };
+	json_t *ret[3];
+	struct vp_qmp *q;
+
+	assert_int_equal(vp_qmp_connect(f->rig.path, HANG_MS, &q, &err), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(vp_qmp_query(q, bad, 3, ret, &err), -ESTALE);
+		assert_non_null(strstr(err.text, "fail: site 3"));
+		assert_true(!ret[0] && !ret[1] && !ret[2]);
+		assert_int_equal(vp_qmp_query(q, well, 3, ret, &err), 0);
+		for (int n = 0; n < 3; n++) {
+			assert_true(json_is_object(ret[n]));
+			json_decref(ret[n]);
+		}
+	}
+	assert_int_equal(f->calls, 12);
+	assert_int_equal(vp_qmp_call(q, "burst", json_object(), NULL, NULL, &err), 0);
+	qmp_rig_stop(&f->rig);
+	assert_true(vp_qmp_query(q, well, 3, ret, &err) < 0);
+	assert_true(vp_qmp_is_broken(q) && !ret[0] && !ret[1] && !ret[2]);
+	assert_int_equal(vp_qmp_query(q, well, 3, ret, &err), -ENOTCONN);
+	vp_qmp_close(q);
+	qmp_rig_start(&f->rig, commands, f);
+}
+
 /* A server that is none: the client neither hangs nor grows. */
 static void test_bad_server(void **state)
 {
@@ -456,7 +487,7 @@ int main(void)
 		TEST(test_dialogue),	 TEST(test_negotiation), TEST(test_framing),
 		TEST(test_bad_requests), TEST(test_garbage),	 TEST(test_large_request),
 		TEST(test_slow_reader),	 TEST(test_vanishing),	 TEST(test_too_many),
-		TEST(test_fd),		 TEST(test_bad_server),
+		TEST(test_fd),		 TEST(test_query),	 TEST(test_bad_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
