@@ -106,7 +106,9 @@ run_cell() { # CELL
 	part keys
 	check_keys "$qmp" "$text, qmp"
 	part hotfix
-	check_hotfix "$qmp" "$text, qmp" "$(cat "$tmp/headers")"
+	check "$text: a hotfix for it is built" vp hotfix build "$hotfix_folder/three-together.c" \
+		--headers "$(cat "$tmp/headers")" --cc "$linux/cc.sh" -o "$tmp/three-together.o"
+	check_hotfix "$qmp" "$text, qmp" "$tmp/three-together.o"
 	part kills-gdb
 	check_kills gdb "$text, gdb" "$kills" 0
 	part kills-qmp

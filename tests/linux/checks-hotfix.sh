@@ -12,7 +12,7 @@
 #	hotfix_before NAME	what it is to say before it is applied, and after it is removed
 #	hotfix_meanwhile NAME
 #	hotfix_memory		how much memory is free, in KB; nobody must make use of the guest
-#	check_hotfix TARGET TEXT HEADERS	one of three functions, built for whatever kernel it runs
+#	check_hotfix TARGET TEXT OBJECT	what was built of three-together.c, for whatever kernel it runs
 #	hotfix_texts FILE	the code of the guest: its kernel's, and what of modules is replaced
 
 export GUEST_PROGRAMS="shows ${GUEST_PROGRAMS-}"
@@ -83,11 +83,9 @@ hotfix_loadavg() {
 	guest_run g 'cat /proc/loadavg' | tr '\n' ' ' |
 		sed -E 's|^(42\.00 ){3}42/[0-9]+ [0-9]+ all 42 $|42|; s|^([0-9]+\.[0-9]{2} ){3}[0-9]+/[0-9]+ [0-9]+ $|own|'
 }
-check_hotfix() { # TARGET TEXT HEADERS
-	check "$2: a hotfix for it is built" vp hotfix build "$hotfix_folder/three-together.c" \
-		--headers "$3" --cc "$guest_here/cc.sh" -o "$tmp/three-together.o"
-	same "$2: before it" "$(hotfix_loadavg)" own
-	check "$2: it is applied" vp hotfix apply "$1" "$tmp/three-together.o" --json
+check_hotfix() { # TARGET TEXT OBJECT
+	same "$2: before the hotfix" "$(hotfix_loadavg)" own
+	check "$2: it is applied" vp hotfix apply "$1" "$3" --json
 	same "$2: the guest sees it" "$(hotfix_loadavg)" 42
 	same "$2: it is listed" "$(vp hotfix list "$1" --json | jq -r '.hotfixes[] | "\(.name) \(.stands)"')" \
 		"three-together applied"

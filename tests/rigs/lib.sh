@@ -47,6 +47,14 @@ inner_guest() { # ROOT KERNEL-FOLDER
 		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
 }
 
+# A hotfix of three functions for the kernel of a guest: on the hosts is no compiler.
+three_together() { # FLAVOUR OBJECT
+	local headers
+	headers=$(tests/linux/headers.sh "$1" 2>"$tmp/log") && mkdir -p "$(dirname "$2")" &&
+		"$vmpoke" hotfix build tests/hotfixes/three-together.c --headers "$headers" \
+			--cc tests/linux/cc.sh -o "$2" >"$tmp/log" 2>&1
+}
+
 # The kernel inside a bzImage that is compressed with xz (boot.rst, payload_offset): a vmlinux.
 extract_vmlinux() { # BZIMAGE OUTPUT
 	local sectors offset length

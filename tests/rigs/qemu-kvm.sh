@@ -49,6 +49,7 @@ guest_tools() {
 		install -D tests/rigs/cc "$root/rig/cc" && mkdir -p "$root/rig/built" &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/rig/built/witness" \
 			tests/linux/witness.c &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$root/rig/built/shows" tests/linux/shows/*.c &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -o "$root/rig/built/keys" tests/linux/keys.c
 }
 
@@ -77,6 +78,7 @@ kernel=$(tests/linux/kernel.sh cloud 2>"$tmp/log") || give_up "no kernel" "$tmp/
 mkdir -p build/log
 host_root "$root" && svm_init "$root" tests/rigs/qemu-kvm/inside.sh && settings >"$root/rig/settings" && guest_tools &&
 	cp -r "$kernel/modules" "$root/modules" && guest_kernel "$guest" &&
+	three_together "$guest" "$root/rig/built/three-together.o" &&
 	pack "$root" "$tmp/initrd" || give_up "cannot build the initramfs" "$tmp/log"
 rm -rf "$root"
 echo "# initramfs: $(($(stat -c %s "$tmp/initrd") >> 20)) MB"

@@ -23,8 +23,9 @@ need bochs xorriso cpio busybox
 kernel=$(tests/linux/kernel.sh cloud 2>"$tmp/log") || give_up "no kernel" "$tmp/log"
 mkdir -p build/log
 host_root "$root" && install tests/rigs/vmx-linux/init "$root/init" &&
-	cp -r "$kernel/modules" "$root/modules" && inner_guest "$root" "$kernel" ||
-	give_up "cannot build the initramfs"
+	cp -r "$kernel/modules" "$root/modules" && inner_guest "$root" "$kernel" &&
+	three_together cloud "$root/inner/three-together.o" ||
+	give_up "cannot build the initramfs" "$tmp/log"
 bochs_iso "$kernel/vmlinuz" "$root" "$tmp/rig.iso" || give_up "cannot make the ISO" "$tmp/log"
 bochs_start "$name" "${1-2}" 768 "$tmp/rig.iso" "$limit"
 host=$!

@@ -10,6 +10,7 @@ linux=$(dirname "$0")/../../linux
 . "$linux/checks-guest.sh"
 . "$linux/checks-kill.sh"
 . "$linux/checks-host.sh"
+. "$linux/checks-hotfix.sh"
 RANDOM=${LINUX_SEED:-$$}
 echo "# LINUX_SEED=${LINUX_SEED:-$$}"
 
@@ -153,6 +154,9 @@ writing() {
 	since "pokes"
 	check_keys "$qmp" "qmp"
 	since "keys"
+	check_hotfix "$qmp" "qmp" /rig/built/three-together.o
+	check_hotfix "$gdb" "gdb" /rig/built/three-together.o
+	since "hotfixes"
 }
 
 killing() {

@@ -56,6 +56,17 @@ ok "vmpoke switches it off" show key "$vmpoke" key set "$sock" sched_schedstats 
 ok "the guest sees that" test "$(schedstats '')" = 0
 seconds keys
 
+# Calls of guest functions get the memory: breakpoints are int3s here, and exits.
+ok "the guest shows its own load" eval '! grep -q "all 42" <(guest "cat /proc/loadavg")'
+ok "a hotfix of three functions is applied" show hotfix "$vmpoke" hotfix apply "$sock" \
+	/inner/three-together.o --json
+ok "the guest runs it" grep -q "all 42" <(guest 'cat /proc/loadavg')
+ok "it is listed" grep -q three-together <(show list "$vmpoke" hotfix list "$sock")
+ok "it is removed" show hotfix "$vmpoke" hotfix remove "$sock" three-together --json
+ok "and its memory freed" eval '! grep -q memory-stays "$dir/hotfix"'
+ok "the guest shows its own load again" eval '! grep -q "all 42" <(guest "cat /proc/loadavg")'
+seconds hotfix
+
 ok "the load saw nothing wrong" guest 'load check'
 guest 'load stop'
 guest 'dmesg -r | grep -E "^<[0-4]>"' >"$dir/dmesg"
