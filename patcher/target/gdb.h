@@ -94,7 +94,7 @@ int vp_gdb_stop(struct vp_gdb *g, struct vp_err *err);
 /*
  * Let it go on until it stops: at a breakpoint, or by somebody's hand; which is not told.
  * -ETIMEDOUT: that took longer than @ms, so it was stopped; the connection is good, unless it was
- * that stop which was not answered.
+ * that stop which was not answered. -EAGAIN: somebody has let it go on before, see vp_gdb_ran().
  */
 int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err);
 

@@ -301,18 +301,48 @@ int vp_gdb_restore(struct vp_gdb *g, struct vp_err *err)
 	return rc;
 }
 
-int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
+/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
+static int go_on(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
 {
-	int64_t deadline = vp_now_ms() + g->timeout_ms;
-	/* Whoever is killed while the VM runs leaves the mode as he found it. */
-	int rc = vp_gdb_restore(g, err);
+	int rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
 
-	/* vCont: `c` alone would hit a breakpoint that stands at the RIP again and again. */
-	if (!rc)
-		rc = vp_gdb_ask(g, deadline, err, "vCont;c"); /* answered when it stops again */
 	if (rc)
 		g->broken = true;
 	return rc;
+}
+
+/* Whoever is killed while the VM runs leaves the mode as he found it. */
+int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline = vp_now_ms() + g->timeout_ms;
+	int rc = vp_gdb_restore(g, err);
+
+	return rc ? rc : go_on(g, deadline, err);
+}
+
+/* The same in one exchange, for whoever waits for the stop that follows: with @g->ran it stands. */
+static int go_on_at_once(struct vp_gdb *g, struct vp_err *err)
+{
+	int64_t deadline;
+	char *payload;
+	size_t len;
+	int rc = vp_gdb_begin(g, &deadline, err);
+
+	if (rc || !(g->physical || g->unsure))
+		return rc ? rc : go_on(g, deadline, err);
+	rc = vp_gdb_ask_physical(g, false, deadline, err);
+	if (!rc)
+		rc = go_on(g, deadline, err);
+	if (!rc)
+		rc = receive_held(g, &payload, &len, deadline, err);
+	if (!rc && is_stop(payload))
+		rc = vp_gdb_lost(g, deadline, err);
+	else if (!rc && strcmp(payload, "OK"))
+		rc = vp_gdb_unexpected("PhyMemMode", payload, err);
+	if (rc)
+		return vp_gdb_finish(g, rc, deadline, err);
+	g->physical = g->unsure = false;
+	return 0;
 }
 
 /* Stops that nobody asked for have come since the VM was let go: count and acknowledge them. */
@@ -438,7 +468,7 @@ int vp_gdb_interrupt(struct vp_gdb *g, struct vp_err *err)
 int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err)
 {
 	int64_t deadline = vp_now_ms() + ms;
-	int rc = vp_gdb_cont(g, err);
+	int rc = go_on_at_once(g, err);
 	bool late;
 
 	if (rc)

@@ -164,6 +164,18 @@ static void test_run(void **state)
 		assert_false(w->q->running);
 		assert_int_equal(set(w, ADDR), 0);
 		assert_int_equal(clear(w, ADDR), 0);
+		/* Its owner lets it go on before: it is held again, and the mode is put back later.
+		 */
+		assert_int_equal(vp_gdb_read(w->g, VP_GPA(0x100000), &byte, 1, &w->err), 0);
+		settle(w);
+		w->q->eager = 1;
+		assert_int_equal(vp_gdb_run(w->g, HANG_MS, &w->err), -EAGAIN);
+		assert_true(vp_gdb_ran(w->g));
+		settle(w);
+		assert_false(w->q->running);
+		w->q->went_on = hit;
+		assert_int_equal(vp_gdb_run(w->g, HANG_MS, &w->err), 0);
+		assert_false(w->q->physical);
 	}
 	assert_int_equal(vp_gdb_detach(w->g, true, &w->err), 0);
 }
