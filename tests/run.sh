@@ -145,7 +145,7 @@ tests_of() { # TIER
 	matrix) echo matrix linux 2400 bash tests/integration/linux-matrix.sh ;;
 	qemu-kvm) echo qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh ;;
 	integration)
-		for t in tests/integration/{linux-flips,*}.sh; do
+		for t in tests/integration/{linux-flips,hotfix-triads,verify,qemu-owner,hotfix-libvirt,*}.sh; do
 			name=${t##*/} name=${name%.sh}
 			[[ $elsewhere == *" $name "* ]] || echo integration "$name" 1200 bash "$t"
 			elsewhere+=" $name "
@@ -238,7 +238,7 @@ run_tier() { # NAME
 }
 
 run_all() {
-	local tier beside="rigs matrix integration" failed other
+	local tier beside="rigs matrix integration" failed other third
 	run_tier explore
 	# A broken protocol is named within a minute; no guest is to see it.
 	read -r _ failed _ < <(sums)
@@ -250,8 +250,12 @@ run_all() {
 	for tier in unit unit-asan clang style lint fuzz; do
 		run_tier $tier
 	done
+	# Guests that wait, for the host or for one another, leave a third of two cores idle.
+	work &
+	third=$!
 	work
 	await $other integration
+	await $third integration
 	for tier in $beside; do
 		finish $tier
 	done
