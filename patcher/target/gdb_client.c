@@ -320,7 +320,11 @@ int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err)
 	return rc ? rc : go_on(g, deadline, err);
 }
 
-/* The same in one exchange, for whoever waits for the stop that follows: with @g->ran it stands. */
+/*
+ * The same in one exchange, for whoever waits for the stop that follows. That the mode is said at
+ * all tells of an owner who was quicker: what he has lost of it is not answered, and it stands
+ * again.
+ */
 static int go_on_at_once(struct vp_gdb *g, struct vp_err *err)
 {
 	int64_t deadline;
@@ -328,8 +332,8 @@ static int go_on_at_once(struct vp_gdb *g, struct vp_err *err)
 	size_t len;
 	int rc = vp_gdb_begin(g, &deadline, err);
 
-	if (rc || !(g->physical || g->unsure))
-		return rc ? rc : go_on(g, deadline, err);
+	if (rc)
+		return rc;
 	rc = vp_gdb_ask_physical(g, false, deadline, err);
 	if (!rc)
 		rc = go_on(g, deadline, err);

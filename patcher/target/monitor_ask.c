@@ -150,39 +150,29 @@ int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struc
 	return rc;
 }
 
-static int take_vcpus(json_t *ret, unsigned int *n, struct vp_err *err)
-{
-	*n = (unsigned int)json_array_size(ret); /* 0 of what is no array, too */
-	return *n ? 0 : odd("query-cpus-fast", err);
-}
-
 int vp_ask_now(struct vp_monitor *m, struct vp_now *out, struct vp_err *err)
 {
-	static const char *const commands[] = { "query-status", "query-migrate",
-						"query-cpus-fast" };
-	struct vp_now now = { .more = m->ops->query != NULL };
-	json_t *ret[3] = { NULL };
+	static const char *const commands[] = { "query-status", "query-migrate" };
+	struct vp_now now = { .state.running = false };
+	json_t *ret[2] = { NULL };
 	int rc;
 
-	if (!now.more) {
-		rc = vp_ask_runstate(m, &now.state, err);
-	} else {
-		rc = m->ops->query(m, commands, 3, ret, err);
-		if (!rc)
-			rc = take_status(ret[0], &now.state, err);
-		if (!rc)
-			rc = take_migration(ret[1], now.migration.status,
-					    sizeof(now.migration.status), err);
-		if (!rc)
-			rc = take_vcpus(ret[2], &now.vcpus, err);
-		judge_state(&now.state);
-		judge_migration(&now.migration);
-	}
-	for (size_t i = 0; i < 3; i++)
-		json_decref(ret[i]);
+	if (!m->ops->query)
+		return vp_err_set(err, -EOPNOTSUPP, "only one question can be asked at a time");
+	rc = m->ops->query(m, commands, 2, ret, err);
 	if (!rc)
-		*out = now;
-	return rc;
+		rc = take_status(ret[0], &now.state, err);
+	if (!rc)
+		rc = take_migration(ret[1], now.migration.status, sizeof(now.migration.status),
+				    err);
+	json_decref(ret[0]);
+	json_decref(ret[1]);
+	if (rc)
+		return rc;
+	judge_state(&now.state);
+	judge_migration(&now.migration);
+	*out = now;
+	return 0;
 }
 
 /* --- what it is ----------------------------------------------------------------- */
@@ -329,9 +319,9 @@ int vp_ask_vcpus(struct vp_monitor *m, unsigned int *n, struct vp_err *err)
 		return rc;
 	}
 	rc = m->ops->execute(m, "query-cpus-fast", json_object(), -1, &ret, err);
-	*n = 0;
-	if (!rc)
-		rc = take_vcpus(ret, n, err);
+	if (!rc && !json_array_size(ret)) /* 0 of what is no array, too */
+		rc = odd("query-cpus-fast", err);
+	*n = rc ? 0 : (unsigned int)json_array_size(ret);
 	json_decref(ret);
 	return rc;
 }

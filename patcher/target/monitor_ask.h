@@ -28,15 +28,10 @@ struct vp_migration {
 };
 int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struct vp_err *err);
 
-/*
- * How it is just now. @more: what a write and a look at the vCPUs want to know was asked with it,
- * where that costs nothing.
- */
+/* Both, in one question. -EOPNOTSUPP: this way carries only one at a time. */
 struct vp_now {
 	struct vp_runstate state;
-	bool more;
 	struct vp_migration migration;
-	unsigned int vcpus; /* as vp_ask_vcpus() */
 };
 int vp_ask_now(struct vp_monitor *m, struct vp_now *now, struct vp_err *err);
 

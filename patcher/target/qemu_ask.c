@@ -12,14 +12,14 @@ void vp_qemu_forget(struct vp_qemu *q)
 {
 	free(q->vcpus);
 	q->vcpus = NULL;
-	q->nvcpus = q->there = 0;
+	q->nvcpus = 0;
 	q->ram_is_new = false;
 }
 
-/* Not one vCPU may be missed: another command must tell the same number. */
+/* Not one vCPU may be missed: another command must tell the same number, or have told it since
+ * lock(). */
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 {
-	unsigned int there = q->there;
 	char *text = NULL;
 	int rc;
 
@@ -31,13 +31,13 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = vp_hmp_registers(text, &q->vcpus, &q->nvcpus, err);
 	free(text);
-	if (!rc && !there)
-		rc = vp_ask_vcpus(q->mon, &there, err);
-	if (!rc && there != q->nvcpus)
+	if (!rc && q->there != q->nvcpus)
+		rc = vp_ask_vcpus(q->mon, &q->there, err);
+	if (!rc && q->there != q->nvcpus)
 		rc = vp_err_set(err, -EPROTO,
 				"QEMU has %u vCPUs, but shows the registers of %zu: try again if "
 				"one was just plugged in or out",
-				there, q->nvcpus);
+				q->there, q->nvcpus);
 	if (rc)
 		vp_qemu_forget(q);
 	return rc;

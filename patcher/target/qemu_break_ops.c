@@ -67,8 +67,9 @@ static int prepare(struct vp_qemu *q, struct vp_err *err)
 {
 	int rc = vp_qemu_breaks_put(q, err);
 
-	if (!rc)
+	if (!rc && !vp_qemu_just_looked(q))
 		rc = ready(q, err);
+	q->looked_ms = 0;
 	return rc == -ETIMEDOUT ? -EIO : rc; /* what gives no answer */
 }
 
@@ -91,7 +92,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	q->may_write = false;
 	if (ran && ran != -ETIMEDOUT)
 		return ran;
-	rc = vp_qemu_look_again(q, &state, &why);
+	rc = vp_qemu_look(q, &state, &why);
 	q->resumes = q->mon->resumes; /* it was us */
 	return rc ? vp_err_set(err, rc, "%s", why.text) : ran;
 }

@@ -60,6 +60,7 @@ struct vp_qemu {
 	bool resumed;	/* since lock(): the VM is to run a moment before it is stopped again */
 	bool may_write; /* asked for in this window: vp_qemu_check_write() */
 	bool stands;	/* held() has just seen it: nothing was sent since */
+	int64_t looked_ms;    /* vp_qemu_look(), where that found nothing; or 0 */
 	unsigned int resumes; /* the monitor's count when it began */
 	/* With a gdbstub alone, which tells of no moments, on our clock: since when it is held. */
 	int64_t held_us;
@@ -69,7 +70,7 @@ struct vp_qemu {
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
-	unsigned int there; /* how many there are, by vp_qemu_look(); 0: not asked */
+	unsigned int there; /* how many QEMU said that there are, since lock(); 0: not asked */
 
 	/* Breakpoints, and what a caller has us keep: qemu_break.c. */
 	vp_gva wanted[VP_BREAKS_MAX]; /* before the VM runs QEMU has these */
@@ -144,9 +145,9 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err);
  * vp_qemu_may_resume(): before every D;1, vCont and cont. 0: it was a mere stop that stopped it
  * (@state->paused), or it runs already (@state->running: then send the stub nothing, any byte would
  * stop it). -EBUSY: it is not ours to let go on, leave it as it is and pass the text on.
- * vp_qemu_look(): when it was stopped, with what else is asked in every window, as far as that
- * costs nothing. vp_qemu_look_again(): the same when it has run in between, and
- * vp_qemu_may_resume(). vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not
+ * vp_qemu_look(): the same when the VM has been stopped, with what vp_qemu_check_write() asks, if
+ * both can be asked at once. vp_qemu_just_looked(): that was a moment ago, and there was nothing.
+ * vp_qemu_check_migration(): -EBUSY: one is under way, do not write, do not
  * stop it. vp_qemu_check_write(): in a window, before its first write: both may have changed since
  * the VM was stopped. Later ones are not asked about: what takes a half batch back must get
  * through. Any other error: QEMU does not tell, or tells what we do not know: take it for a no.
@@ -154,7 +155,7 @@ int vp_qemu_held(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
 int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
-int vp_qemu_look_again(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+bool vp_qemu_just_looked(const struct vp_qemu *q);
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err);
 

@@ -13,6 +13,7 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 	int rc;
 
 	pthread_mutex_lock(&q->mutex);
+	q->there = 0;
 	rc = vp_qemu_take(q, err);
 	/* What can be read in windows only is read in one. Where that may not be, reading says so.
 	 */

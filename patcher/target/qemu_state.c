@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "target/qemu_internal.h"
+#include "target/wait.h"
 
 /* In a window the gdbstub passes the question on if the monitor does not answer any more. */
 int vp_qemu_runstate(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
@@ -72,23 +73,26 @@ int vp_qemu_may_resume(struct vp_qemu *q, struct vp_runstate *state, struct vp_e
 int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
 {
 	struct vp_now now;
-	int rc = vp_ask_now(q->mon, &now, err);
 
-	if (rc)
-		return rc;
+	q->looked_ms = 0;
+	if (vp_ask_now(q->mon, &now, NULL)) /* one by one, or by the other way */
+		return vp_qemu_may_resume(q, state, err);
 	*state = now.state;
-	q->there = now.vcpus;
-	q->may_write = now.more && state->paused && !q->paused && !now.migration.under_way;
-	return 0;
+	q->may_write = state->paused && !q->paused && !now.migration.under_way;
+	if (q->may_write)
+		q->looked_ms = vp_now_ms();
+	return is_ours(q, state, err);
 }
 
-int vp_qemu_look_again(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err)
-{
-	int rc = vp_qemu_look(q, state, NULL);
+/*
+ * It stood still, by us, and nothing was under way that ends elsewhere: for a few milliseconds that
+ * is as good as asking again.
+ */
+#define FRESH_MS 5
 
-	if (rc) /* by itself, or by the other way */
-		return vp_qemu_may_resume(q, state, err);
-	return is_ours(q, state, err);
+bool vp_qemu_just_looked(const struct vp_qemu *q)
+{
+	return q->looked_ms && vp_now_ms() - q->looked_ms <= FRESH_MS;
 }
 
 /* What ran amid a window is stopped again by our next byte: ask again then. */

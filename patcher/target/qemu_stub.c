@@ -157,7 +157,8 @@ static int check_state(struct vp_qemu *q, struct vp_err *err)
 				  "%.80s is %s: vmpoke patches a VM that runs; let its owner "
 				  "resume it first",
 				  q->name, state.text);
-	return vp_qemu_check_migration(q, err);
+	rc = vp_qemu_check_migration(q, err);
+	return rc || q->there ? rc : vp_ask_vcpus(q->mon, &q->there, err); /* while it still runs */
 }
 
 /* --- is it the stub of this VM? ------------------------------------------------ */
@@ -197,8 +198,7 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 		q->gdb = NULL;
 		return not_ours(q, err);
 	}
-	rc = vp_qemu_look(q, &state, err);
-	q->may_write = false; /* that is asked when it comes to it */
+	rc = vp_ask_runstate(q->mon, &state, err);
 	if (rc)
 		return rc;
 	if (state.running)

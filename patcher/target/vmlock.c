@@ -22,14 +22,23 @@
 struct vp_vmlock {
 	int folder, fd;
 	unsigned int depth;
-	bool marked; /* by us */
+	bool marked; /* by us ... */
+	int mark_fd; /* ... and that file; -1 */
 	char key[80];
 	char common[88], mark[160];    /* the mark's file: of the key, and of the process */
 	char process[VP_PROCESS_TEXT]; /* the VM's */
 	char note[VP_NOTE_MAX + 1];
 };
 
-#define MARK_MAX (VP_NOTE_MAX + 256)
+/* The size of a mark: in one page of the file, so that one write changes all of it, or nothing. */
+#define MARK_SIZE (VP_NOTE_MAX + 256)
+
+static void close_mark(struct vp_vmlock *l)
+{
+	if (l->mark_fd >= 0)
+		close(l->mark_fd);
+	l->mark_fd = -1;
+}
 
 static int open_folder(const char *dir, struct vp_err *err)
 {
@@ -63,6 +72,7 @@ int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, str
 
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "out of memory");
+	l->mark_fd = -1;
 	rc = l->folder = open_folder(dir, err);
 	if (rc < 0) {
 		free(l);
@@ -88,6 +98,7 @@ void vp_vmlock_close(struct vp_vmlock *l)
 		return;
 	if (l->fd >= 0)
 		close(l->fd); /* drops the lock; a mark stays */
+	close_mark(l);
 	close(l->folder);
 	free(l);
 }
@@ -164,29 +175,41 @@ void vp_vmlock_drop(struct vp_vmlock *l)
 		flock(l->fd, LOCK_UN);
 }
 
+static void write_text(const struct vp_vmlock *l, char text[MARK_SIZE])
+{
+	struct vp_process self;
+	int n;
+
+	vp_process_find(getpid(), &self);
+	n = snprintf(text, MARK_SIZE, "vmpoke %d %s\nqemu %s\n%s%s", (int)getpid(), self.text,
+		     l->process, *l->note ? NOTE : "", l->note);
+	memset(text + n, '\n', MARK_SIZE - (size_t)n);
+}
+
+static int cannot_mark(int why, struct vp_err *err)
+{
+	return vp_err_set(err, -EIO, "the VM's mark cannot be written (%s): nothing done",
+			  strerror(why));
+}
+
 /* Whole or not at all, whenever we are killed. */
 int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err)
 {
-	struct vp_process self;
-	char text[MARK_MAX], fresh[192];
-	int n, fd;
+	char text[MARK_SIZE], fresh[192];
 	bool ok;
 
-	vp_process_find(getpid(), &self);
-	n = snprintf(text, sizeof(text), "vmpoke %d %s\nqemu %s\n%s%s%s", (int)getpid(), self.text,
-		     l->process, *l->note ? NOTE : "", l->note, *l->note ? "\n" : "");
+	write_text(l, text);
 	snprintf(fresh, sizeof(fresh), "%s.new", l->mark);
 	unlinkat(l->folder, fresh, 0);
-	fd = openat(l->folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ok = fd >= 0 && write(fd, text, (size_t)n) == n;
-	if (fd >= 0)
-		close(fd);
+	close_mark(l);
+	l->mark_fd = openat(l->folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ok = l->mark_fd >= 0 && write(l->mark_fd, text, MARK_SIZE) == MARK_SIZE;
 	if (!ok || renameat(l->folder, fresh, l->folder, l->mark)) {
 		int why = errno;
 
 		unlinkat(l->folder, fresh, 0);
-		return vp_err_set(err, -EIO, "the VM's mark cannot be written (%s): nothing done",
-				  strerror(why));
+		close_mark(l);
+		return cannot_mark(why, err);
 	}
 	l->marked = true;
 	return 0;
@@ -196,6 +219,7 @@ void vp_vmlock_unmark(struct vp_vmlock *l)
 {
 	if (!l->marked || unlinkat(l->folder, l->mark, 0))
 		return;
+	close_mark(l);
 	l->marked = false;
 	l->note[0] = 0;
 	if (strcmp(l->mark, l->common)) /* whoever left that one could not tell which VM it was */
@@ -206,7 +230,7 @@ void vp_vmlock_unmark(struct vp_vmlock *l)
 static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *process, char *note)
 {
 	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char text[MARK_MAX] = "", *qemu;
+	char text[MARK_SIZE] = "", *qemu;
 	ssize_t n;
 
 	if (fd < 0)
@@ -286,10 +310,17 @@ int vp_vmlock_interrupted(struct vp_vmlock *l)
 
 int vp_vmlock_note(struct vp_vmlock *l, const char *text, struct vp_err *err)
 {
+	char mark[MARK_SIZE];
+
 	if (strlen(text) > VP_NOTE_MAX || strchr(text, '\n'))
 		return vp_err_set(err, -EINVAL, "this is no note for a VM's mark");
 	strcpy(l->note, text);
-	return l->marked ? vp_vmlock_mark(l, err) : 0;
+	if (!l->marked)
+		return 0;
+	/* In its place: a file system may take half a millisecond for a rename over another file.
+	 */
+	write_text(l, mark);
+	return pwrite(l->mark_fd, mark, MARK_SIZE, 0) == MARK_SIZE ? 0 : cannot_mark(errno, err);
 }
 
 const char *vp_vmlock_noted(const struct vp_vmlock *l)
