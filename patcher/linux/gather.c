@@ -4,10 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What lies between two pieces is read with them if that is less than this, or, where it all adds
- * up to too much, than a part of it. */
-#define GAP_MAX 0x40000u
-
 /* A piece lies in one page, so that it can be found by its address. */
 #define PAGE 0x1000u
 
@@ -68,13 +64,13 @@ static int by_addr(const void *a, const void *b)
 	return x->len > y->len ? -1 : x->len < y->len;
 }
 
-/* Take a piece into the runs, of which there is room for one more. */
-static void add_run(struct vp_gather *g, struct vp_gather_piece *p, uint64_t gap)
+/* Take a piece into the runs, of which there is room for one more: what lies in one page is one. */
+static void add_run(struct vp_gather *g, struct vp_gather_piece *p)
 {
 	struct vp_gather_run *r = g->nruns ? &g->runs[g->nruns - 1] : NULL;
 	uint64_t end = p->gpa + p->len;
 
-	if (!r || p->gpa > r->gpa + r->len + gap) {
+	if (!r || p->gpa > r->gpa + r->len + PAGE) {
 		r = &g->runs[g->nruns++];
 		*r = (struct vp_gather_run){ .gpa = p->gpa, .at = g->size };
 	}
@@ -85,37 +81,51 @@ static void add_run(struct vp_gather *g, struct vp_gather_piece *p, uint64_t gap
 	p->at = r->at + (size_t)(p->gpa - r->gpa);
 }
 
-static bool add_runs(struct vp_gather *g, uint64_t gap)
+static int add_runs(struct vp_gather *g, struct vp_err *err)
 {
 	g->nruns = g->size = 0;
 	for (size_t i = 0; i < g->n && g->size <= VP_GATHER_MAX; i++)
-		add_run(g, &g->pieces[i], gap);
-	return g->size <= VP_GATHER_MAX;
+		add_run(g, &g->pieces[i]);
+	if (g->size <= VP_GATHER_MAX)
+		return 0;
+	return vp_err_set(err, -E2BIG, "more than %zu MB of the guest's memory at once",
+			  VP_GATHER_MAX >> 20);
+}
+
+static void free_plan(struct vp_gather *g)
+{
+	free(g->runs);
+	free(g->reads);
+	free(g->bytes);
+	g->runs = NULL;
+	g->reads = NULL;
+	g->bytes = NULL;
 }
 
 int vp_gather_plan(struct vp_gather *g, struct vp_err *err)
 {
-	uint64_t gap = GAP_MAX;
+	int rc;
 
-	free(g->runs);
-	free(g->bytes);
-	g->bytes = NULL;
+	free_plan(g);
 	g->runs = calloc(g->n + 1, sizeof(*g->runs));
 	if (!g->runs)
 		return vp_err_set(err, -ENOMEM, "out of memory for a list of reads");
 	if (g->n)
 		qsort(g->pieces, g->n, sizeof(*g->pieces), by_gpa);
-	while (!add_runs(g, gap)) {
-		if (!gap)
-			return vp_err_set(err, -E2BIG,
-					  "more than %zu MB of the guest's memory at once",
-					  VP_GATHER_MAX >> 20);
-		gap = gap > PAGE ? gap / 2 : 0;
-	}
+	rc = add_runs(g, err);
+	if (rc)
+		return rc;
 	if (g->n)
 		qsort(g->pieces, g->n, sizeof(*g->pieces), by_addr);
+	g->reads = calloc(g->nruns + 1, sizeof(*g->reads));
 	g->bytes = malloc(g->size + 1);
-	return g->bytes ? 0 : vp_err_set(err, -ENOMEM, "out of memory for a copy of stacks");
+	if (!g->reads || !g->bytes)
+		return vp_err_set(err, -ENOMEM, "out of memory for a copy of stacks");
+	for (size_t i = 0; i < g->nruns; i++)
+		g->reads[i] = (struct vp_piece){ .gpa = VP_GPA(g->runs[i].gpa),
+						 .into = g->bytes + g->runs[i].at,
+						 .len = g->runs[i].len };
+	return 0;
 }
 
 /* Between pieces may be memory that is no RAM; then each piece is read for itself. */
@@ -140,12 +150,18 @@ static int read_pieces(struct vp_gather *g, const struct vp_linux *l, const stru
 
 int vp_gather_read(struct vp_gather *g, const struct vp_linux *l, struct vp_err *err)
 {
-	int rc = 0;
+	const struct vp_target_ops *ops = l->mem.t->ops;
+	int rc = -EFAULT;
 
+	if (ops->read_pieces)
+		rc = ops->read_pieces(l->mem.t, g->reads, g->nruns, err);
+	if (rc != -EFAULT)
+		return rc;
+	rc = 0;
 	for (size_t i = 0; i < g->nruns && !rc; i++) {
 		const struct vp_gather_run *r = &g->runs[i];
 
-		rc = l->mem.t->ops->read(l->mem.t, VP_GPA(r->gpa), g->bytes + r->at, r->len, err);
+		rc = ops->read(l->mem.t, VP_GPA(r->gpa), g->bytes + r->at, r->len, err);
 		if (rc == -EFAULT)
 			rc = read_pieces(g, l, r, err);
 	}
@@ -195,7 +211,6 @@ bool vp_gather_get(const struct vp_gather *g, uint64_t addr, void *buf, size_t l
 void vp_gather_free(struct vp_gather *g)
 {
 	free(g->pieces);
-	free(g->runs);
-	free(g->bytes);
+	free_plan(g);
 	memset(g, 0, sizeof(*g));
 }

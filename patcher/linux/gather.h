@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Many small pieces of the kernel's memory, read together: their places are found while the guest
- * runs, and in a stop they are a few large reads, since each read of a target costs as much as
- * 100 KB of it.
+ * runs, and in a stop they are one read of the target, which knows what many pieces cost it.
  */
 #ifndef VP_LINUX_GATHER_H
 #define VP_LINUX_GATHER_H
@@ -27,6 +26,7 @@ struct vp_gather {
 	struct vp_gather_piece *pieces; /* by address, once it is planned */
 	size_t n, cap;
 	struct vp_gather_run *runs;
+	struct vp_piece *reads; /* the same, for the target */
 	size_t nruns;
 	uint8_t *bytes;
 	size_t size;

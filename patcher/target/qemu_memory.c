@@ -13,9 +13,14 @@
 #define PEEK_MIN     (256u << 10) /* in a window: from here on the monitor beats the gdbstub */
 #define WINDOW_BYTES (128u << 10) /* what one window reads over the gdbstub: some 3 ms */
 
-/* By the monitor: what lies between two pieces is read with them, up to so many bytes at once. */
-#define GAP_MAX 0x10000u
-#define RUN_MAX 0x100000u
+/*
+ * By the monitor: what lies between two pieces is read with them, up to so many bytes at once.
+ * While the VM stands a round trip is dearer than bytes.
+ */
+#define GAP_MAX		0x10000u
+#define RUN_MAX		0x100000u
+#define GAP_MAX_STOPPED 0x40000u
+#define RUN_MAX_STOPPED 0x1000000u
 
 static bool is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
 {
@@ -151,11 +156,13 @@ static size_t find_run(const struct vp_qemu *q, const struct vp_piece *pieces, s
 		       size_t *len)
 {
 	uint64_t start = pieces[0].gpa.v, end = end_of(&pieces[0]), next;
+	uint64_t gap = q->windows ? GAP_MAX_STOPPED : GAP_MAX;
+	uint64_t max = q->windows ? RUN_MAX_STOPPED : RUN_MAX;
 	size_t i;
 
 	for (i = 1; i < n; i++) {
 		next = end_of(&pieces[i]) > end ? end_of(&pieces[i]) : end;
-		if (pieces[i].gpa.v > end + GAP_MAX || next - start > RUN_MAX ||
+		if (pieces[i].gpa.v > end + gap || next - start > max ||
 		    !is_ram(q, VP_GPA(start), (size_t)(next - start)))
 			break;
 		end = next;
@@ -200,8 +207,12 @@ static int save_pieces(struct vp_qemu *q, const struct vp_piece *pieces, size_t 
 static int read_pieces_by_qemu(struct vp_qemu *q, const struct vp_piece *pieces, size_t n,
 			       struct vp_err *err)
 {
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += pieces[i].len;
 	q->stands = false;
-	if (q->windows)
+	if (q->windows && (!q->peeks || sum < PEEK_MIN))
 		return vp_gdb_read_pieces(q->gdb, pieces, n, err);
 	if (q->peeks)
 		return save_pieces(q, pieces, n, err);
