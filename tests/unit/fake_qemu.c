@@ -457,10 +457,8 @@ static void qmp_input(struct fake_qemu *q)
 	json_t *request;
 	int fd = -1;
 
-	if (vp_qmp_in_recv(&q->in, q->qmp, &fd) <= 0) {
-		close(q->qmp);
-		q->qmp = -1;
-	}
+	if (vp_qmp_in_recv(&q->in, q->qmp, &fd) <= 0)
+		keep(&q->qmp, &fd);
 	while (q->qmp >= 0 && !q->mute_qmp && vp_qmp_in_next(&q->in, &request, NULL) == 1) {
 		reply(q, request, &fd);
 		json_decref(request);
