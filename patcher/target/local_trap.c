@@ -212,7 +212,7 @@ static int carry_out(struct vp_local_vcpu *v)
 	enum vp_verdict (*handle)(void *, struct vp_trap *);
 	enum vp_verdict verdict = VP_VERDICT_FOREIGN;
 	struct vp_regs before;
-	struct vp_trap trap;
+	struct vp_trap trap = { .code64 = false };
 	int rc = read_trap(v, &trap);
 
 	if (!rc && v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
