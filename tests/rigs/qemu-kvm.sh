@@ -11,7 +11,8 @@
 #	KILLS_WHOLE=N	see there
 #	KILL_CONTROL=1	the same switches under load, but nobody is killed
 #	WORK_ONLY=N	no vmpoke: the guest works for N seconds, and is booted again when it dies
-#	STOPS=1		with that: its owner stops it and lets it go on meanwhile
+#	STOPS=1		with that: its owner stops it and lets it go on meanwhile; STOPS=look: and looks at its
+#			registers in each stop
 #	LINUX_SEED=N	see there
 #	KERNEL=FLAVOUR	the kernel of the guest (cloud), see tests/linux/kernel.sh
 #	VCPUS=N		how many vCPUs it has (3)

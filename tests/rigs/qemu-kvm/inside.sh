@@ -3,7 +3,7 @@
 # What ../qemu-kvm.sh runs on the emulated host: the checks of tests/linux on a guest of QEMU with KVM, by
 # both ways to it.
 #
-#	KERNEL=FLAVOUR, KILLS=N, KILLS_BY="gdb qmp own", KILLS_ONLY=1, WORK_ONLY=SECONDS, STOPS=1
+#	KERNEL=FLAVOUR, KILLS=N, KILLS_BY="gdb qmp own", KILLS_ONLY=1, WORK_ONLY=SECONDS, STOPS=1|look
 set -u
 linux=$(dirname "$0")/../../linux
 . "$linux/checks.sh"
@@ -87,20 +87,24 @@ boot() {
 	return 1
 }
 
-# For 5 s: its owner stops it and lets it go on, as often as that goes.
+# For 5 s: its owner stops it and lets it go on, as often as that goes. With STOPS=look he has its vCPUs'
+# registers shown meanwhile: then QEMU takes their state out of KVM, and puts it back.
 stop_often() {
-	local end=$((SECONDS + 5)) link_in link_out link_pid
+	local end=$((SECONDS + 5)) link_in link_out link_pid commands=('{"execute":"stop"}' '{"execute":"cont"}')
+	[ "$STOPS" != look ] || commands=('{"execute":"stop"}'
+		'{"execute":"human-monitor-command","arguments":{"command-line":"info registers -a"}}'
+		'{"execute":"cont"}')
 	listen
 	while [ $SECONDS -lt $end ]; do
-		qemu_says '{"execute":"stop"}' '{"execute":"cont"}' >"$tmp/stops"
+		qemu_says "${commands[@]}" >"$tmp/stops"
 		stops=$((stops + 1))
 		sleep 0.01
 	done
 	guest_disconnect
 }
 
-# How often does it die when it does nothing but its work, for so many seconds? STOPS=1: and is stopped
-# and let go on meanwhile, by no more than QEMU's own commands.
+# How often does it die when it does nothing but its work, for so many seconds? STOPS=1, STOPS=look: and is
+# stopped and let go on meanwhile, by no more than QEMU's own commands.
 stops=0
 work() { # SECONDS
 	local end=$((SECONDS + $1)) times=0
