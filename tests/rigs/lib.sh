@@ -52,7 +52,7 @@ three_together() { # FLAVOUR OBJECT
 	local headers
 	headers=$(tests/linux/headers.sh "$1" 2>"$tmp/log") && mkdir -p "$(dirname "$2")" &&
 		"$vmpoke" hotfix build tests/hotfixes/three-together.c --headers "$headers" \
-			--cc tests/linux/cc.sh -o "$2" >"$tmp/log" 2>&1
+			--cc "$PWD/tests/linux/cc.sh" -o "$2" >"$tmp/log" 2>&1
 }
 
 # The kernel inside a bzImage that is compressed with xz (boot.rst, payload_offset): a vmlinux.
