@@ -9,8 +9,7 @@
 void vp_vcpu_stop(struct vp_vcpu *c)
 {
 	atomic_store(&c->stop, true);
-	if (c->local)
-		vp_local_vcpu_interrupt(c->local);
+	vp_local_vcpu_interrupt(c->vm->local, c->id); /* who is not there looks at `stop` first */
 	pthread_cond_broadcast(&c->vm->changed);
 }
 

@@ -118,8 +118,12 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v);
  */
 int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err);
 
-/* Make vp_local_run() return -EINTR soon, also if it waits in a hold or a park. Any thread. */
-void vp_local_vcpu_interrupt(struct vp_local_vcpu *v);
+/*
+ * Make vp_local_run() of vCPU @id return -EINTR soon, also if it waits in a hold or a park. Any
+ * thread, at any time until vp_local_free(); waits for nobody. -ENOENT: it is not attached, or has
+ * been detached meanwhile.
+ */
+int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id);
 
 /*
  * Hold every vCPU out of the guest until cont(): a user's pause. Pokes still work meanwhile.

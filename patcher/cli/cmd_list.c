@@ -15,7 +15,8 @@ static const char help[] =
 	"usage: vmpoke list [--connect URI] [--json]\n"
 	"\n"
 	"List the guests of `vmpoke run` of this user, and the domains of libvirt: name, state,\n"
-	"vCPUs, kernel, applied pokes. The first column is what other commands take as TARGET.\n"
+	"vCPUs, kernel, applied pokes, \"-\" (null) where that is not known. The first column is\n"
+	"what other commands take as TARGET.\n"
 	"\n"
 	"  --connect URI   libvirt's, as for virsh. Without it the default of libvirt; that no\n"
 	"                  libvirt answers there is no error then\n"
@@ -23,11 +24,15 @@ static const char help[] =
 	"\n"
 	"Exit code: 0; 2 bad options; 4 the libvirt of URI does not answer.\n";
 
-/* What is known of a guest that is open: its kernel and pokes. Silent: a list goes on. */
+/* What is known of a guest: its kernel and pokes; NULL: that is not known, and null is no zero. */
 static void add_kernel(json_t *entry, const json_t *kernel, const json_t *pokes)
 {
-	json_object_set_new(entry, "kernel", json_string(vp_client_text(kernel, "release")));
-	json_object_set_new(entry, "pokes", json_integer((json_int_t)vp_client_recorded(pokes)));
+	const char *release = vp_client_text(kernel, "release");
+
+	json_object_set_new(entry, "kernel", *release ? json_string(release) : json_null());
+	json_object_set_new(entry, "pokes",
+			    pokes ? json_integer((json_int_t)vp_client_recorded(pokes))
+				  : json_null());
 }
 
 /* --- our own ----------------------------------------------------------------- */
@@ -42,12 +47,12 @@ static void add_own(json_t *list, const char *dir, const char *name)
 	if (vp_qmp_connect(path, LIST_TIMEOUT_MS, &q, NULL))
 		return; /* the socket of a VM that was killed, or no socket */
 	if (!vp_client_ask(q, NULL, "query-vm", json_object(), &vm, NULL) &&
-	    !vp_client_ask(q, NULL, "query-status", json_object(), &status, NULL) &&
-	    !vp_client_ask(q, NULL, "query-pokes", json_object(), &pokes, NULL)) {
+	    !vp_client_ask(q, NULL, "query-status", json_object(), &status, NULL)) {
 		entry = json_pack("{s:o, s:s, s:s, s:I}", "target", vp_qmp_text(name), "type",
 				  "vmpoke", "state", vp_client_text(status, "status"), "vcpus",
 				  (json_int_t)vp_client_int(vm, "vcpus"));
 		vp_client_ask(q, NULL, "query-kernel", json_object(), &kernel, NULL);
+		vp_client_ask(q, NULL, "query-pokes", json_object(), &pokes, NULL);
 		add_kernel(entry, kernel, pokes);
 		json_array_append_new(list, entry);
 	}
@@ -112,8 +117,8 @@ static void look_into(json_t *entry, const struct vp_remote_config *cfg)
 		json_object_set_new(entry, "error", vp_qmp_text(err.text));
 		return;
 	}
-	if (!vp_client_ask(NULL, r, "query-kernel", json_object(), &kernel, NULL))
-		vp_client_ask(NULL, r, "query-pokes", json_object(), &pokes, NULL);
+	vp_client_ask(NULL, r, "query-kernel", json_object(), &kernel, NULL);
+	vp_client_ask(NULL, r, "query-pokes", json_object(), &pokes, NULL);
 	add_kernel(entry, kernel, pokes);
 	if (vp_remote_attention(r))
 		json_object_set_new(entry, "attention", vp_qmp_text(vp_remote_attention(r)));
@@ -158,10 +163,13 @@ static void print_text(const json_t *list)
 	json_array_foreach(list, i, e)
 	{
 		const char *kernel = vp_client_text(e, "kernel");
+		char pokes[24] = "-";
 
-		printf("%-32s %-14s %5lld  %-24s %5lld\n", vp_client_text(e, "target"),
+		if (json_is_integer(json_object_get(e, "pokes")))
+			snprintf(pokes, sizeof(pokes), "%lld", vp_client_int(e, "pokes"));
+		printf("%-32s %-14s %5lld  %-24s %5s\n", vp_client_text(e, "target"),
 		       vp_client_text(e, "state"), vp_client_int(e, "vcpus"),
-		       *kernel ? kernel : "-", vp_client_int(e, "pokes"));
+		       *kernel ? kernel : "-", pokes);
 		if (*vp_client_text(e, "attention"))
 			vp_cmd_fail("list", 0, "note: %s: %s", vp_client_text(e, "target"),
 				    vp_client_text(e, "attention"));

@@ -80,6 +80,7 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 	l->target.kernel_traps_only = config->route == VP_ROUTE_INTERNAL_ERROR;
 	atomic_store(&l->epoch, 1);
 	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->table_lock, NULL);
 	pthread_mutex_init(&l->wait_lock, NULL);
 	vp_cond_init(&l->answered);
 	*out = l;
@@ -91,6 +92,7 @@ void vp_local_free(struct vp_local *l)
 	if (!l)
 		return;
 	pthread_cond_destroy(&l->answered);
+	pthread_mutex_destroy(&l->table_lock);
 	pthread_mutex_destroy(&l->wait_lock);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -107,6 +109,18 @@ struct vp_target *vp_local_target(struct vp_local *l)
 }
 
 /* --- vCPUs ------------------------------------------------------------------- */
+
+/* With the lock. */
+static void put(struct vp_local *l, unsigned int id, struct vp_local_vcpu *v)
+{
+	pthread_mutex_lock(&l->table_lock);
+	l->vcpus[id] = v;
+	pthread_mutex_unlock(&l->table_lock);
+	if (v)
+		l->nvcpus++;
+	else
+		l->nvcpus--;
+}
 
 int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 			 struct vp_local_vcpu **out, struct vp_err *err)
@@ -130,12 +144,10 @@ int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm
 	v->tid = gettid();
 	/* The lock makes a vCPU that comes in mid-batch wait for the end of it (S10). */
 	pthread_mutex_lock(&l->lock);
-	if (l->vcpus[id]) {
+	if (l->vcpus[id])
 		rc = vp_err_set(err, -EEXIST, "vCPU %u is there already", id);
-	} else {
-		l->vcpus[id] = v;
-		l->nvcpus++;
-	}
+	else
+		put(l, id, v);
 	pthread_mutex_unlock(&l->lock);
 	if (rc)
 		free(v);
@@ -152,8 +164,7 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v)
 	atomic_store(&v->leaving, true);
 	vp_local_notify(l);
 	pthread_mutex_lock(&l->lock);
-	l->vcpus[v->id] = NULL;
-	l->nvcpus--;
+	put(l, v->id, NULL);
 	pthread_mutex_unlock(&l->lock);
 	free(v);
 }

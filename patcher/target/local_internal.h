@@ -82,7 +82,7 @@ struct vp_local {
 	int kick_signal;
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
-	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` */
+	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` and `table_lock` */
 	unsigned int nvcpus;			  /* likewise */
 	struct vp_local_vcpu *held;		  /* by hold(); likewise */
 	bool paused;				  /* likewise */
@@ -103,6 +103,8 @@ struct vp_local {
 	uint8_t kept[VP_KEPT_MAX];
 	size_t nkept;
 	_Atomic bool left; /* leave(): a call has not returned, and its breakpoint stands */
+
+	pthread_mutex_t table_lock; /* for who must not wait for `lock`; leaf */
 
 	/* Sleeping, on both sides; nothing else is protected by it. */
 	pthread_mutex_t wait_lock;

@@ -347,10 +347,20 @@ bool vp_local_paused(struct vp_local *l)
 	return paused;
 }
 
-/* Any thread; the caller knows that @v is not detached meanwhile. */
-void vp_local_vcpu_interrupt(struct vp_local_vcpu *v)
+int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id)
 {
-	atomic_store(&v->interrupt, true);
-	vp_local_kick(v);
-	vp_local_wake(v->l);
+	struct vp_local_vcpu *v = NULL;
+
+	pthread_mutex_lock(&l->table_lock);
+	if (id < VP_VCPU_MAX)
+		v = l->vcpus[id];
+	if (v) {
+		atomic_store(&v->interrupt, true);
+		vp_local_kick(v);
+	}
+	pthread_mutex_unlock(&l->table_lock);
+	if (!v)
+		return -ENOENT;
+	vp_local_wake(l);
+	return 0;
 }

@@ -11,11 +11,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 libvirt_define
 define old i686 "$(command -v qemu-system-i386)" "" ""
 
+# What the list knows of web beyond what libvirt says.
+counted() { vp list --connect $uri --json | jq -c '.[] | select(.target | endswith(":web")) | [.kernel, .pokes]'; }
 listed() { vp list --connect $uri --json | jq -r ".[] | select(.target | endswith(\":$1\")) | .state"; }
 
 refused "a domain that is shut off" "shut off" info $to
 refused "a domain that is shut off: poke" "shut off" poke $to 0xffffffff81000000 --old 90 --new 90
 same "list shows it" "$(listed web)" "shut off"
+same "what is not known of it is not 0" "$(counted)" '[null,null]'
 refused "no such domain" "no domain" info libvirt+$uri:nobody
 
 libvirt_start
@@ -78,8 +81,11 @@ same "no descriptor is left in QEMU, which had $were" "$(until_true 20 descripto
 
 # --- paused by its owner -----------------------------------------------------
 
+counted=$(counted)
 virsh suspend web >/dev/null
 same "list shows it paused" "$(listed web)" paused
+same "list knows its kernel and its pokes all the same" "$(counted)" "$counted"
+check "and they are known" jq -e 'all(. != null)' <<<"$counted"
 refused "a domain that is paused: poke" "resume it" poke $to "$site" --old "$old" --new "${old:0:2}2a000000"
 same "it stays paused" "$(domain web)" paused
 ok "its lease is given back" "$(! leased; echo $?)"

@@ -7,7 +7,6 @@
 #define w fake_local
 
 struct fake_local fake_local;
-static pthread_mutex_t interrupting = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- the guest ------------------------------------------------------------------- */
 
@@ -96,14 +95,10 @@ static void *vcpu_main(void *arg)
 	assert_int_equal(vp_local_vcpu_attach(w.l, th->vcpu, FAKE_KVM_FD + (int)th->vcpu,
 					      &fake_kvm[th->vcpu].run, &v, NULL),
 			 0);
-	atomic_store(&w.v[th->vcpu], v);
 	while (!atomic_load(&w.stop)) {
 		assert_int_equal(vp_local_run(v, NULL), -EINTR);
 		atomic_fetch_add(&w.interrupts, 1);
 	}
-	pthread_mutex_lock(&interrupting); /* from here on nobody interrupts it */
-	atomic_store(&w.v[th->vcpu], NULL);
-	pthread_mutex_unlock(&interrupting);
 	vp_local_vcpu_detach(v);
 	return NULL;
 }
@@ -137,14 +132,8 @@ void fake_local_start(unsigned int vcpu, uint64_t rip)
 void fake_local_end_all(void)
 {
 	atomic_store(&w.stop, true);
-	pthread_mutex_lock(&interrupting);
-	for (unsigned int i = 0; i < FAKE_KVM_VCPUS; i++) {
-		struct vp_local_vcpu *v = atomic_load(&w.v[i]);
-
-		if (w.threads[i].there && v)
-			vp_local_vcpu_interrupt(v);
-	}
-	pthread_mutex_unlock(&interrupting);
+	for (unsigned int i = 0; i < FAKE_KVM_VCPUS; i++)
+		vp_local_vcpu_interrupt(w.l, i);
 	for (unsigned int i = 0; i < FAKE_KVM_VCPUS; i++)
 		if (w.threads[i].there)
 			pthread_join(w.threads[i].id, NULL);

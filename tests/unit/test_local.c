@@ -314,6 +314,38 @@ static void test_foreign_while_held(void **state)
 	vp_local_cont(w->l);
 }
 
+static _Atomic bool enough;
+
+static void *interrupter_main(void *arg)
+{
+	const struct timespec nap = { .tv_nsec = 10000 };
+	struct local *w = arg;
+
+	while (!atomic_load(&enough)) {
+		int rc = vp_local_vcpu_interrupt(w->l, 0);
+
+		assert_true(!rc || rc == -ENOENT);
+		nanosleep(&nap, NULL);
+	}
+	return NULL;
+}
+
+/* By its number: whether it is there, comes or goes just then. */
+static void test_interrupt(void **state)
+{
+	struct local *w = *state;
+	pthread_t interrupter;
+
+	assert_int_equal(vp_local_vcpu_interrupt(w->l, 0), -ENOENT);
+	assert_int_equal(vp_local_vcpu_interrupt(w->l, VP_VCPU_MAX), -ENOENT);
+	assert_int_equal(pthread_create(&interrupter, NULL, interrupter_main, w), 0);
+	for (unsigned int i = 0; i < 200; i++)
+		expect_back(start(w), -EINTR);
+	atomic_store(&enough, true);
+	pthread_join(interrupter, NULL);
+	assert_int_equal(vp_local_vcpu_interrupt(w->l, 0), -ENOENT);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -326,6 +358,7 @@ int main(void)
 		T(test_foreign_signal),
 		T(test_foreign_flag),
 		T(test_foreign_while_held),
+		T(test_interrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
