@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/similar.h"
 #include "base/text.h"
 #include "cli/cmd.h"
 
@@ -23,6 +24,22 @@ int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	vp_text_clean(line);
 	fprintf(stderr, "vmpoke %s: %s\n", cmd, line);
 	return exit_code;
+}
+
+int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, size_t n, int argc, char **argv)
+{
+	struct vp_similar similar;
+
+	vp_similar_begin(&similar, argv[0]);
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(argv[0], table[i].name))
+			return table[i].run(argc, argv);
+		vp_similar_offer(&similar, table[i].name);
+	}
+	if (similar.best)
+		return vp_cmd_fail(of, VP_EXIT_USAGE, "there is no \"%s\"; did you mean \"%s\"?",
+				   argv[0], similar.best);
+	return vp_cmd_fail(of, VP_EXIT_USAGE, "there is no \"%s\"; see --help", argv[0]);
 }
 
 int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)

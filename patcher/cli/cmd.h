@@ -14,6 +14,9 @@ struct vp_cmd {
 	int (*run)(int argc, char **argv);
 };
 
+/* Run the one of @table that argv[0] names. What is none is told, as @of, with what was meant. */
+int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, size_t n, int argc, char **argv);
+
 int vp_cmd_run(int argc, char **argv);
 int vp_cmd_demo(int argc, char **argv);
 int vp_cmd_doctor(int argc, char **argv);

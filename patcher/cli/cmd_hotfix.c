@@ -36,9 +36,5 @@ int vp_cmd_hotfix(int argc, char **argv)
 		usage(stdout);
 		return VP_EXIT_OK;
 	}
-	for (size_t i = 0; i < NCOMMANDS; i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	return vp_cmd_fail("hotfix", VP_EXIT_USAGE,
-			   "there is no \"%s\"; vmpoke hotfix --help lists them", argv[1]);
+	return vp_cmd_dispatch("hotfix", commands, NCOMMANDS, argc - 1, argv + 1);
 }

@@ -40,7 +40,31 @@ static void usage(FILE *to)
 		    "Patch the code of a running guest kernel from the host.\n\n");
 	for (size_t i = 0; i < NCOMMANDS; i++)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
-	fprintf(to, "\nvmpoke COMMAND --help tells the options; vmpoke --version the version.\n");
+	fprintf(to, "\n`vmpoke help COMMAND` tells its options, `vmpoke version` the version.\n");
+}
+
+static int run(int argc, char **argv)
+{
+	return vp_cmd_dispatch("COMMAND", commands, NCOMMANDS, argc, argv);
+}
+
+/* `help`, `help COMMAND`, `help COMMAND SUBCOMMAND`. */
+static int help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	char *args[4] = { NULL };
+	int n = 0;
+
+	if (argc < 2) {
+		usage(stdout);
+		return VP_EXIT_OK;
+	}
+	while (n < 2 && n + 1 < argc) {
+		args[n] = argv[n + 1];
+		n++;
+	}
+	args[n] = option;
+	return run(n + 1, args);
 }
 
 /* What was printed must have arrived: a report that is cut short is no report. */
@@ -73,17 +97,11 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return VP_EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-		usage(stdout);
-		return finish(VP_EXIT_OK);
-	}
-	if (!strcmp(argv[1], "--version")) {
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return finish(help(argc - 1, argv + 1));
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
 		printf("vmpoke %s\n", vp_version());
 		return finish(VP_EXIT_OK);
 	}
-	for (size_t i = 0; i < NCOMMANDS; i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return finish(commands[i].run(argc - 1, argv + 1));
-	return vp_cmd_fail("COMMAND", VP_EXIT_USAGE, "there is no \"%s\"; vmpoke --help lists them",
-			   argv[1]);
+	return finish(run(argc - 1, argv + 1));
 }

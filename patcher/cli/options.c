@@ -6,6 +6,7 @@
 
 #include "cli/cmd.h"
 #include "cli/options.h"
+#include "base/similar.h"
 
 #define OPTIONS_MAX 16
 
@@ -70,14 +71,52 @@ static void add_shorts(char *shorts, const struct option *longs)
 	*end = '\0';
 }
 
-static int check_operands(int argc, char **argv, int min, int max)
+/* The operands stand in the first line of @help, in capitals: "usage: vmpoke imm TARGET SITE ...".
+ */
+static void name_operand(const char *help, int n, char *name, size_t size)
 {
+	const char *line = strstr(help, "vmpoke "), *end = line ? strchr(line, '\n') : NULL;
+	int seen = 0;
+
+	snprintf(name, size, "an operand");
+	for (const char *at = line; at && end && at < end; at += strcspn(at, " \n") + 1) {
+		size_t len = strcspn(at, " \n");
+
+		if (*at >= 'A' && *at <= 'Z' && seen++ == n) {
+			snprintf(name, size, "%.*s", (int)len, at);
+			return;
+		}
+	}
+}
+
+static int check_operands(int argc, char **argv, const char *help, int min, int max)
+{
+	char name[48];
+
 	if (argc - optind > max)
 		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "what is \"%s\"? see --help",
 				   argv[optind + max]);
-	if (argc - optind < min)
-		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "an operand is missing; see --help");
-	return -1;
+	if (argc - optind >= min)
+		return -1;
+	name_operand(help, argc - optind, name, sizeof(name));
+	return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s is missing; see --help", name);
+}
+
+static int bad_option(char **argv, const struct vp_option *options)
+{
+	struct vp_similar similar;
+	char word[64];
+
+	snprintf(word, sizeof(word), "%s", argv[optind - 1]);
+	word[strcspn(word, "=")] = '\0';
+	vp_similar_begin(&similar, word[0] && word[1] ? word + 2 : word);
+	for (; options->name; options++)
+		vp_similar_offer(&similar, options->name);
+	vp_similar_offer(&similar, "help");
+	if (similar.best)
+		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "there is no %s; did you mean --%s?",
+				   word, similar.best);
+	return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "there is no %s; see --help", word);
 }
 
 static int has_arg(enum vp_option_kind kind)
@@ -114,14 +153,13 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s wants a value; see --help",
 					   argv[optind - 1]);
 		if (c && optopt)
-			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "bad option -%c; see --help",
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "there is no -%c; see --help",
 					   optopt);
 		if (c)
-			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "bad option %s; see --help",
-					   argv[optind - 1]);
+			return bad_option(argv, options);
 		code = store(argv[0], &options[at]);
 		if (code >= 0)
 			return code;
 	}
-	return check_operands(argc, argv, min, max);
+	return check_operands(argc, argv, help, min, max);
 }

@@ -144,6 +144,13 @@ refused "old and new of different length" 3 "length" poke t site_3 --old $nop --
 refused "reading what is not mapped" 3 "0x10" read t 0x10
 refused "no such target" 4 "nothere" info nothere
 refused "bad options" 2 "--frob" poke t --frob
+refused "a command misspelt" 2 'did you mean "poke"' pok t
+refused "a command of hotfix misspelt" 2 'did you mean "apply"' hotfix aply t
+refused "an option misspelt" 2 "did you mean --json" poke t --jsn
+refused "an operand that is missing" 2 "WHERE is missing" imm t
+check "help of a command" grep -q "vmpoke imm TARGET WHERE" <("$vmpoke" help imm)
+check "help of a command of hotfix" grep -q "vmpoke hotfix apply TARGET" <("$vmpoke" help hotfix apply)
+check "version" grep -qE '^vmpoke [0-9]+\.[0-9]' <("$vmpoke" version)
 refused "an address that is not text" 3 "UTF-8" read t $'\xff'
 refused "a line end in an argument" 2 "a?b" poke t site_0 --old 90 --new 90 --resume $'a\nb'
 refused "a strategy that is not text" 2 "int3 or stop" revert t --dry-run --strategy $'\xff'
