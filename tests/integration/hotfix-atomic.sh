@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 . "$here/../linux/checks-hotfix.sh"
 rounds=${ROUNDS:-8}
+exec 3>&1 # for progress
 slack=600 # KB that come and go by themselves
 
 start_watch() {
@@ -20,24 +21,26 @@ stop_watch() {
 	guest_run g 'kill $(cat /run/watch-pid); while pidof shows; do sleep 0.1; done' >"$tmp/out"
 }
 
-# READS CHANGES MIXTURES so far
-watched() {
-	guest_run g 'kill -USR1 $(cat /run/watch-pid); sleep 0.3; tail -n 1 /run/watch'
+# READS CHANGES MIXTURES, when they have seen so many changes in all, or after a while.
+watched() { # [CHANGES]
+	local ask='lines=$(wc -l </run/watch); kill -USR1 $(cat /run/watch-pid)'
+	ask+='; while [ $(wc -l </run/watch) -eq $lines ]; do usleep 5000; done; set -- $(tail -n 1 /run/watch)'
+	guest_run g "tries=0; while :; do $ask; [ \$2 -lt ${1:-0} ] && [ \$((tries += 1)) -lt 5000 ] || break; usleep 10000; done; echo \$*"
 }
 
 # Each of them is to see the new functions before they go, and the old ones before they come.
 rounds_pass() { # N
-	local i seen before what tries
+	local i what changes mixtures wanted
+	read -r _ changes _ <<<"$(watched)"
 	for ((i = 1; i <= $1; i++)); do
 		for what in apply remove; do
-			before=$(watched)
-			tries=0
 			hotfix_$what three-together || { echo "round $i: $what" && return 1; }
-			until seen=$(watched) && [ "$(echo "$seen" | cut -d' ' -f2)" -ge $(($(echo "$before" | cut -d' ' -f2) + GUEST_VCPUS)) ]; do
-				[ $((++tries)) -lt 200 ] || { echo "round $i: $what is not seen: $seen" && return 1; }
-			done
-			[ "$(echo "$seen" | cut -d' ' -f3)" = 0 ] || { echo "round $i: $seen" && return 1; }
+			wanted=$((changes + GUEST_VCPUS))
+			read -r _ changes mixtures <<<"$(watched $wanted)"
+			[ "$changes" -ge $wanted ] || { echo "round $i: $what is not seen by all" && return 1; }
+			[ "$mixtures" = 0 ] || { echo "round $i: $mixtures mixtures" && return 1; }
 		done
+		[ $((i % 100)) -ne 0 ] || echo "# round $i, $SECONDS s" >&3
 	done
 }
 
