@@ -78,7 +78,7 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 				   "knows its own kernel");
 	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
 	    vp_qmp_connect(path, timeout_ms, &c->qmp, &err))
-		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", err.text);
+		return vp_client_no_target(cmd, target, &err);
 	return VP_EXIT_OK;
 }
 

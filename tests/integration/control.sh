@@ -143,6 +143,7 @@ refused "a rule that cannot emulate" 3 "emulate" poke t site_3 --old $nop --new 
 refused "old and new of different length" 3 "length" poke t site_3 --old $nop --new 90
 refused "reading what is not mapped" 3 "0x10" read t 0x10
 refused "no such target" 4 "nothere" info nothere
+refused "a target misspelt" 4 "did you mean t?" info u
 refused "bad options" 2 "--frob" poke t --frob
 refused "a command misspelt" 2 'did you mean "poke"' pok t
 refused "a command of hotfix misspelt" 2 'did you mean "apply"' hotfix aply t

@@ -19,6 +19,9 @@ refused "a domain that is shut off" "shut off" info $to
 refused "a domain that is shut off: poke" "shut off" poke $to 0xffffffff81000000 --old 90 --new 90
 same "list shows it" "$(listed web)" "shut off"
 same "what is not known of it is not 0" "$(counted)" '[null,null]'
+export LIBVIRT_DEFAULT_URI=$uri
+refused "a domain by its bare name" "write libvirt:web" info web
+unset LIBVIRT_DEFAULT_URI
 refused "no such domain" "no domain" info libvirt+$uri:nobody
 
 libvirt_start
