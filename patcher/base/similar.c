@@ -47,8 +47,12 @@ void vp_similar_begin(struct vp_similar *s, const char *word)
 
 void vp_similar_offer(struct vp_similar *s, const char *name)
 {
-	unsigned int distance = vp_edit_distance(s->word, name);
+	size_t a = strlen(s->word), b = strlen(name);
+	unsigned int distance;
 
+	if ((a > b ? a - b : b - a) >= s->distance) /* spares the table, of a hundred thousand */
+		return;
+	distance = vp_edit_distance(s->word, name);
 	if (distance >= s->distance)
 		return;
 	s->distance = distance;

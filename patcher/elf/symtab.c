@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <vmpoke/symbol.h>
 
+#include "base/similar.h"
 #include "elf/image.h"
 
 #include <ctype.h>
@@ -343,6 +344,39 @@ const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t
 	return tab->names + best->name;
 }
 
+/* A name that there is not: the compiler may have added to it (.part.0, .isra.0), or it is
+ * misspelt. */
+struct guess {
+	struct vp_similar similar;
+	const char *longer;
+};
+
+static int guess(void *arg, const char *name, vp_gva addr)
+{
+	struct guess *g = arg;
+	size_t len = strlen(g->similar.word);
+
+	(void)addr;
+	if (!strncmp(name, g->similar.word, len) && name[len] == '.')
+		g->longer = name;
+	else if (!g->longer)
+		vp_similar_offer(&g->similar, name);
+	return g->longer != NULL;
+}
+
+static int unknown(const struct vp_symtab *tab, const char *name, struct vp_err *err)
+{
+	struct guess g = { .longer = NULL };
+	const char *best;
+
+	vp_similar_begin(&g.similar, name);
+	if (!vp_symtab_each(tab, guess, &g) && tab->aliases)
+		vp_symtab_each(tab->aliases, guess, &g);
+	best = g.longer ? g.longer : g.similar.best;
+	return vp_err_set(err, -ENOENT, "unknown symbol \"%.100s\"%s%.100s%s", name,
+			  best ? "; did you mean \"" : "", best ? best : "", best ? "\"?" : "");
+}
+
 /* An unsigned C number and nothing else. */
 static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
 {
@@ -385,6 +419,8 @@ int vp_symtab_parse(const struct vp_symtab *tab, const char *text, vp_gva *out, 
 	if (!name)
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	rc = vp_symtab_find(tab, name, &base, err);
+	if (rc == -ENOENT)
+		unknown(tab, name, err);
 	free(name);
 	if (rc)
 		return rc;

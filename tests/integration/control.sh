@@ -136,6 +136,7 @@ refused "resume fixup without an address" 3 "fixup" poke t site_3 --old $nop --n
 refused "a site on a foreign int3" 3 "int3" poke t own_int3 --old cc --new 90
 refused "a foreign int3 where something else is expected" 3 "int3" poke t own_int3 --old 90 --new f4
 refused "an unknown symbol" 3 "nosuch" poke t nosuch+4 --old 90 --new 90
+refused "a symbol misspelt" 3 'did you mean "site_0"' poke t siet_0 --old 90 --new 90
 refused "bad hex" 3 "hex" poke t site_3 --old 0g --new 90
 refused "a call too short" 3 "" poke t start --old 4889f5 --new call:site_0
 refused "a rule that cannot emulate" 3 "emulate" poke t site_3 --old $nop --new 488d442408 \

@@ -162,6 +162,43 @@ static void parse(void **state)
 	}
 }
 
+/* What was meant: what the compiler made of the name, or the nearest one; aliases, too. */
+static void meant(void **state)
+{
+	static const struct vp_symbol some[] = { { "vfs_read", VP_GVA(0x10) },
+						 { "tcp_v4_rcv.part.0", VP_GVA(0x20) },
+						 { "tcp_v4_rcb", VP_GVA(0x30) } };
+	static const struct vp_symbol more[] = { { "do_idle", VP_GVA(0x40) } };
+	static const struct {
+		const char *text, *best;
+	} rows[] = {
+		{ "vfs_raed", "\"vfs_read\"?" },
+		{ "tcp_v4_rcv+4", "\"tcp_v4_rcv.part.0\"?" },
+		{ "do_idel", "\"do_idle\"?" },
+		{ "frobnicate", NULL },
+	};
+	struct vp_symtab *a, *b, *t;
+	vp_gva addr;
+
+	(void)state;
+	assert_int_equal(vp_symtab_make(some, 3, &a, NULL), 0);
+	assert_int_equal(vp_symtab_make(NULL, 0, &b, NULL), 0);
+	assert_int_equal(vp_symtab_make(more, 1, &t, NULL), 0);
+	assert_int_equal(vp_symtab_merge(a, b, t, &t, NULL), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vp_err err = { 0 };
+
+		assert_int_equal(vp_symtab_parse(t, rows[i].text, &addr, &err), -ENOENT);
+		if (rows[i].best && !strstr(err.text, rows[i].best))
+			fail_msg("'%s' lacks '%s'", err.text, rows[i].best);
+		if (!rows[i].best)
+			assert_null(strstr(err.text, "did you mean"));
+	}
+	vp_symtab_free(a);
+	vp_symtab_free(b);
+	vp_symtab_free(t);
+}
+
 static void parse_without_table(void **state)
 {
 	struct vp_err err = { 0 };
@@ -356,6 +393,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(find, setup, teardown),
 		cmocka_unit_test_setup_teardown(nearest, setup, teardown),
 		cmocka_unit_test_setup_teardown(parse, setup, teardown),
+		cmocka_unit_test(meant),
 		cmocka_unit_test(parse_without_table),
 		cmocka_unit_test(no_symbols),
 		cmocka_unit_test_setup_teardown(bad_image, setup, teardown),
