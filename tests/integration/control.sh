@@ -136,6 +136,11 @@ refused "resume fixup without an address" 3 "fixup" poke t site_3 --old $nop --n
 refused "a site on a foreign int3" 3 "int3" poke t own_int3 --old cc --new 90
 refused "a foreign int3 where something else is expected" 3 "int3" poke t own_int3 --old 90 --new f4
 refused "an unknown symbol" 3 "nosuch" poke t nosuch+4 --old 90 --new 90
+check "symbols by a pattern" grep -q " site_0$" <("$vmpoke" sym t 'site_?')
+check "symbols by a regular expression" grep -q " site_0$" <("$vmpoke" sym t --regex '^site_[0-9]+$')
+check "the same, in JSON" jq -e 'length > 1 and all(.name | startswith("site_"))' <<<"$("$vmpoke" sym t 'site_*' --json)"
+refused "a pattern that names nothing" 3 "no symbol matches" sym t 'nosuch*'
+refused "no regular expression" 2 "no regular expression" sym t --regex '('
 refused "a symbol misspelt" 3 'did you mean "site_0"' poke t siet_0 --old 90 --new 90
 refused "bad hex" 3 "hex" poke t site_3 --old 0g --new 90
 refused "a call too short" 3 "" poke t start --old 4889f5 --new call:site_0
