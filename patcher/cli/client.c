@@ -154,6 +154,11 @@ int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why)
 	return vp_client_is_broken(c) ? code : VP_EXIT_OK;
 }
 
+void vp_client_tell_revert(const char *target, const json_t *ret)
+{
+	printf("  to take it back: vmpoke revert %s %lld\n", target, vp_client_int(ret, "id"));
+}
+
 size_t vp_client_recorded(const json_t *pokes)
 {
 	const json_t *poke;

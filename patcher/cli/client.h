@@ -36,6 +36,9 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 			 unsigned int timeout_ms, const char *kernel_file);
 int vp_client_close(struct vp_client *c, int code);
 
+/* For people, behind what was done: how it is taken back. */
+void vp_client_tell_revert(const char *target, const json_t *ret);
+
 /* At @target nobody answers (@why): say so, and what it may have been meant for. The exit code. */
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why);
 

@@ -163,6 +163,8 @@ static int run(struct vp_client *c, const struct imm_args *a)
 	} else if (!code) {
 		printf("%s: %lld %s %lld\n", a->where, (long long)ch.was,
 		       a->dry_run ? "could become" : "became", (long long)a->value);
+		if (!a->dry_run)
+			vp_client_tell_revert(a->target, ret);
 	}
 	json_decref(ret);
 	return code;

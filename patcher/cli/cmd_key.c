@@ -105,6 +105,8 @@ static int set(struct vp_client *c, const struct key_args *a)
 	else if (!code)
 		printf("%s %s %s, %lld site(s)\n", a->name, a->dry_run ? "could be" : "is",
 		       a->on ? "on" : "off", sites);
+	if (!code && !a->json && sites && !a->dry_run)
+		vp_client_tell_revert(a->target, ret);
 	json_decref(ret);
 	return code;
 }

@@ -116,15 +116,17 @@ static int batch_sites(struct vp_poke_names *names, const char *path, json_t *li
 	return code;
 }
 
-static void print_result(const json_t *ret)
+static void print_result(const char *target, const json_t *ret)
 {
 	long long sites = vp_client_int(ret, "sites");
 
-	if (json_is_true(json_object_get(ret, "dry-run")))
+	if (json_is_true(json_object_get(ret, "dry-run"))) {
 		printf("%lld site(s) checked, nothing written\n", sites);
-	else
+	} else {
 		printf("poke %lld: %lld site(s) applied, %lld syncs\n", vp_client_int(ret, "id"),
 		       sites, vp_client_int(ret, "syncs"));
+		vp_client_tell_revert(target, ret);
+	}
 	if (*vp_client_text(ret, "forced"))
 		printf("forced: %s\n", vp_client_text(ret, "forced"));
 }
@@ -152,7 +154,7 @@ static int poke(struct vp_poke_names *names, const struct poke_args *a)
 	if (!code && a->json)
 		vp_client_print(ret);
 	else if (!code)
-		print_result(ret);
+		print_result(a->target, ret);
 	json_decref(ret);
 	json_decref(sites);
 	return code;

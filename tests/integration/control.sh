@@ -80,8 +80,9 @@ original=$(text)
 same "a dry run says what it did" "$(vp poke t site_3 --old $nop --new $mov --dry-run)" \
 	"1 site(s) checked, nothing written"
 same "and writes nothing" "$(text)" "$original"
-same "poke by symbol" "$(vp poke t site_3 --old $nop --new $mov)" \
-	"poke 1: 1 site(s) applied, 3 syncs"
+same "poke by symbol, and how it is taken back" "$(vp poke t site_3 --old $nop --new $mov)" \
+	"poke 1: 1 site(s) applied, 3 syncs
+  to take it back: vmpoke revert t 1"
 holds "read shows the new instruction" "$(vp read t site_3 --insns 1)" "mov eax, 0x44332211"
 holds "status lists it" "$(vp status t)" "site_3  $nop -> $mov  park"
 holds "poke to a jump, emulated" \
