@@ -60,6 +60,19 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 	return VP_EXIT_OK;
 }
 
+int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
+		      struct vp_err *err)
+{
+	int rc = vp_qmp_connect(path, timeout_ms, out, err);
+
+	if (rc || vp_qmp_is_vmpoke(*out))
+		return rc;
+	vp_qmp_close(*out);
+	*out = NULL;
+	return vp_err_set(err, -EPROTO, "%.100s is the QMP socket of a QEMU: write qemu+qmp:%.100s",
+			  path, path);
+}
+
 int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
 			 unsigned int timeout_ms, const char *kernel_file)
 {
@@ -77,7 +90,7 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
 				   "knows its own kernel");
 	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
-	    vp_qmp_connect(path, timeout_ms, &c->qmp, &err))
+	    vp_client_connect(path, timeout_ms, &c->qmp, &err))
 		return vp_client_no_target(cmd, target, &err);
 	return VP_EXIT_OK;
 }

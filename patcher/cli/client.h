@@ -39,6 +39,10 @@ int vp_client_close(struct vp_client *c, int code);
 /* For people, behind what was done: how it is taken back. */
 void vp_client_tell_revert(const char *target, const json_t *ret);
 
+/* To the control socket of a guest of `vmpoke run`. As vp_qmp_connect(); -EPROTO: it is QEMU's. */
+int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
+		      struct vp_err *err);
+
 /* At @target nobody answers (@why): say so, and what it may have been meant for. The exit code. */
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why);
 

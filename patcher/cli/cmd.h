@@ -28,6 +28,7 @@ int vp_cmd_verify(int argc, char **argv);
 int vp_cmd_revert(int argc, char **argv);
 int vp_cmd_stop(int argc, char **argv);
 int vp_cmd_cont(int argc, char **argv);
+int vp_cmd_quit(int argc, char **argv);
 int vp_cmd_vcpu(int argc, char **argv);
 int vp_cmd_list(int argc, char **argv);
 int vp_cmd_sym(int argc, char **argv);

@@ -44,7 +44,7 @@ static void add_own(json_t *list, const char *dir, const char *name)
 	struct vp_qmp *q;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (vp_qmp_connect(path, LIST_TIMEOUT_MS, &q, NULL))
+	if (vp_client_connect(path, LIST_TIMEOUT_MS, &q, NULL))
 		return; /* the socket of a VM that was killed, or no socket */
 	if (!vp_client_ask(q, NULL, "query-vm", json_object(), &vm, NULL) &&
 	    !vp_client_ask(q, NULL, "query-status", json_object(), &status, NULL)) {

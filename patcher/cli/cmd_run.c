@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke run: boot a guest and serve its control socket until one of them ends. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "cli/detach.h"
 #include "cli/options.h"
 #include "control/ledger.h"
 #include "cli/terminal.h"
@@ -36,6 +38,10 @@ static const char help[] =
 	"                  $XDG_RUNTIME_DIR/vmpoke, or /run/vmpoke (root), or /tmp/vmpoke-UID\n"
 	"  --socket PATH   the same, with the socket at PATH\n"
 	"                  With neither there is no control socket: the guest cannot be patched.\n"
+	"  --detach        return as soon as the guest answers there, and print which process it\n"
+	"                  is; it goes on until that is ended. Nothing is typed to it\n"
+	"  --console FILE  what the guest prints goes there, in place of standard output; with\n"
+	"                  --detach nowhere by default\n"
 	"  --vcpus N       1 to 64 (default 1)\n"
 	"  --memory MIB    16 to 3072, even (default 64; Linux 512)\n"
 	"  --kvm PATH      default /dev/kvm\n"
@@ -48,9 +54,11 @@ static const char help[] =
 	"missing; 7 bad FILE; 4 the socket cannot be made.\n";
 
 struct run_args {
-	const char *kernel, *initrd, *append, *name, *socket, *kvm;
+	const char *kernel, *initrd, *append, *name, *socket, *console, *kvm;
 	uint64_t vcpus, memory_mib;
-	bool no_reboot;
+	bool no_reboot, detach;
+	int console_fd;
+	struct vp_detach detached;
 };
 
 /* Returns an exit code, or -1 to go on. */
@@ -63,6 +71,8 @@ static int parse(int argc, char **argv, struct run_args *a)
 		VP_FLAG("no-reboot", &a->no_reboot),
 		VP_TEXT("name", &a->name),
 		VP_TEXT("socket", &a->socket),
+		VP_FLAG("detach", &a->detach),
+		VP_TEXT("console", &a->console),
 		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
 		VP_NUMBER("memory", &a->memory_mib, 16, MEMORY_MAX_MIB),
 		VP_TEXT("kvm", &a->kvm),
@@ -81,6 +91,10 @@ static int parse(int argc, char **argv, struct run_args *a)
 				   a->name);
 	if (a->name && a->socket)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name and --socket exclude each other");
+	if (a->detach && !a->name && !a->socket)
+		return vp_cmd_fail(
+			"run", VP_EXIT_USAGE,
+			"--detach wants --name or --socket: nothing else reaches the guest");
 	return -1;
 }
 
@@ -155,8 +169,8 @@ static int report_end(const struct vp_vm_status *st)
 }
 
 /* One life of the guest, from power-on to power-off or reset: @end tells. */
-static int run_vm(struct vp_vm *vm, const struct vp_vm_control_config *socket, int signal_fd,
-		  enum vp_vm_end *end)
+static int run_vm(struct vp_vm *vm, struct run_args *a, const struct vp_vm_control_config *socket,
+		  int signal_fd, enum vp_vm_end *end)
 {
 	struct vp_vm_control *control = NULL;
 	struct vp_vm_status st = { .end = VP_VM_HOST_QUIT };
@@ -170,6 +184,7 @@ static int run_vm(struct vp_vm *vm, const struct vp_vm_control_config *socket, i
 	if (vp_vm_start(vm, &err) || (control && vp_vm_control_serve(control, &err))) {
 		code = vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
 	} else {
+		vp_detach_tell(&a->detached, a->console_fd);
 		vp_terminal_open(&terminal, vp_vm_is_linux(vm) ? STDIN_FILENO : -1);
 		wait_end(vm, signal_fd, &terminal, &st);
 		vp_terminal_close(&terminal);
@@ -182,7 +197,7 @@ static int run_vm(struct vp_vm *vm, const struct vp_vm_control_config *socket, i
 }
 
 /* A reboot is a new VM: nothing of the old one can be left over in it. */
-static int run_lives(const struct vp_vm_config *cfg, const struct run_args *a,
+static int run_lives(const struct vp_vm_config *cfg, struct run_args *a,
 		     const struct vp_vm_control_config *socket)
 {
 	enum vp_vm_end end = VP_VM_RUNNING;
@@ -200,7 +215,7 @@ static int run_lives(const struct vp_vm_config *cfg, const struct run_args *a,
 			fprintf(stderr, "vmpoke run: %s\n", vp_vm_notice(vm));
 		first = false;
 		code = rc ? vp_cmd_fail("run", create_exit_code(rc), "%s", err.text)
-			  : run_vm(vm, socket, signal_fd, &end);
+			  : run_vm(vm, a, socket, signal_fd, &end);
 		vp_vm_destroy(vm);
 	} while (!rc && end == VP_VM_RESET && !a->no_reboot);
 	close(signal_fd);
@@ -229,9 +244,42 @@ static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp
 	return 0;
 }
 
+/* Where what the guest prints goes. */
+static int open_console(struct run_args *a)
+{
+	const char *file = a->console ? a->console : "/dev/null";
+
+	a->console_fd = STDOUT_FILENO;
+	if (!a->console && !a->detach)
+		return VP_EXIT_OK;
+	a->console_fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (a->console_fd < 0)
+		return vp_cmd_fail("run", VP_EXIT_FILE, "--console %s: %s", file, strerror(errno));
+	return VP_EXIT_OK;
+}
+
+/* -1: go on, and @cfg has all that is read from files. */
+static int prepare(struct run_args *a, struct vp_vm_config *cfg, void **image, void **initrd)
+{
+	struct vp_err err = { "" };
+	int code;
+
+	if (vp_cmd_read_file(a->kernel, FILE_MAX, image, &cfg->image_len, &err) ||
+	    (a->initrd && vp_cmd_read_file(a->initrd, FILE_MAX, initrd, &cfg->initrd_len, &err)))
+		return vp_cmd_fail("run", VP_EXIT_FILE, "%s", err.text);
+	code = open_console(a);
+	if (code || !a->detach)
+		return code ? code : -1;
+	code = vp_detach_begin(&a->detached, "run");
+	if (!code)
+		printf("%s runs, process %d; `kill %d` ends it\n", a->name ? a->name : a->socket,
+		       (int)a->detached.child, (int)a->detached.child);
+	return code;
+}
+
 int vp_cmd_run(int argc, char **argv)
 {
-	struct run_args a = { .vcpus = 1 };
+	struct run_args a = { .vcpus = 1, .detached.fd = -1 };
 	struct vp_vm_config cfg = { 0 };
 	struct vp_err err = { "" };
 	struct sockets sockets;
@@ -242,21 +290,19 @@ int vp_cmd_run(int argc, char **argv)
 		return code;
 	if ((a.name || a.socket) && sockets_choose(&a, &sockets, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
-	if (vp_cmd_read_file(a.kernel, FILE_MAX, &image, &cfg.image_len, &err) ||
-	    (a.initrd && vp_cmd_read_file(a.initrd, FILE_MAX, &initrd, &cfg.initrd_len, &err))) {
-		free(image);
-		return vp_cmd_fail("run", VP_EXIT_FILE, "%s", err.text);
+	code = prepare(&a, &cfg, &image, &initrd);
+	if (code < 0) {
+		cfg.name = a.name;
+		cfg.kvm_path = a.kvm;
+		cfg.image = image;
+		cfg.image_what = a.kernel;
+		cfg.initrd = initrd;
+		cfg.append = a.append;
+		cfg.vcpus = (unsigned int)a.vcpus;
+		cfg.ram_bytes = a.memory_mib << 20;
+		cfg.console_fd = a.console_fd;
+		code = run_lives(&cfg, &a, a.name || a.socket ? &sockets.config : NULL);
 	}
-	cfg.name = a.name;
-	cfg.kvm_path = a.kvm;
-	cfg.image = image;
-	cfg.image_what = a.kernel;
-	cfg.initrd = initrd;
-	cfg.append = a.append;
-	cfg.vcpus = (unsigned int)a.vcpus;
-	cfg.ram_bytes = a.memory_mib << 20;
-	cfg.console_fd = STDOUT_FILENO;
-	code = run_lives(&cfg, &a, a.name || a.socket ? &sockets.config : NULL);
 	free(initrd);
 	free(image);
 	return code;

@@ -193,7 +193,7 @@ static json_t *history_of_the_dead(const char *target)
 
 	if (vp_remote_is(target) || vp_cmd_socket_path(target, false, socket, sizeof(socket), NULL))
 		return NULL;
-	if (!vp_qmp_connect(socket, VP_CLIENT_TIMEOUT_MS, &q, NULL)) {
+	if (!vp_client_connect(socket, VP_CLIENT_TIMEOUT_MS, &q, NULL)) {
 		vp_qmp_close(q);
 		return NULL;
 	}

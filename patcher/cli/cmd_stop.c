@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vmpoke stop, vmpoke cont: hold every vCPU, and let them go on. */
+/* vmpoke stop, vmpoke cont, vmpoke quit: hold every vCPU, let them go on, end the guest. */
+#include <getopt.h>
 #include <stdio.h>
 
 #include "cli/client.h"
+#include "cli/options.h"
 
 static const char stop_help[] =
 	"usage: vmpoke stop TARGET [--json]\n"
@@ -54,4 +56,26 @@ int vp_cmd_stop(int argc, char **argv)
 int vp_cmd_cont(int argc, char **argv)
 {
 	return run(argc, argv, cont_help);
+}
+
+static const char quit_help[] =
+	"usage: vmpoke quit TARGET\n"
+	"\n"
+	"End a guest of `vmpoke run`, as if its power was cut.\n"
+	"\n"
+	"Exit code: 0; 2 bad options; 3 a guest of QEMU or libvirt: those have commands of their\n"
+	"own for that; 4 no such target.\n";
+
+int vp_cmd_quit(int argc, char **argv)
+{
+	const struct vp_option options[] = { VP_OPTIONS_END };
+	struct vp_client c;
+	int code = vp_options_parse(argc, argv, quit_help, options, 1, 1);
+
+	if (code >= 0)
+		return code;
+	code = vp_client_open(&c, "quit", argv[optind], VP_CLIENT_TIMEOUT_MS);
+	if (!code)
+		code = vp_client_call(&c, "quit", json_object(), NULL);
+	return vp_client_close(&c, code);
 }

@@ -29,6 +29,7 @@ static const struct vp_cmd commands[] = {
 	{ "recover", "put a guest right after a vmpoke was killed", vp_cmd_recover },
 	{ "stop", "hold every vCPU", vp_cmd_stop },
 	{ "cont", "let the vCPUs go on", vp_cmd_cont },
+	{ "quit", "end a guest of `vmpoke run`", vp_cmd_quit },
 	{ "vcpu", "add or remove a vCPU", vp_cmd_vcpu },
 };
 

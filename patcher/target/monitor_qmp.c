@@ -219,6 +219,14 @@ int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_mon
 					  path, timeout_ms);
 		return vp_err_set(err, rc, "QMP socket: %.200s", why.text);
 	}
+	if (vp_qmp_is_vmpoke(m->qmp)) {
+		vp_qmp_close(m->qmp);
+		free(m);
+		return vp_err_set(err, -EPROTO,
+				  "%.100s is the socket of a guest of `vmpoke run`: give its name, "
+				  "or the path alone",
+				  path);
+	}
 	vp_process_find(vp_qmp_peer(m->qmp), &m->base.peer);
 	*out = &m->base;
 	return 0;

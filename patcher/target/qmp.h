@@ -47,6 +47,12 @@ int vp_qmp_call_passing(struct vp_qmp *q, const char *command, json_t *args, int
 int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t **ret,
 		 struct vp_err *err);
 
+/*
+ * Is it `vmpoke run` that answers, or QEMU? Both know commands of one name ("stop", "quit"), so
+ * whoever connects to one must not talk to the other.
+ */
+bool vp_qmp_is_vmpoke(const struct vp_qmp *q);
+
 /* Did a call break off, so that it is unknown whether the target carried it out? */
 bool vp_qmp_is_broken(const struct vp_qmp *q);
 

@@ -19,6 +19,7 @@ struct vp_qmp {
 	int sock;
 	unsigned int timeout_ms;
 	bool broken;
+	bool vmpoke; /* what answers is `vmpoke run`, by its greeting */
 	struct vp_qmp_in in;
 	struct vp_qmp_out out;
 	unsigned int resumes; /* events RESUME so far */
@@ -247,6 +248,11 @@ int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t
 	return rc;
 }
 
+bool vp_qmp_is_vmpoke(const struct vp_qmp *q)
+{
+	return q->vmpoke;
+}
+
 bool vp_qmp_is_broken(const struct vp_qmp *q)
 {
 	return q->broken;
@@ -355,6 +361,15 @@ static int ask_as_gdbstub(struct vp_qmp *q, struct vp_err *err)
 	return rc ? vp_err_set(err, rc, "this is not a QMP socket: no greeting") : not_qmp(err);
 }
 
+/* As vp_qmp_version() puts it; QEMU's package is a version of its own, or empty. */
+static bool is_vmpoke(const json_t *hello)
+{
+	const char *package = "";
+
+	json_unpack((json_t *)hello, "{s:{s:{s:s}}}", "QMP", "version", "package", &package);
+	return !strncmp(package, "vmpoke ", strlen("vmpoke "));
+}
+
 static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 {
 	json_t *hello = NULL;
@@ -370,6 +385,7 @@ static int handshake(struct vp_qmp *q, int64_t deadline, struct vp_err *err)
 		ret = vp_qmp_error_code(json_object_get(hello, "error"), err);
 	else if (!json_object_get(hello, "QMP"))
 		ret = vp_err_set(err, -EPROTO, "this is not a QMP socket: no greeting");
+	q->vmpoke = !ret && is_vmpoke(hello);
 	json_decref(hello);
 	return ret ? ret : vp_qmp_call(q, "qmp_capabilities", json_object(), NULL, NULL, err);
 }

@@ -192,6 +192,14 @@ for kind in short arm; do
 	refused "run $kind.elf" 7 "$kind.elf" run --kernel "$tmp/$kind.elf"
 done
 refused "no such kernel" 7 "nofile" run --kernel "$tmp/nofile"
+check "run --detach returns when the guest answers" "$vmpoke" run --kernel "$tmp/sites.elf" --name d \
+	--detach --console "$tmp/d-console"
+holds "it answers" "$(vp info d)" "name        d"
+refused "--detach, and the name is in use" 4 "in use" run --kernel "$tmp/sites.elf" --name d --detach
+check "its console is where it was asked for" grep -q up "$tmp/d-console"
+check "quit ends it" vp quit d
+check "it is gone" timeout 20 sh -c "while [ -e '$tmp/run/d' ]; do sleep 0.1; done"
+refused "--detach without a name" 2 "--name" run --kernel "$tmp/sites.elf" --detach
 refused "a name in use" 4 "in use" run --kernel "$tmp/sites.elf" --name t
 refused "no /dev/kvm" 6 "nokvm" run --kernel "$tmp/sites.elf" --kvm "$tmp/nokvm"
 : >"$tmp/kvm"

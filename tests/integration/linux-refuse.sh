@@ -103,6 +103,12 @@ check "a System.map that agrees" vp sym "$to" schedule --kernel "$tmp/System.map
 sed 's/^\(.*\)0 T schedule$/\18 T schedule/' "$tmp/System.map" >"$tmp/wrong.map"
 refused "a System.map that does not" "is of another kernel" sym "$to" schedule --kernel "$tmp/wrong.map"
 
+# QEMU knows commands of the same name: they are not for whoever mistakes its socket for ours.
+for what in stop cont quit info; do
+	refused "QEMU's QMP socket, as if it were ours: $what" "write qemu+qmp:" $what "$(guest_dir g)/qmp"
+done
+same "it runs on" "$(guest_status g)" running
+
 guest_text g "$tmp/before"
 guest_qmp g '{"execute":"stop"}' >"$tmp/out"
 for proto in qmp gdb; do
