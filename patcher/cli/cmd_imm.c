@@ -45,13 +45,14 @@ struct change {
 	bool same;
 };
 
-/* Any 64-bit number, with a sign or without. */
+/* Any 64-bit number, with a sign or without; a blank before it is of vp_options_parse(). */
 static int number(const char *text, int64_t *out)
 {
+	const char *digits = text + (*text == ' ');
 	uint64_t value;
-	bool minus = *text == '-';
+	bool minus = *digits == '-';
 
-	if (vp_cmd_number(text + minus, 0, minus ? (uint64_t)INT64_MAX + 1 : UINT64_MAX, &value))
+	if (vp_cmd_number(digits + minus, 0, minus ? (uint64_t)INT64_MAX + 1 : UINT64_MAX, &value))
 		return -EINVAL;
 	*out = (int64_t)(minus ? 0 - value : value);
 	return 0;

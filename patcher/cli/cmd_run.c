@@ -43,7 +43,7 @@ static const char help[] =
 	"  --console FILE  what the guest prints goes there, in place of standard output; with\n"
 	"                  --detach nowhere by default\n"
 	"  --vcpus N       1 to 64 (default 1)\n"
-	"  --memory MIB    16 to 3072, even (default 64; Linux 512)\n"
+	"  --memory SIZE   in MiB, or 512M, 1G: 16 MiB to 3 GiB, even (default 64; Linux 512)\n"
 	"  --kvm PATH      default /dev/kvm\n"
 	"\n"
 	"Ends with 0 when Linux switches itself off, or the guest's exit code (its low 8 bits) "
@@ -54,12 +54,36 @@ static const char help[] =
 	"missing; 7 bad FILE; 4 the socket cannot be made.\n";
 
 struct run_args {
-	const char *kernel, *initrd, *append, *name, *socket, *console, *kvm;
+	const char *kernel, *initrd, *append, *name, *socket, *console, *memory, *kvm;
 	uint64_t vcpus, memory_mib;
 	bool no_reboot, detach;
 	int console_fd;
 	struct vp_detach detached;
 };
+
+/* In MiB, or with a unit. */
+static int parse_memory(struct run_args *a)
+{
+	size_t len = a->memory ? strlen(a->memory) : 0;
+	bool gib = len && strchr("gG", a->memory[len - 1]);
+	char digits[16] = "";
+
+	if (!len)
+		return -1;
+	if (gib || strchr("mM", a->memory[len - 1]))
+		len--;
+	if (len < sizeof(digits))
+		memcpy(digits, a->memory, len);
+	if (vp_cmd_number(digits, gib ? 1 : 16, gib ? MEMORY_MAX_MIB / 1024 : MEMORY_MAX_MIB,
+			  &a->memory_mib))
+		return vp_cmd_fail("run", VP_EXIT_USAGE, "--memory %s is no size from 16M to %dG",
+				   a->memory, MEMORY_MAX_MIB / 1024);
+	if (gib)
+		a->memory_mib *= 1024;
+	if (a->memory_mib % 2)
+		return vp_cmd_fail("run", VP_EXIT_USAGE, "--memory must be an even number of MiB");
+	return -1;
+}
 
 /* Returns an exit code, or -1 to go on. */
 static int parse(int argc, char **argv, struct run_args *a)
@@ -74,7 +98,7 @@ static int parse(int argc, char **argv, struct run_args *a)
 		VP_FLAG("detach", &a->detach),
 		VP_TEXT("console", &a->console),
 		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
-		VP_NUMBER("memory", &a->memory_mib, 16, MEMORY_MAX_MIB),
+		VP_TEXT("memory", &a->memory),
 		VP_TEXT("kvm", &a->kvm),
 		VP_OPTIONS_END,
 	};
@@ -84,8 +108,9 @@ static int parse(int argc, char **argv, struct run_args *a)
 		return code;
 	if (!a->kernel)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--kernel FILE is missing; see --help");
-	if (a->memory_mib % 2)
-		return vp_cmd_fail("run", VP_EXIT_USAGE, "--memory must be an even number of MiB");
+	code = parse_memory(a);
+	if (code >= 0)
+		return code;
 	if (a->name && strchr(a->name, '/'))
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name %s has a '/': use --socket",
 				   a->name);

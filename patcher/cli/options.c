@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cmd.h"
@@ -126,6 +128,23 @@ static int has_arg(enum vp_option_kind kind)
 					 : required_argument;
 }
 
+/* A negative number is no option; with a blank before it getopt() sees that, too. */
+static void hide_numbers(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		char *hidden;
+
+		if (argv[i][0] != '-' || !isdigit((unsigned char)argv[i][1]) ||
+		    argv[i][1 + strspn(argv[i] + 1, "0123456789abcdefABCDEFxX")])
+			continue;
+		hidden = malloc(strlen(argv[i]) + 2); /* for as long as the process runs */
+		if (hidden) {
+			sprintf(hidden, " %s", argv[i]);
+			argv[i] = hidden;
+		}
+	}
+}
+
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max)
 {
@@ -141,6 +160,7 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 	longs[n] = (struct option){ .name = "help", .val = 'h' };
 	add_shorts(shorts, longs);
 	opterr = 0;
+	hide_numbers(argc, argv);
 	while ((c = getopt_long(argc, argv, shorts, longs, &at)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);

@@ -55,8 +55,8 @@ extern const char *const vp_strategy_choices[];
 
 /*
  * Parse the command line of subcommand argv[0]; --help is known to all. There must be @min to @max
- * operands, which are argv[optind] and on. Returns an exit code (what is wrong was said), or -1 to
- * go on.
+ * operands, which are argv[optind] and on; a negative number is none of the options, and has a
+ * blank before it then. Returns an exit code (what is wrong was said), or -1 to go on.
  */
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max);

@@ -22,6 +22,8 @@ int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, s
 {
 	size_t n = 0;
 
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+		text += 2;
 	while (*text) {
 		int high = vp_hex_digit(text[0]), low = high < 0 ? -1 : vp_hex_digit(text[1]);
 

@@ -6,8 +6,8 @@
 #include <vmpoke/types.h>
 
 /*
- * Strictly pairs of hex digits, 1..@max bytes of them; one blank may stand between bytes, as `read`
- * prints them. -EINVAL; the text names what by @what.
+ * Pairs of hex digits, 1..@max bytes of them; one blank may stand between bytes, as `read` prints
+ * them, and 0x before them. -EINVAL; the text names what by @what.
  */
 int vp_hex_parse(const char *what, const char *text, uint8_t *out, size_t max, size_t *len,
 		 struct vp_err *err);

@@ -84,6 +84,8 @@ same "poke by symbol, and how it is taken back" "$(vp poke t site_3 --old $nop -
 	"poke 1: 1 site(s) applied, 3 syncs
   to take it back: vmpoke revert t 1"
 holds "read shows the new instruction" "$(vp read t site_3 --insns 1)" "mov eax, 0x44332211"
+holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1"
+holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1"
 holds "status lists it" "$(vp status t)" "site_3  $nop -> $mov  park"
 holds "poke to a jump, emulated" \
 	"$(vp poke t site_4 --old $nop --new jmp:site_7 --resume emulate)" "poke 2:"
@@ -193,12 +195,13 @@ for kind in short arm; do
 done
 refused "no such kernel" 7 "nofile" run --kernel "$tmp/nofile"
 check "run --detach returns when the guest answers" "$vmpoke" run --kernel "$tmp/sites.elf" --name d \
-	--detach --console "$tmp/d-console"
+	--detach --console "$tmp/d-console" --memory 64M
 holds "it answers" "$(vp info d)" "name        d"
 refused "--detach, and the name is in use" 4 "in use" run --kernel "$tmp/sites.elf" --name d --detach
 check "its console is where it was asked for" grep -q up "$tmp/d-console"
 check "quit ends it" vp quit d
 check "it is gone" timeout 20 sh -c "while [ -e '$tmp/run/d' ]; do sleep 0.1; done"
+refused "a size that is none" 2 "--memory" run --kernel "$tmp/sites.elf" --memory 1T
 refused "--detach without a name" 2 "--name" run --kernel "$tmp/sites.elf" --detach
 refused "a name in use" 4 "in use" run --kernel "$tmp/sites.elf" --name t
 refused "no /dev/kvm" 6 "nokvm" run --kernel "$tmp/sites.elf" --kvm "$tmp/nokvm"

@@ -16,6 +16,8 @@ static void test_good(void **state)
 	assert_memory_equal(out, "\x00\xff\xa9\x00", 4);
 	assert_int_equal(vp_hex_parse("it", "0f 1f 44", out, 4, &len, &err), 0);
 	assert_int_equal(len, 3);
+	assert_int_equal(vp_hex_parse("it", "0x0f1f44", out, 4, &len, &err), 0);
+	assert_true(len == 3 && out[0] == 0x0f && out[2] == 0x44);
 	assert_int_equal(vp_hex_parse("it", "01020304", out, 4, &len, &err), 0);
 	vp_hex_format(out, len, text);
 	assert_string_equal(text, "01020304");
@@ -25,9 +27,9 @@ static void test_good(void **state)
 
 static void test_bad(void **state)
 {
-	static const char *const bad[] = { "",	 "1",	"123",	      "0x12",	 "0g",
-					   "g0", " 12", "12 ",	      "1 2",	 "12  34",
-					   "+1", "1/",	"0102030405", "\xff\xff" };
+	static const char *const bad[] = { "",	     "1",  "123", "0x",		"0x1",
+					   "0g",     "g0", " 12", "12 ",	"1 2",
+					   "12  34", "+1", "1/",  "0102030405", "\xff\xff" };
 	uint8_t out[4];
 	size_t len, i;
 
