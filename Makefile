@@ -10,7 +10,9 @@
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
 #   make lint        clang-tidy and cppcheck
 #   make bench       ratios measured side by side
-#   make install     DESTDIR=, PREFIX=/usr/local
+#   make install     DESTDIR=, PREFIX=/usr/local; make uninstall takes it away
+#   make deps        install what the build needs; make deps-tests: what the tests need, too
+#   make help        this list
 #   V=1              show the commands
 #   SAN=address,undefined or SAN=thread   build with sanitizers, in a folder of its own
 
@@ -71,12 +73,17 @@ GUEST := $(GUEST_OUT)/testguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
-.PHONY: all demo test check soak bench install clean deps test-bins tests-all format format-check \
-	lint layers
+.PHONY: all help demo test check soak bench install uninstall clean deps deps-tests test-bins \
+	tests-all format format-check lint layers
 all: $(BIN) $(LIB) $(GUEST)
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 deps:
 	@.ci/deps.sh
+deps-tests:
+	@.ci/deps.sh --tests
 
 demo: deps
 	@$(MAKE) --no-print-directory all
@@ -167,19 +174,27 @@ include tests/fuzz/fuzz.mk
 
 # --- install -----------------------------------------------------------------
 
+# Folders that are ours alone: whole.
+share := $(DESTDIR)$(PREFIX)/share
+own_folders = $(DESTDIR)$(PREFIX)/include/vmpoke $(share)/vmpoke $(share)/doc/vmpoke
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
-		$(DESTDIR)$(PREFIX)/include/vmpoke $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(own_folders) $(share)/man/man1
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/vmpoke
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libvmpoke.a
 	install -m 644 include/vmpoke/*.h $(DESTDIR)$(PREFIX)/include/vmpoke/
 	for d in asm linux; do \
-		install -d $(DESTDIR)$(PREFIX)/share/vmpoke/kernel/$$d && \
-		install -m 644 patcher/build/kernel/$$d/*.h $(DESTDIR)$(PREFIX)/share/vmpoke/kernel/$$d/ || exit; \
+		install -d $(share)/vmpoke/kernel/$$d && \
+		install -m 644 patcher/build/kernel/$$d/*.h $(share)/vmpoke/kernel/$$d/ || exit; \
 	done
-	install -m 644 docs/vmpoke.1 $(DESTDIR)$(PREFIX)/share/man/man1/vmpoke.1
+	install -m 644 docs/*.md README.md CHANGELOG.md $(share)/doc/vmpoke/
+	install -m 644 docs/vmpoke.1 $(share)/man/man1/vmpoke.1
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/vmpoke.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/vmpoke $(DESTDIR)$(PREFIX)/lib/libvmpoke.a \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc $(share)/man/man1/vmpoke.1
+	rm -rf $(own_folders)
 
 # --- style -------------------------------------------------------------------
 

@@ -20,10 +20,21 @@ make --no-print-directory install DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/
 ok $? "make install with DESTDIR and PREFIX"
 for f in bin/vmpoke lib/libvmpoke.a lib/pkgconfig/vmpoke.pc include/vmpoke/poke.h \
 	include/vmpoke/hotfix.h share/vmpoke/kernel/asm/bug.h \
-	share/vmpoke/kernel/linux/dynamic_debug.h share/man/man1/vmpoke.1; do
+	share/vmpoke/kernel/linux/dynamic_debug.h share/man/man1/vmpoke.1 share/doc/vmpoke/README.md; do
 	[ -s "$dir/root/opt/vmpoke/$f" ]
 	ok $? "installs $f"
 done
+
+# What the program and its manual send their reader to.
+for f in $("$dir/root/opt/vmpoke/bin/vmpoke" help run; cat docs/vmpoke.1 patcher/cli/cmd_*.c) ; do
+	[[ $f =~ docs/([a-z-]+\.md) ]] && echo "${BASH_REMATCH[1]}"
+done | sort -u >"$dir/named"
+while read -r f; do
+	[ -s "$dir/root/opt/vmpoke/share/doc/vmpoke/$f" ]
+	ok $? "installs $f, which help or manual name"
+done <"$dir/named"
+[ "$(wc -l <"$dir/named")" -ge 5 ]
+ok $? "they name some"
 
 cat >"$dir/embed.c" <<'C'
 #include <stdio.h>
@@ -66,4 +77,12 @@ gcc -Wall -Werror -pedantic -std=gnu11 -o "$dir/embed" "$dir/embed.c" \
 ok $? "an embedding program builds with pkg-config"
 "$dir/embed" >"$dir/out" && grep -q 'no vCPU' "$dir/out"
 ok $? "it runs, and a poke without vCPUs is refused with a text"
+
+touch "$dir/root/opt/vmpoke/bin/other"
+make --no-print-directory uninstall DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
+ok $? "make uninstall"
+[ "$(find "$dir/root" -type f)" = "$dir/root/opt/vmpoke/bin/other" ]
+ok $? "takes away what was installed, and nothing else"
+make --no-print-directory help | grep -q 'make check'
+ok $? "make help"
 exit $failed
