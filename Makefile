@@ -188,12 +188,15 @@ install: all
 	done
 	install -m 644 docs/*.md README.md CHANGELOG.md $(share)/doc/vmpoke/
 	install -m 644 docs/vmpoke.1 $(share)/man/man1/vmpoke.1
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/vmpoke.pc.in \
-		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc
+	for pc in vmpoke vmpoke-libvirt; do \
+		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/$$pc.pc.in \
+			> $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$pc.pc || exit; \
+	done
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmpoke $(DESTDIR)$(PREFIX)/lib/libvmpoke.a \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc $(share)/man/man1/vmpoke.1
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke-libvirt.pc $(share)/man/man1/vmpoke.1
 	rm -rf $(own_folders)
 
 # --- style -------------------------------------------------------------------

@@ -78,6 +78,31 @@ ok $? "an embedding program builds with pkg-config"
 "$dir/embed" >"$dir/out" && grep -q 'no vCPU' "$dir/out"
 ok $? "it runs, and a poke without vCPUs is refused with a text"
 
+cat >"$dir/list.c" <<'C'
+#include <stdio.h>
+#include <vmpoke/qemu.h>
+
+static int show(void *arg, const struct vp_qemu_domain *d)
+{
+	(void)arg;
+	return puts(d->name) < 0;
+}
+
+int main(void)
+{
+	struct vp_err err = { "" };
+
+	puts(vp_qemu_list("test:///default", 5000, show, NULL, &err) ? err.text : "listed");
+	return 0;
+}
+C
+# shellcheck disable=SC2046
+gcc -Wall -Werror -o "$dir/list" "$dir/list.c" $(pkg-config --cflags --libs vmpoke-libvirt) 2>"$dir/log" ||
+	cat "$dir/log"
+[ -x "$dir/list" ]
+ok $? "a program for guests of libvirt builds with vmpoke-libvirt"
+"$dir/list" >"$dir/out" && [ -s "$dir/out" ]
+ok $? "it runs, and libvirt answers"
 touch "$dir/root/opt/vmpoke/bin/other"
 make --no-print-directory uninstall DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
 ok $? "make uninstall"
