@@ -2,6 +2,7 @@
 /* vmpoke stop, vmpoke cont, vmpoke quit: hold every vCPU, let them go on, end the guest. */
 #include <getopt.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "cli/client.h"
 #include "cli/options.h"
@@ -61,10 +62,27 @@ int vp_cmd_cont(int argc, char **argv)
 static const char quit_help[] =
 	"usage: vmpoke quit TARGET\n"
 	"\n"
-	"End a guest of `vmpoke run`, as if its power was cut.\n"
+	"End a guest of `vmpoke run`, as if its power was cut, and wait until it has ended.\n"
 	"\n"
-	"Exit code: 0; 2 bad options; 3 a guest of QEMU or libvirt: those have commands of their\n"
-	"own for that; 4 no such target.\n";
+	"Exit code: 0; 1 it was told, and has not ended; 2 bad options; 3 a guest of QEMU or\n"
+	"libvirt, which have commands of their own for that; 4 no such target.\n";
+
+#define END_MS 10000u
+
+/* It hangs up when it is gone. */
+static int wait_for_end(struct vp_client *c)
+{
+	const struct timespec nap = { .tv_nsec = 10000000 };
+
+	for (unsigned int ms = 0; ms < END_MS; ms += 10) {
+		if (vp_client_ask(c->qmp, c->remote, "query-status", json_object(), NULL, NULL) &&
+		    vp_client_is_broken(c))
+			return VP_EXIT_OK;
+		nanosleep(&nap, NULL);
+	}
+	return vp_cmd_fail("quit", VP_EXIT_FAILED, "it was told, and has not ended within %u s",
+			   END_MS / 1000);
+}
 
 int vp_cmd_quit(int argc, char **argv)
 {
@@ -77,5 +95,7 @@ int vp_cmd_quit(int argc, char **argv)
 	code = vp_client_open(&c, "quit", argv[optind], VP_CLIENT_TIMEOUT_MS);
 	if (!code)
 		code = vp_client_call(&c, "quit", json_object(), NULL);
+	if (!code)
+		code = wait_for_end(&c);
 	return vp_client_close(&c, code);
 }
