@@ -9,14 +9,15 @@
 
 # --- what is left behind -----------------------------------------------------
 
-# All that a client of QEMU can leave in it; and in vmpoke's folders.
+# All that a client of QEMU can leave in it; and in vmpoke's folders, where a ledger that has become long
+# is put aside now and then (*.jsonl.N).
 residue() {
 	echo "descriptors: $(find "/proc/$(guest_pid g)/fd" -mindepth 1 | wc -l)"
 	for what in query-chardev query-fdsets; do
 		echo "$what: $(guest_qmp g "{\"execute\":\"$what\"}" | jq -c '.return | length')"
 	done
 	echo "marks: $(find "$VMPOKE_STATE_DIR" -name '*.mark' | wc -l)"
-	echo "files: $(find "$VMPOKE_RUNTIME_DIR" "$VMPOKE_STATE_DIR" -type f 2>/dev/null | wc -l)"
+	echo "files: $(find "$VMPOKE_RUNTIME_DIR" "$VMPOKE_STATE_DIR" -type f ! -name '*.jsonl.*' 2>/dev/null | wc -l)"
 }
 
 # QEMU drops what a client had a moment after he is gone.
