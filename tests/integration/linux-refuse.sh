@@ -55,6 +55,9 @@ for proto in gdb qmp; do
 done
 kill "${peers[@]}"
 peers=()
+# Those that answered nothing may have been left stopped, for all that vmpoke knows: their sockets are marked.
+# A socket of a later guest may get the number (inode) of one of these.
+find "$VMPOKE_STATE_DIR" -name 'gdb-*.mark' -delete
 
 # --- what is no Linux --------------------------------------------------------
 
