@@ -250,7 +250,7 @@ run_all() {
 	for tier in unit unit-asan clang style lint fuzz; do
 		run_tier $tier
 	done
-	# Guests that wait, for the host or for one another, leave a third of two cores idle.
+	# One more than before: guests wait, for the host or for one another.
 	work &
 	third=$!
 	work

@@ -344,8 +344,7 @@ const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t
 	return tab->names + best->name;
 }
 
-/* A name that there is not: the compiler may have added to it (.part.0, .isra.0), or it is
- * misspelt. */
+/* A name that is not there: the compiler has added to it (.part.0, .isra.0), or it is misspelt. */
 struct guess {
 	struct vp_similar similar;
 	const char *longer;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "target/kept.h"
 #include "target/local_internal.h"
 #include "x86/decode.h"
 #include "x86/walk.h"
@@ -245,29 +246,18 @@ static int op_keep(struct vp_target *t, const void *data, size_t len, struct vp_
 	struct vp_local *l = vp_local_of(t);
 	int rc = check(l, err);
 
-	if (!rc && len > sizeof(l->kept))
-		rc = vp_err_set(err, -EINVAL, "%zu bytes are too many to be kept", len);
-	if (rc)
-		return rc;
-	if (len)
-		memcpy(l->kept, data, len);
-	l->nkept = len;
-	if (!len)
+	if (!rc)
+		rc = vp_kept_put(l->kept, &l->nkept, data, len, err);
+	if (!rc && !len)
 		atomic_store(&l->left, false);
-	return 0;
+	return rc;
 }
 
 static int op_kept(struct vp_target *t, void *data, size_t size, size_t *len, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
 
-	*len = 0;
-	if (l->nkept > size)
-		return vp_err_set(err, -EBADMSG, "%zu bytes were kept, which are too many",
-				  l->nkept);
-	memcpy(data, l->kept, l->nkept);
-	*len = l->nkept;
-	return 0;
+	return vp_kept_get(l->kept, l->nkept, data, size, len, err);
 }
 
 /* Those that were written, or all. */

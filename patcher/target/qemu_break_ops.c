@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "target/kept.h"
 #include "target/qemu_internal.h"
 
 static int check(struct vp_qemu *q, struct vp_err *err)
@@ -117,27 +118,16 @@ static int op_keep(struct vp_target *t, const void *data, size_t len, struct vp_
 	struct vp_qemu *q = vp_qemu_of(t);
 	int rc = check(q, err);
 
-	if (!rc && len > VP_KEPT_MAX)
-		rc = vp_err_set(err, -EINVAL, "%zu bytes are too many to be kept", len);
-	if (rc)
-		return rc;
-	if (len)
-		memcpy(q->kept, data, len);
-	q->nkept = len;
-	return vp_qemu_breaks_note(q, err);
+	if (!rc)
+		rc = vp_kept_put(q->kept, &q->nkept, data, len, err);
+	return rc ? rc : vp_qemu_breaks_note(q, err);
 }
 
 static int op_kept(struct vp_target *t, void *data, size_t size, size_t *len, struct vp_err *err)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 
-	*len = 0;
-	if (q->nkept > size)
-		return vp_err_set(err, -EBADMSG, "%zu bytes were kept, which are too many",
-				  q->nkept);
-	memcpy(data, q->kept, q->nkept);
-	*len = q->nkept;
-	return 0;
+	return vp_kept_get(q->kept, q->nkept, data, size, len, err);
 }
 
 /* The marks stay; the connection is not used again, since a byte would stop the VM. */

@@ -26,9 +26,7 @@ for f in bin/vmpoke lib/libvmpoke.a lib/pkgconfig/vmpoke.pc include/vmpoke/poke.
 done
 
 # What the program and its manual send their reader to.
-for f in $("$dir/root/opt/vmpoke/bin/vmpoke" help run; cat docs/vmpoke.1 patcher/cli/cmd_*.c) ; do
-	[[ $f =~ docs/([a-z-]+\.md) ]] && echo "${BASH_REMATCH[1]}"
-done | sort -u >"$dir/named"
+grep -oh 'docs/[a-z-]*\.md' docs/vmpoke.1 patcher/cli/cmd_*.c | sed 's|docs/||' | sort -u >"$dir/named"
 while read -r f; do
 	[ -s "$dir/root/opt/vmpoke/share/doc/vmpoke/$f" ]
 	ok $? "installs $f, which help or manual name"
