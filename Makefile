@@ -64,9 +64,10 @@ rig_src := $(wildcard tests/integration/*.c)
 
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
-# As it is installed; and with every name, for our own programs and tests.
+# As it is installed; and with every name, for our own programs and tests, as are the subcommands.
 LIB := $(OUT)/libvmpoke.a
 PARTS := $(OUT)/obj/vmpoke.a
+CLI := $(OUT)/obj/cli.a
 BIN := $(OUT)/vmpoke
 GUEST_OUT := build/guest
 GUEST := $(GUEST_OUT)/testguest.elf
@@ -113,17 +114,20 @@ bench:
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,$(cli_src) $(vmm_src)) $(OUT)/obj/guest/embed.o $(PARTS)
+$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
-$(OUT)/rigs/vmpoke: $(call objs,$(cli_src) $(vmm_src) tests/rigs/no_libvirt.c) $(OUT)/obj/guest/embed.o $(PARTS)
+$(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
+		$(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(PARTS): $(call objs,$(lib_src)) $(OUT)/obj/patcher/build/embed.o
+$(CLI): $(call objs,$(filter-out patcher/cli/main.c,$(cli_src)))
+$(PARTS) $(CLI):
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 

@@ -10,25 +10,25 @@ FUZZ_LIBFUZZER_BINS := $(FUZZ_NAMES:%=$(OUT)/fuzz/libfuzzer-%)
 FUZZ_PLAIN := SAN=address,undefined
 FUZZ_LIBFUZZER := CC=clang OUT=build/fuzz SAN=fuzzer-no-link,address,undefined
 
-# All link the same: the scripted target, and what of the command line reads batches.
-fuzz_src := tests/fuzz/world.c tests/unit/fake.c tests/unit/elf_build.c tests/unit/linux_build.c tests/unit/linux_file.c tests/unit/linux_hotfix.c tests/unit/linux_modules.c tests/unit/linux_owners.c tests/unit/linux_tasks.c $(vmm_src) \
-	$(patsubst %,patcher/cli/%.c,poke_site client cmd options paths)
+# All link the same: what helps the unit tests, too, and what they reach of the command line.
+fuzz_src := tests/fuzz/world.c $(unit_help_src) $(vmm_src)
+fuzz_parts := $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
 
 .PHONY: fuzz fuzz-check fuzz-plain-bins fuzz-libfuzzer-bins
 fuzz-plain-bins: $(FUZZ_PLAIN_BINS)
 fuzz-libfuzzer-bins: $(FUZZ_LIBFUZZER_BINS)
 
 $(FUZZ_PLAIN_BINS): $(OUT)/fuzz/plain-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
-		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(PARTS)
+		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(fuzz_parts)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS) -lcmocka
 
 $(FUZZ_LIBFUZZER_BINS): $(OUT)/fuzz/libfuzzer-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
-		$(call objs,$(fuzz_src)) $(PARTS)
+		$(call objs,$(fuzz_src)) $(fuzz_parts)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(VIRT_LIBS) -lcmocka
 
 fuzz:
 	$(if $(filter $(FUZZ),$(FUZZ_NAMES)),,$(error FUZZ=NAME with one of: $(FUZZ_NAMES)))
