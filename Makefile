@@ -180,6 +180,9 @@ include tests/fuzz/fuzz.mk
 
 # Folders that are ours alone: whole.
 share := $(DESTDIR)$(PREFIX)/share
+bash_completion := $(share)/bash-completion/completions/vmpoke
+zsh_completion := $(share)/zsh/site-functions/_vmpoke
+fish_completion := $(share)/fish/vendor_completions.d/vmpoke.fish
 own_folders = $(DESTDIR)$(PREFIX)/include/vmpoke $(share)/vmpoke $(share)/doc/vmpoke
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(own_folders) $(share)/man/man1
@@ -192,6 +195,9 @@ install: all
 	done
 	install -m 644 docs/*.md README.md CHANGELOG.md $(share)/doc/vmpoke/
 	install -m 644 docs/vmpoke.1 $(share)/man/man1/vmpoke.1
+	install -D -m 644 docs/completions/vmpoke.bash $(bash_completion)
+	install -D -m 644 docs/completions/_vmpoke $(zsh_completion)
+	install -D -m 644 docs/completions/vmpoke.fish $(fish_completion)
 	for pc in vmpoke vmpoke-libvirt; do \
 		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' docs/$$pc.pc.in \
 			> $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$pc.pc || exit; \
@@ -200,7 +206,8 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmpoke $(DESTDIR)$(PREFIX)/lib/libvmpoke.a \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc \
-		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke-libvirt.pc $(share)/man/man1/vmpoke.1
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke-libvirt.pc $(share)/man/man1/vmpoke.1 \
+		$(bash_completion) $(zsh_completion) $(fish_completion)
 	rm -rf $(own_folders)
 
 # --- style -------------------------------------------------------------------

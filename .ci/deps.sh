@@ -12,6 +12,7 @@ packages=(
 # Only the tests need these.
 test_packages=(
 	clang clang-format g++ jq util-linux clang-tidy cppcheck libclang-rt-dev
+	fish zsh # completions
 	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio xz-utils # tests/rigs
 	qemu-system-x86 socat patchelf					      # tests/linux, too
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients

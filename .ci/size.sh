@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # No source file over 600 lines: split by responsibility before it grows there. And each says its
-# licence in the same words, in its first line, or the second behind `#!`.
+# licence in the same words, in its first line, or the second behind `#!` or zsh's `#compdef`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 bad=0
@@ -22,7 +22,7 @@ says_licence() { # FILE
 	tests/hotfixes/*.[ch]) [ "$first" = "/* $of_the_kernel */" ] ;;
 	*.[chS] | *.ld | *.inc) [ "$first" = "/* $licence */" ] ;;
 	*.1) [ "$first" = ".\\\" $licence" ] ;;
-	*) [ "$first" = "# $licence" ] || { [[ $first == '#!'* ]] && [ "$second" = "# $licence" ]; } ;;
+	*) [ "$first" = "# $licence" ] || { [[ $first == '#!'* || $first == '#compdef '* ]] && [ "$second" = "# $licence" ]; } ;;
 	esac
 }
 bad2=0

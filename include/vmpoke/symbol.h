@@ -54,8 +54,9 @@ int vp_symtab_each(const struct vp_symtab *tab, int (*fn)(void *arg, const char 
 size_t vp_symtab_count(const struct vp_symtab *tab);
 
 /*
- * Parse "0x1234", "symbol", "symbol+0x10", "symbol-4" (C number syntax). @tab may
- * be NULL: numbers only. -EINVAL, -ENOENT, -EEXIST, -ERANGE.
+ * Parse "0x1234", "symbol", "symbol+0x10", "symbol-4". Numbers are decimal, or hexadecimal with 0x;
+ * 16 digits are a hexadecimal address without it, too. @tab may be NULL: numbers only. -EINVAL,
+ * -ENOENT, -EEXIST, -ERANGE.
  */
 int vp_symtab_parse(const struct vp_symtab *tab, const char *text, vp_gva *out, struct vp_err *err);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/client.h"
 #include "cli/options.h"
+#include "cli/progress.h"
+#include "elf/where.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -10,7 +12,7 @@
 
 int vp_client_options(int argc, char **argv, const char *help, const char **target, bool *json)
 {
-	const struct vp_option options[] = { VP_FLAG("json", json), VP_OPTIONS_END };
+	const struct vp_option options[] = { VP_FLAG("json", json), VP_TARGET(0), VP_OPTIONS_END };
 	int code = vp_options_parse(argc, argv, help, options, 1, 1);
 
 	*target = argv[optind];
@@ -35,7 +37,7 @@ void vp_client_note(const struct vp_client *c)
 	const char *text = c->remote ? vp_remote_attention(c->remote) : NULL;
 
 	if (text)
-		vp_cmd_fail(c->cmd, 0, "note: %s", text);
+		vp_common_note(c->cmd, "%s", text);
 }
 
 static int open_remote(struct vp_client *c, const char *target, unsigned int timeout_ms,
@@ -53,7 +55,10 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 	/* Callers allow for ten steps of a batch; here each answer has the limit. */
 	if (timeout_ms > VP_CLIENT_TIMEOUT_MS)
 		cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
+	if (vp_remote_check(target, &err))
+		return vp_cmd_fail(c->cmd, VP_EXIT_USAGE, "%s", err.text);
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
+	vp_progress_wipe();
 	if (rc)
 		return vp_cmd_fail(c->cmd, vp_exit_code_of_open(rc), "%s", err.text);
 	vp_client_note(c);
@@ -125,6 +130,7 @@ int vp_client_ask(struct vp_qmp *qmp, struct vp_remote *remote, const char *comm
 	int rc = remote ? vp_remote_call(remote, command, args, ret, err)
 			: vp_qmp_call(qmp, command, args, ret, NULL, err);
 
+	vp_progress_wipe();
 	if (!rc && ret && vp_qmp_clean(*ret)) {
 		json_decref(*ret);
 		*ret = NULL;
@@ -169,7 +175,8 @@ int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why)
 
 void vp_client_tell_revert(const char *target, const json_t *ret)
 {
-	printf("  to take it back: vmpoke revert %s %lld\n", target, vp_client_int(ret, "id"));
+	vp_common_hint("  to take it back: vmpoke revert %s %lld\n", target,
+		       vp_client_int(ret, "id"));
 }
 
 size_t vp_client_recorded(const json_t *pokes)
@@ -181,10 +188,22 @@ size_t vp_client_recorded(const json_t *pokes)
 	return n;
 }
 
+int vp_client_check_where(const char *cmd, const char *where)
+{
+	struct vp_where parts;
+	struct vp_err err;
+
+	return vp_where_split(where, &parts, &err) ? vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s", err.text)
+						   : VP_EXIT_OK;
+}
+
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)
 {
 	json_t *ret = NULL;
-	int code = vp_client_call(c, "resolve-symbol", json_pack("{s:s}", "addr", where), &ret);
+	int code = vp_client_check_where(c->cmd, where);
+
+	if (!code)
+		code = vp_client_call(c, "resolve-symbol", json_pack("{s:s}", "addr", where), &ret);
 
 	if (code)
 		return code;

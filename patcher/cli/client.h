@@ -80,6 +80,9 @@ int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why);
 /* How many of them the ledger has as applied; the others stand without a record. */
 size_t vp_client_recorded(const json_t *pokes);
 
+/* Is it an address, or a symbol and perhaps an offset? Else says so; an exit code. */
+int vp_client_check_where(const char *cmd, const char *where);
+
 /* Resolve a WHERE through the target. @info, if not NULL, gets the whole answer. An exit code. */
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info);
 

@@ -12,6 +12,7 @@
 #include "base/similar.h"
 #include "base/text.h"
 #include "cli/cmd.h"
+#include "cli/progress.h"
 
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 {
@@ -22,24 +23,59 @@ int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	vp_text_clean(line);
-	fprintf(stderr, "vmpoke %s: %s\n", cmd, line);
+	vp_progress_wipe();
+	fprintf(stderr, "vmpoke%s%s: %s\n", *cmd ? " " : "", cmd, line);
 	return exit_code;
 }
 
-int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, size_t n, int argc, char **argv)
+const struct vp_cmd *vp_cmd_find(const struct vp_cmd *table, const char *name)
+{
+	while (table->name && strcmp(table->name, name) != 0)
+		table++;
+	return table->name ? table : NULL;
+}
+
+void vp_cmd_list_table(FILE *to, const struct vp_cmd *table)
+{
+	for (; table->name; table++)
+		fprintf(to, "  %-8s %s\n", table->name, table->summary);
+}
+
+static int unknown(const char *of, const struct vp_cmd *table, const char *name)
 {
 	struct vp_similar similar;
 
-	vp_similar_begin(&similar, argv[0]);
-	for (size_t i = 0; i < n; i++) {
-		if (!strcmp(argv[0], table[i].name))
-			return table[i].run(argc, argv);
-		vp_similar_offer(&similar, table[i].name);
-	}
+	vp_similar_begin(&similar, name);
+	for (; table->name; table++)
+		vp_similar_offer(&similar, table->name);
 	if (similar.best)
-		return vp_cmd_fail(of, VP_EXIT_USAGE, "there is no \"%s\"; did you mean \"%s\"?",
-				   argv[0], similar.best);
-	return vp_cmd_fail(of, VP_EXIT_USAGE, "there is no \"%s\"; see --help", argv[0]);
+		return vp_cmd_fail(of, VP_EXIT_USAGE,
+				   "there is no command \"%s\"; did you mean \"%s\"?", name,
+				   similar.best);
+	return vp_cmd_fail(of, VP_EXIT_USAGE, "there is no command \"%s\"; see --help", name);
+}
+
+/* A command that is a table. */
+static int dispatch_subs(const struct vp_cmd *cmd, int argc, char **argv)
+{
+	bool help = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
+	FILE *to = help ? stdout : stderr;
+
+	if (argc > 1 && !help)
+		return vp_cmd_dispatch(cmd->name, cmd->subs, argc - 1, argv + 1);
+	fprintf(to, "usage: vmpoke %s COMMAND [OPTION...]\n\n%s:\n\n", cmd->name, cmd->summary);
+	vp_cmd_list_table(to, cmd->subs);
+	fprintf(to, "\nvmpoke %s COMMAND --help tells the options.\n", cmd->name);
+	return help ? VP_EXIT_OK : VP_EXIT_USAGE;
+}
+
+int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, int argc, char **argv)
+{
+	const struct vp_cmd *cmd = vp_cmd_find(table, argv[0]);
+
+	if (!cmd)
+		return unknown(of, table, argv[0]);
+	return cmd->subs ? dispatch_subs(cmd, argc, argv) : cmd->run(argc, argv);
 }
 
 int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)

@@ -3,19 +3,27 @@
 #ifndef VP_CLI_CMD_H
 #define VP_CLI_CMD_H
 
+#include <stdio.h>
+
 #include <vmpoke/types.h>
 
 #include "control/exit_code.h"
 
 /* One subcommand. argv[0] is its name. main.c holds the table; each cmd_*.c owns its options. */
 struct vp_cmd {
-	const char *name;
+	const char *name; /* NULL: the end of the table */
 	const char *summary;
 	int (*run)(int argc, char **argv);
+	const struct vp_cmd *subs; /* in the place of @run: a table of its own */
 };
 
 /* Run the one of @table that argv[0] names. What is none is told, as @of, with what was meant. */
-int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, size_t n, int argc, char **argv);
+int vp_cmd_dispatch(const char *of, const struct vp_cmd *table, int argc, char **argv);
+
+const struct vp_cmd *vp_cmd_find(const struct vp_cmd *table, const char *name);
+
+/* A line for each. */
+void vp_cmd_list_table(FILE *to, const struct vp_cmd *table);
 
 int vp_cmd_run(int argc, char **argv);
 int vp_cmd_demo(int argc, char **argv);
@@ -36,9 +44,9 @@ int vp_cmd_regs(int argc, char **argv);
 int vp_cmd_imm(int argc, char **argv);
 int vp_cmd_key(int argc, char **argv);
 int vp_cmd_recover(int argc, char **argv);
-int vp_cmd_hotfix(int argc, char **argv);
 
-/* "vmpoke poke: text" as one line on stderr; returns @exit_code. */
+/* "vmpoke poke: text", or "vmpoke: text" if @cmd is "", as one line on stderr; returns @exit_code.
+ */
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -3,6 +3,10 @@
 #ifndef VP_CLI_CMD_HOTFIX_H
 #define VP_CLI_CMD_HOTFIX_H
 
+#include "cli/cmd.h"
+
+extern const struct vp_cmd vp_hotfix_commands[];
+
 int vp_cmd_hotfix_build(int argc, char **argv);
 int vp_cmd_hotfix_check(int argc, char **argv);
 int vp_cmd_hotfix_expect(int argc, char **argv);

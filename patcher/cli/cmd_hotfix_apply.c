@@ -44,6 +44,7 @@ static int parse(int argc, char **argv, struct apply_args *a)
 	const struct vp_option options[] = {
 		VP_FLAG("replace", &a->replace),
 		VP_HOTFIX_CHANGE_OPTIONS(&a->change),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code;
@@ -74,7 +75,7 @@ static int tell(const struct apply_args *a, const json_t *ret)
 	printf("%s %s: applied, %zu function(s), poke %lld\n", name, version,
 	       json_array_size(json_object_get(ret, "functions")), vp_client_int(ret, "id"));
 	vp_hotfix_change_tell(&a->change, ret);
-	printf("  to take it back: vmpoke hotfix remove %s %s\n", a->target, name);
+	vp_common_hint("  to take it back: vmpoke hotfix remove %s %s\n", a->target, name);
 	return VP_EXIT_OK;
 }
 

@@ -41,6 +41,7 @@ static int parse(int argc, char **argv, struct check_args *a)
 	const struct vp_option options[] = {
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
+		VP_TARGET_OF(0, 2),
 		VP_OPTIONS_END,
 	};
 	int code;

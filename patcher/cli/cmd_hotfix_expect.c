@@ -38,6 +38,7 @@ static int parse(int argc, char **argv, struct expect_args *a)
 		VP_TEXT("o", &a->output),
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code;

@@ -40,6 +40,7 @@ static int parse(int argc, char **argv, struct remove_args *a)
 {
 	const struct vp_option options[] = {
 		VP_HOTFIX_CHANGE_OPTIONS(&a->change),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code;

@@ -45,17 +45,21 @@ struct change {
 	bool same;
 };
 
-/* Any 64-bit number, with a sign or without; a blank before it is of vp_options_parse(). */
-static int number(const char *text, int64_t *out)
+/*
+ * Any 64-bit number, with a sign or without; a blank before it is of vp_options_parse(). An exit
+ * code, or -1 to go on.
+ */
+static int number(const char *what, const char *text, int64_t *out)
 {
 	const char *digits = text + (*text == ' ');
 	uint64_t value;
 	bool minus = *digits == '-';
 
 	if (vp_cmd_number(digits + minus, 0, minus ? (uint64_t)INT64_MAX + 1 : UINT64_MAX, &value))
-		return -EINVAL;
+		return vp_cmd_fail("imm", VP_EXIT_USAGE, "%s %s is not a number of 64 bits", what,
+				   text);
 	*out = (int64_t)(minus ? 0 - value : value);
-	return 0;
+	return -1;
 }
 
 static int parse(int argc, char **argv, struct imm_args *a)
@@ -68,6 +72,7 @@ static int parse(int argc, char **argv, struct imm_args *a)
 		VP_FLAG("force", &a->force),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 3, 3);
@@ -76,9 +81,8 @@ static int parse(int argc, char **argv, struct imm_args *a)
 		return code;
 	a->target = argv[optind];
 	a->where = argv[optind + 1];
-	if (number(argv[optind + 2], &a->value) || (a->was_text && number(a->was_text, &a->was)))
-		return vp_cmd_fail("imm", VP_EXIT_USAGE, "VALUE must be a number of 64 bits");
-	return -1;
+	code = number("VALUE", argv[optind + 2], &a->value);
+	return code < 0 && a->was_text ? number("--was", a->was_text, &a->was) : code;
 }
 
 /* The bytes at c->addr, as many as one instruction may have and are mapped. An exit code. */

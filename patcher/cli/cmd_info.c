@@ -29,6 +29,7 @@ static int parse(int argc, char **argv, struct info_args *a)
 	const struct vp_option options[] = {
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 1);

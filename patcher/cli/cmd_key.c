@@ -36,9 +36,10 @@ static int parse(int argc, char **argv, struct key_args *a)
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(1),
 		VP_OPTIONS_END,
 	};
-	int n, code = vp_options_parse(argc, argv, help, options, 2, 4);
+	int n, code = vp_options_parse(argc, argv, help, options, 1, 4);
 
 	if (code >= 0)
 		return code;
@@ -46,12 +47,14 @@ static int parse(int argc, char **argv, struct key_args *a)
 	a->set = !strcmp(argv[optind], "set");
 	if (!a->set && strcmp(argv[optind], "list"))
 		return vp_cmd_fail("key", VP_EXIT_USAGE, "\"%s\" is not list or set", argv[optind]);
-	if (a->set ? n != 4 : n > 3)
+	if (a->set ? n != 4 : n < 2 || n > 3)
 		return vp_cmd_fail("key", VP_EXIT_USAGE, "%s",
 				   a->set ? "set takes a TARGET, a NAME, and on or off"
 					  : "list takes a TARGET and perhaps a NAME");
 	a->target = argv[optind + 1];
 	a->name = n > 2 ? argv[optind + 2] : NULL;
+	if (a->name && vp_client_check_where("key", a->name))
+		return VP_EXIT_USAGE;
 	if (!a->set)
 		return -1;
 	a->on = !strcmp(argv[optind + 3], "on");

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tell.h"
 #include "cli/client.h"
 #include "cli/options.h"
 
 #define LIST_TIMEOUT_MS 5000u
 
 static const char help[] =
-	"usage: vmpoke list [--connect URI] [--json]\n"
+	"usage: vmpoke list [--connect URI] [--names | --json]\n"
 	"\n"
 	"List the guests of `vmpoke run` of this user, and the domains of libvirt: name, state,\n"
 	"vCPUs, kernel, applied pokes, \"-\" (null) where that is not known. The first column is\n"
@@ -20,6 +21,7 @@ static const char help[] =
 	"\n"
 	"  --connect URI   libvirt's, as for virsh. Without it the default of libvirt; that no\n"
 	"                  libvirt answers there is no error then\n"
+	"  --names         the targets alone, one a line; no guest is looked into\n"
 	"  --json          print one JSON array\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 4 the libvirt of URI does not answer.\n";
@@ -127,7 +129,7 @@ static void look_into(json_t *entry, const struct vp_remote_config *cfg)
 	vp_remote_close(r, NULL);
 }
 
-static int list_domains(json_t *list, const char *uri)
+static int list_domains(json_t *list, const char *uri, bool look)
 {
 	struct domains to = { list, uri };
 	size_t i = json_array_size(list);
@@ -141,13 +143,25 @@ static int list_domains(json_t *list, const char *uri)
 			  &err);
 	if (rc && uri)
 		return vp_cmd_fail("list", VP_EXIT_UNREACHABLE, "%s", err.text);
-	for (; i < json_array_size(list); i++)
+	for (size_t first = i; look && i < json_array_size(list); i++) {
+		vp_tell_progress("looking at the domains", i - first,
+				 json_array_size(list) - first);
 		if (!json_object_get(json_array_get(list, i), "kernel"))
 			look_into(json_array_get(list, i), &cfg);
+	}
+	vp_tell_progress("looking at the domains", 1, 1);
 	return VP_EXIT_OK;
 }
 
 /* --- output ------------------------------------------------------------------ */
+
+static void print_names(const json_t *list)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(list, i, e) printf("%s\n", vp_client_text(e, "target"));
+}
 
 static void print_text(const json_t *list)
 {
@@ -171,17 +185,17 @@ static void print_text(const json_t *list)
 		       vp_client_text(e, "state"), vp_client_int(e, "vcpus"),
 		       *kernel ? kernel : "-", pokes);
 		if (*vp_client_text(e, "attention"))
-			vp_cmd_fail("list", 0, "note: %s: %s", vp_client_text(e, "target"),
-				    vp_client_text(e, "attention"));
+			vp_common_note("list", "%s: %s", vp_client_text(e, "target"),
+				       vp_client_text(e, "attention"));
 	}
 }
 
 int vp_cmd_list(int argc, char **argv)
 {
-	const char *uri = NULL;
-	bool json = false;
+	bool json = false, names = false;
 	const struct vp_option options[] = {
-		VP_TEXT("connect", &uri),
+		VP_TEXT("connect", &vp_common.connect),
+		VP_FLAG("names", &names),
 		VP_FLAG("json", &json),
 		VP_OPTIONS_END,
 	};
@@ -190,11 +204,15 @@ int vp_cmd_list(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (names && json)
+		return vp_cmd_fail("list", VP_EXIT_USAGE, "--names and --json exclude each other");
 	list = json_array();
 	list_own(list);
-	code = list_domains(list, uri);
+	code = list_domains(list, vp_common.connect, !names);
 	if (!code && json)
 		vp_client_print(list);
+	else if (!code && names)
+		print_names(list);
 	else if (!code)
 		print_text(list);
 	json_decref(list);

@@ -68,6 +68,7 @@ static int parse(int argc, char **argv, struct poke_args *a)
 		VP_FLAG("force", &a->force),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 2);
@@ -83,6 +84,9 @@ static int parse(int argc, char **argv, struct poke_args *a)
 	if (a->batch && (s->old_hex || s->new_text || s->fixup || s->resume))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE,
 				   "--old, --new, --resume and --fixup stand in FILE with --batch");
+	if ((s->resume && !strcmp(s->resume, "fixup")) != !!s->fixup)
+		return vp_cmd_fail("poke", VP_EXIT_USAGE,
+				   "--resume fixup and --fixup WHERE go together");
 	if (!a->batch && (!s->old_hex || !s->new_text))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--old and --new are needed; see --help");
 	return -1;

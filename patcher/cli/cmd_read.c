@@ -40,6 +40,7 @@ static int parse(int argc, char **argv, struct read_args *a)
 		VP_NUMBER("insns", &a->insns, 1, INSNS_MAX),
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 2, 2);

@@ -45,6 +45,7 @@ static int parse(int argc, char **argv, struct recover_args *a)
 		VP_NUMBER("abandon", &a->what.abandon, 1, INT64_MAX),
 		VP_FLAG("put-aside", &a->what.put_aside),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 1);
@@ -129,7 +130,11 @@ int vp_cmd_recover(int argc, char **argv)
 		return code;
 	if (!vp_remote_is(a.target))
 		return vp_cmd_fail("recover", VP_EXIT_USAGE,
-				   "%s is a VM of `vmpoke run`, which needs no recovery", a.target);
+				   "%s is a name as VMs of `vmpoke run` have it, which need no "
+				   "recovery",
+				   a.target);
+	if (vp_remote_check(a.target, &err))
+		return vp_cmd_fail("recover", VP_EXIT_USAGE, "%s", err.text);
 	code = vp_client_remote_config("recover", &cfg);
 	if (code)
 		return code;

@@ -38,6 +38,7 @@ static int parse(int argc, char **argv, struct revert_args *a)
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
 		VP_FLAG("dry-run", &a->dry_run),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 2);

@@ -222,6 +222,7 @@ int vp_cmd_status(int argc, char **argv)
 	const struct vp_option options[] = {
 		VP_FLAG("history", &history),
 		VP_FLAG("json", &json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 1);

@@ -86,7 +86,7 @@ static int wait_for_end(struct vp_client *c)
 
 int vp_cmd_quit(int argc, char **argv)
 {
-	const struct vp_option options[] = { VP_OPTIONS_END };
+	const struct vp_option options[] = { VP_TARGET(0), VP_OPTIONS_END };
 	struct vp_client c;
 	int code = vp_options_parse(argc, argv, quit_help, options, 1, 1);
 

@@ -60,6 +60,7 @@ static int parse(int argc, char **argv, struct sym_args *a)
 		VP_TEXT("regex", &a->regex),
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 2);

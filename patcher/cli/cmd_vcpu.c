@@ -34,9 +34,10 @@ static int parse(int argc, char **argv, struct vcpu_args *a)
 		VP_FLAG("force", &a->force),
 		VP_TIMEOUT_OPTION(&a->timeout_ms),
 		VP_FLAG("json", &a->json),
+		VP_TARGET(1),
 		VP_OPTIONS_END,
 	};
-	int code = vp_options_parse(argc, argv, help, options, 2, 3);
+	int code = vp_options_parse(argc, argv, help, options, 1, 3);
 
 	if (code >= 0)
 		return code;

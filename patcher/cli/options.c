@@ -10,8 +10,6 @@
 #include "cli/options.h"
 #include "base/similar.h"
 
-#define OPTIONS_MAX 16
-
 const char *const vp_strategy_choices[] = { "int3", "stop", NULL };
 
 static int choose(const char *cmd, const struct vp_option *o)
@@ -77,17 +75,16 @@ static void add_shorts(char *shorts, const struct option *longs)
  */
 static void name_operand(const char *help, int n, char *name, size_t size)
 {
-	const char *line = strstr(help, "vmpoke "), *end = line ? strchr(line, '\n') : NULL;
+	const char *at = strstr(help, "vmpoke ");
 	int seen = 0;
 
 	snprintf(name, size, "an operand");
-	for (const char *at = line; at && end && at < end; at += strcspn(at, " \n") + 1) {
-		size_t len = strcspn(at, " \n");
-
-		if (*at >= 'A' && *at <= 'Z' && seen++ == n) {
-			snprintf(name, size, "%.*s", (int)len, at);
-			return;
-		}
+	/* Options, and operands that need not be there, come behind them. */
+	for (; at && *at && !strchr("[-\n", *at); at += strcspn(at, " \n"), at += *at == ' ') {
+		if (!isupper((unsigned char)*at) || seen++ != n)
+			continue;
+		snprintf(name, size, "%.*s", (int)strcspn(at, " \n"), at);
+		return;
 	}
 }
 
@@ -112,9 +109,14 @@ static int bad_option(char **argv, const struct vp_option *options)
 	snprintf(word, sizeof(word), "%s", argv[optind - 1]);
 	word[strcspn(word, "=")] = '\0';
 	vp_similar_begin(&similar, word[0] && word[1] ? word + 2 : word);
-	for (; options->name; options++)
+	for (; options->name; options++) {
+		if (!strncmp(word, "--", 2) && !strcmp(word + 2, options->name))
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "%s takes no value", word);
 		vp_similar_offer(&similar, options->name);
+	}
 	vp_similar_offer(&similar, "help");
+	vp_similar_offer(&similar, "verbose");
+	vp_similar_offer(&similar, "quiet");
 	if (similar.best)
 		return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "there is no %s; did you mean --%s?",
 				   word, similar.best);
@@ -145,26 +147,79 @@ static void hide_numbers(int argc, char **argv)
 	}
 }
 
+const char vp_options_common_help[] =
+	"\n"
+	"  --connect URI  TARGET is a domain of the libvirt at URI, as for virsh\n"
+	"  --verbose, -v  say what is asked of whom, and how long each answer took\n"
+	"  --quiet        no hints, no notes, no progress\n"
+	"  --help, -h     this\n";
+
+static struct {
+	void (*fn)(void *arg, const char *help, const struct vp_option *options);
+	void *arg;
+} described;
+
+void vp_options_describe(void (*fn)(void *arg, const char *help, const struct vp_option *options),
+			 void *arg)
+{
+	described.fn = fn;
+	described.arg = arg;
+}
+
+static void print_help(const char *help, const struct vp_option *options)
+{
+	const char *common = vp_options_common_help, *first = common + 1;
+	bool connect = false;
+
+	for (; options->name; options++)
+		connect |= options->value == &vp_common.connect && options->max;
+	fputs(help, stdout);
+	printf("\n%s", connect ? first : first + strcspn(first, "\n") + 1);
+}
+
+/* All is known: what holds for every command. */
+static int finish(char **argv, const struct vp_option *options, int operands)
+{
+	int code = -1;
+
+	vp_common_begin();
+	for (; options->name && code < 0; options++)
+		if (options->value == &vp_common.connect && operands >= (int)options->max &&
+		    operands)
+			code = vp_common_target(argv[0], &argv[optind + (int)options->min]);
+	return code;
+}
+
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max)
 {
-	struct option longs[OPTIONS_MAX + 2] = { 0 };
-	char shorts[2 * OPTIONS_MAX + 3] = ":h";
+	struct option longs[VP_OPTIONS_MAX + 4] = { 0 };
+	char shorts[2 * VP_OPTIONS_MAX + 4] = ":hv";
 	int n = 0, at, c, code;
 
-	for (; n < OPTIONS_MAX && options[n].name; n++)
+	if (described.fn) {
+		described.fn(described.arg, help, options);
+		return VP_EXIT_OK;
+	}
+	for (; n < VP_OPTIONS_MAX && options[n].name; n++)
 		longs[n] = (struct option){
 			.name = options[n].name,
 			.has_arg = has_arg(options[n].kind),
 		};
 	longs[n] = (struct option){ .name = "help", .val = 'h' };
+	longs[n + 1] = (struct option){ .name = "verbose", .val = 'v' };
+	longs[n + 2] = (struct option){ .name = "quiet", .val = 'q' };
 	add_shorts(shorts, longs);
 	opterr = 0;
 	hide_numbers(argc, argv);
 	while ((c = getopt_long(argc, argv, shorts, longs, &at)) != -1) {
 		if (c == 'h') {
-			fputs(help, stdout);
+			print_help(help, options);
 			return VP_EXIT_OK;
+		}
+		if (c == 'v' || c == 'q') {
+			*(c == 'v' ? &vp_common.verbose : &vp_common.quiet) = true;
+			continue;
 		}
 		for (int i = 0; c && i < n; i++)
 			if (c == options[i].name[0] && !options[i].name[1])
@@ -181,5 +236,6 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 		if (code >= 0)
 			return code;
 	}
-	return check_operands(argc, argv, help, min, max);
+	code = check_operands(argc, argv, help, min, max);
+	return code < 0 ? finish(argv, options, argc - optind) : code;
 }

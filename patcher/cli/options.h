@@ -3,7 +3,7 @@
 #ifndef VP_CLI_OPTIONS_H
 #define VP_CLI_OPTIONS_H
 
-#include <vmpoke/types.h>
+#include "cli/common.h"
 
 enum vp_option_kind {
 	VP_OPTION_FLAG,	  /* bool */
@@ -46,6 +46,16 @@ struct vp_option {
 		NULL, VP_OPTION_FLAG, NULL, 0, 0, NULL \
 	}
 
+/* Operand @n, if there are @of at least, is a TARGET: with --connect URI, one of that libvirt. */
+#define VP_TARGET_OF(n, of)                                                \
+	{                                                                  \
+		"connect", VP_OPTION_TEXT, &vp_common.connect, n, of, NULL \
+	}
+#define VP_TARGET(n) VP_TARGET_OF(n, (n) + 1)
+
+/* More is not taken. */
+#define VP_OPTIONS_MAX 20
+
 /* What many commands take. */
 #define VP_KERNEL_HELP                                                                          \
 	"  --kernel FILE    a vmlinux, bzImage or System.map that the guest's kernel must be\n" \
@@ -54,11 +64,22 @@ struct vp_option {
 extern const char *const vp_strategy_choices[];
 
 /*
- * Parse the command line of subcommand argv[0]; --help is known to all. There must be @min to @max
- * operands, which are argv[optind] and on; a negative number is none of the options, and has a
- * blank before it then. Returns an exit code (what is wrong was said), or -1 to go on.
+ * Parse the command line of subcommand argv[0]; --help, --verbose and --quiet are known to all.
+ * There must be @min to @max operands, which are argv[optind] and on; a negative number is none of
+ * the options, and has a blank before it then. Returns an exit code (what is wrong was said), or -1
+ * to go on.
  */
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max);
+
+/* As --help has them: those that every command takes; the first one with a TARGET only. */
+extern const char vp_options_common_help[];
+
+/*
+ * Until it is called with NULL: vp_options_parse() parses nothing, but tells @fn what the command
+ * takes, and returns an exit code.
+ */
+void vp_options_describe(void (*fn)(void *arg, const char *help, const struct vp_option *options),
+			 void *arg);
 
 #endif /* VP_CLI_OPTIONS_H */

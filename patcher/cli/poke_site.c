@@ -16,6 +16,8 @@ static int resolve(struct vp_poke_names *n, const char *where, vp_gva *out)
 
 	if (!n->symbols)
 		return vp_client_resolve(n->client, where, out, NULL);
+	if (vp_client_check_where("poke", where))
+		return VP_EXIT_USAGE;
 	ret = vp_symtab_parse(n->symbols, where, out, &err);
 	return ret ? vp_cmd_fail("poke", vp_exit_code(ret), "%s", err.text) : VP_EXIT_OK;
 }
@@ -63,11 +65,11 @@ static int new_hex(struct vp_poke_names *n, const struct vp_poke_text *t, vp_gva
 	int code = VP_EXIT_OK;
 
 	if (vp_hex_parse("old", t->old_hex, old_bytes, VP_INSN_MAX, &len, &err))
-		return vp_cmd_fail("poke", VP_EXIT_REFUSED, "%s: %s", t->where, err.text);
+		return vp_cmd_fail("poke", VP_EXIT_USAGE, "%s: %s", t->where, err.text);
 	if (made)
 		code = encode(n, t->new_text, at, len, new_bytes);
 	else if (vp_hex_parse("new", t->new_text, new_bytes, VP_INSN_MAX, &len, &err))
-		code = vp_cmd_fail("poke", VP_EXIT_REFUSED, "%s: %s", t->where, err.text);
+		code = vp_cmd_fail("poke", VP_EXIT_USAGE, "%s: %s", t->where, err.text);
 	if (!code)
 		vp_hex_format(new_bytes, len, hex);
 	return code;
@@ -108,11 +110,14 @@ static int batch_site(struct vp_poke_names *names, const char *what, size_t i, j
 	if (json_unpack_ex(given, &why, JSON_STRICT, "{s:s, s:s, s:s, s?s, s?s}", "addr",
 			   &text.where, "old", &text.old_hex, "new", &text.new_text, "resume",
 			   &text.resume, "fixup", &text.fixup))
-		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s: site %zu: %s", what, i, why.text);
+		return vp_cmd_fail("poke", VP_EXIT_FILE,
+				   "%s: site %zu is not as it must be (addr, old, new; resume and "
+				   "fixup if need be): %s",
+				   what, i, why.text);
 	code = vp_poke_site_json(names, &text, &site);
 	if (!code)
 		json_array_append_new(list, site);
-	return code;
+	return code == VP_EXIT_USAGE ? VP_EXIT_FILE : code;
 }
 
 int vp_poke_batch_json(struct vp_poke_names *names, const char *what, const char *text, size_t len,
@@ -123,11 +128,13 @@ int vp_poke_batch_json(struct vp_poke_names *names, const char *what, const char
 	int code = VP_EXIT_OK;
 
 	if (!file)
-		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s:%d: %s", what, why.line, why.text);
-	if (json_unpack_ex(file, &why, JSON_STRICT, "{s:o}", "sites", &sites) ||
-	    !json_array_size(sites))
-		code = vp_cmd_fail("poke", VP_EXIT_FILE, "%s: %s", what,
-				   sites ? "sites must be an array that is not empty" : why.text);
+		return vp_cmd_fail("poke", VP_EXIT_FILE, "%s is no JSON, in line %d: %s", what,
+				   why.line, why.text);
+	if (json_unpack(file, "{s:o !}", "sites", &sites) || !json_array_size(sites))
+		code = vp_cmd_fail("poke", VP_EXIT_FILE,
+				   "%s is no batch: it must be {\"sites\": [SITE, ...]}, with a "
+				   "site at least",
+				   what);
 	for (size_t i = 0; !code && i < json_array_size(sites); i++)
 		code = batch_site(names, what, i, json_array_get(sites, i), list);
 	json_decref(file);

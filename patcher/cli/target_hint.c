@@ -60,17 +60,17 @@ static bool libvirt_has(const char *target)
 
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why)
 {
-	char best[256];
+	char best[256], hint[300];
 
 	if (strpbrk(target, "/:"))
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
-	if (libvirt_has(target))
-		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE,
-				   "%s; it is a domain of libvirt: write libvirt:%s", why->text,
-				   target);
 	find_own(target, best, sizeof(best));
-	if (*best && strcmp(best, target))
-		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s; did you mean %s?", why->text,
-				   best);
-	return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
+	if (libvirt_has(target))
+		snprintf(hint, sizeof(hint), "it is a domain of libvirt: write libvirt:%s", target);
+	else if (*best && strcmp(best, target) != 0)
+		snprintf(hint, sizeof(hint), "did you mean %s?", best);
+	else
+		snprintf(hint, sizeof(hint), "see `vmpoke list`");
+	return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "no VM of `vmpoke run` is %s (%s); %s", target,
+			   why->text, hint);
 }

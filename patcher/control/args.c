@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "control/internal.h"
+#include "elf/where.h"
 #include "target/qmp_wire.h"
 
 int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...)
@@ -45,15 +46,16 @@ int vp_args_addr(struct vp_control *c, const json_t *value, vp_gva *out, struct 
 {
 	if (json_is_string(value)) {
 		const char *text = json_string_value(value);
-		bool number = *text >= '0' && *text <= '9';
+		struct vp_where where;
 		struct vp_linux *l;
-		int rc = 0;
+		int rc = vp_where_split(text, &where, err);
 
 		/* If there are no symbols, say why. */
-		if (!number && !c->cfg.symbols)
+		if (!rc && where.name_len && !c->cfg.symbols)
 			rc = vp_control_linux(c, &l, err);
 		return rc ? rc
-			  : vp_symtab_parse(number ? NULL : vp_control_symbols(c), text, out, err);
+			  : vp_symtab_parse(where.name_len ? vp_control_symbols(c) : NULL, text,
+					    out, err);
 	}
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
 		return vp_err_set(err, -EINVAL,

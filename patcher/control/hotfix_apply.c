@@ -4,7 +4,6 @@
  * freed again if anything goes wrong. Each step is written down before the next begins.
  */
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,18 +256,15 @@ static int choose_patience(struct apply *a, struct vp_err *err)
 
 static void say_who(struct apply *a)
 {
-	struct passwd pw, *found = NULL;
-	char buf[4096], host[65] = "";
+	char user[61], host[65] = "";
 	uid_t uid = geteuid();
 	pid_t pid;
 
 	if (a->job.c->cfg.who)
 		a->job.c->cfg.who(a->job.c->cfg.host, &uid, &pid);
 	gethostname(host, sizeof(host) - 1);
-	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) || !found)
-		snprintf(a->who, sizeof(a->who), "%u@%s", (unsigned int)uid, host);
-	else
-		snprintf(a->who, sizeof(a->who), "%.60s@%s", pw.pw_name, host);
+	vp_process_user(uid, user, sizeof(user));
+	snprintf(a->who, sizeof(a->who), "%s@%s", user, host);
 	vp_text_clean(a->who);
 }
 

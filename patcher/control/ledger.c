@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lines that a ledger gets: how a batch begins, and how it ends. */
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "control/ledger_internal.h"
 #include "target/hex.h"
+#include "target/process.h"
 #include "target/qmp_wire.h"
 
 static json_int_t next_seq(const struct vp_ledger *l)
@@ -19,12 +19,9 @@ static json_int_t next_seq(const struct vp_ledger *l)
 
 static json_t *user_name(uid_t uid)
 {
-	struct passwd pw, *found = NULL;
-	char buf[4096];
+	char name[256];
 
-	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) || !found)
-		return json_string("");
-	return vp_qmp_text(found->pw_name);
+	return json_string(vp_process_user(uid, name, sizeof(name)) ? name : "");
 }
 
 static json_t *hex_number(uint64_t value)

@@ -10,7 +10,7 @@
 
 #include "control/ledger_internal.h"
 #include "target/folder.h"
-#include "target/vmlock.h"
+#include "target/flock.h"
 
 #define LINE_MAX_LEN ((size_t)256 << 20) /* a batch of a million sites has less */
 
@@ -18,13 +18,16 @@
 
 static int lock_file(int fd, const char *path, unsigned int timeout_ms, struct vp_err *err)
 {
+	char holder[128];
 	int rc = vp_flock(fd, timeout_ms);
 
-	if (rc == -EWOULDBLOCK)
+	if (rc == -EWOULDBLOCK) {
+		vp_flock_holder(fd, holder, sizeof(holder));
 		return vp_err_set(err, -EBUSY,
 				  "another vmpoke works on this VM; try again when it is done "
-				  "(%.150s is locked)",
-				  path);
+				  "(%s has locked %.80s)",
+				  holder, path);
+	}
 	return rc ? vp_err_set(err, rc, "%.180s: cannot lock it: %s", path, strerror(-rc)) : 0;
 }
 

@@ -50,22 +50,31 @@ bool vp_remote_is(const char *target)
 	       after(target, "libvirt:") || after(target, "libvirt+");
 }
 
+int vp_remote_check(const char *target, struct vp_err *err)
+{
+	const char *uri = after(target, "libvirt+"), *name = strrchr(target, ':');
+
+	if (uri && (!name || name == uri || name < uri || !name[1]))
+		return vp_err_set(
+			err, -EINVAL,
+			"%.100s: write libvirt+URI:NAME, as in libvirt+qemu:///system:web1",
+			target);
+	if (!uri && (!vp_remote_is(target) || !strchr(target, ':')[1]))
+		return vp_err_set(err, -EINVAL,
+				  "\"%.120s\" is no target: write qemu+gdb:PATH, qemu+qmp:PATH, "
+				  "libvirt:NAME or libvirt+URI:NAME",
+				  target);
+	return 0;
+}
+
 /* URI:NAME, split at the last colon: a URI holds others. */
 static int open_libvirt_uri(const char *text, const struct vp_qemu_config *cfg,
 			    struct vp_qemu **out, struct vp_err *err)
 {
 	const char *colon = strrchr(text, ':');
-	char *uri;
-	int rc;
-
-	if (!colon || colon == text || !colon[1])
-		return vp_err_set(err, -EINVAL,
-				  "libvirt+%.100s: write libvirt+URI:NAME, as in "
-				  "libvirt+qemu:///system:web1",
-				  text);
-	uri = strndup(text, (size_t)(colon - text));
-	rc = uri ? vp_qemu_open_libvirt(uri, colon + 1, cfg, out, err)
-		 : vp_err_set(err, -ENOMEM, "out of memory");
+	char *uri = strndup(text, (size_t)(colon - text));
+	int rc = uri ? vp_qemu_open_libvirt(uri, colon + 1, cfg, out, err)
+		     : vp_err_set(err, -ENOMEM, "out of memory");
 	free(uri);
 	return rc;
 }
@@ -74,20 +83,16 @@ static int open_qemu(const char *target, struct vp_qemu_config *cfg, struct vp_q
 		     struct vp_err *err)
 {
 	const char *rest;
+	int rc = vp_remote_check(target, err);
 
-	if ((rest = after(target, "libvirt:")) && *rest)
+	if (rc)
+		return rc;
+	if ((rest = after(target, "libvirt:")))
 		return vp_qemu_open_libvirt(NULL, rest, cfg, out, err);
 	if ((rest = after(target, "libvirt+")))
 		return open_libvirt_uri(rest, cfg, out, err);
-	if ((rest = after(target, "qemu+gdb:")) && *rest)
-		cfg->gdb_path = rest;
-	else if ((rest = after(target, "qemu+qmp:")) && *rest)
-		cfg->qmp_path = rest;
-	else
-		return vp_err_set(err, -EINVAL,
-				  "\"%.120s\" is no target: write qemu+gdb:PATH, qemu+qmp:PATH, "
-				  "libvirt:NAME or libvirt+URI:NAME",
-				  target);
+	cfg->gdb_path = after(target, "qemu+gdb:");
+	cfg->qmp_path = after(target, "qemu+qmp:");
 	return vp_qemu_open(cfg, out, err);
 }
 

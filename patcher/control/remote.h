@@ -23,6 +23,9 @@ struct vp_remote_config {
 /* Is @target of one of the forms qemu+gdb:PATH, qemu+qmp:PATH, libvirt:NAME, libvirt+URI:NAME? */
 bool vp_remote_is(const char *target);
 
+/* Is all of it there that such a form has? -EINVAL. */
+int vp_remote_check(const char *target, struct vp_err *err);
+
 /*
  * Open a guest. Errors as vp_qemu_open() and vp_qemu_open_libvirt(), and
  *  -EINVAL   @target has not one of these forms

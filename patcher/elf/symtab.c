@@ -3,8 +3,8 @@
 
 #include "base/similar.h"
 #include "elf/image.h"
+#include "elf/where.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,45 +376,25 @@ static int unknown(const struct vp_symtab *tab, const char *name, struct vp_err 
 			  best ? "; did you mean \"" : "", best ? best : "", best ? "\"?" : "");
 }
 
-/* An unsigned C number and nothing else. */
-static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
-{
-	char *end;
-
-	if (!isdigit((unsigned char)*text))
-		return vp_err_set(err, -EINVAL, "\"%s\" is not a number", text);
-	errno = 0;
-	*out = strtoull(text, &end, 0);
-	if (*end)
-		return vp_err_set(err, -EINVAL, "\"%s\" is not a number", text);
-	if (errno == ERANGE)
-		return vp_err_set(err, -ERANGE, "\"%s\" does not fit 64 bits", text);
-	return 0;
-}
-
 int vp_symtab_parse(const struct vp_symtab *tab, const char *text, vp_gva *out, struct vp_err *err)
 {
-	const char *sign = strpbrk(text, "+-");
-	uint64_t value, offset = 0;
+	struct vp_where where;
+	uint64_t value;
 	vp_gva base;
 	char *name;
-	int rc;
+	int rc = vp_where_split(text, &where, err);
 
-	if (isdigit((unsigned char)*text)) {
-		rc = parse_number(text, &value, err);
-		if (!rc)
-			*out = VP_GVA(value);
+	if (rc)
 		return rc;
+	if (!where.name_len) {
+		*out = VP_GVA(where.number);
+		return 0;
 	}
-	if (!*text || sign == text)
-		return vp_err_set(err, -EINVAL, "\"%s\" is neither an address nor a symbol", text);
-	if (sign && (rc = parse_number(sign + 1, &offset, err)))
-		return rc;
 	if (!tab)
 		return vp_err_set(err, -ENOENT, "no symbols to look \"%s\" up in: give an address",
 				  text);
 
-	name = strndup(text, sign ? (size_t)(sign - text) : strlen(text));
+	name = strndup(text, where.name_len);
 	if (!name)
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	rc = vp_symtab_find(tab, name, &base, err);
@@ -423,8 +403,8 @@ int vp_symtab_parse(const struct vp_symtab *tab, const char *text, vp_gva *out, 
 	free(name);
 	if (rc)
 		return rc;
-	value = sign && *sign == '-' ? base.v - offset : base.v + offset;
-	if (sign && (*sign == '-' ? value > base.v : value < base.v))
+	value = where.minus ? base.v - where.number : base.v + where.number;
+	if (where.minus ? value > base.v : value < base.v)
 		return vp_err_set(err, -ERANGE, "\"%s\" is outside the 64-bit address space", text);
 	*out = VP_GVA(value);
 	return 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/tell.h"
 #include "linux/kallsyms.h"
 #include "linux/kallsyms_find.h"
 #include "linux/kernel_mem.h"
@@ -78,6 +79,8 @@ static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts 
 		const uint8_t *packed;
 		size_t n;
 
+		if (!(i % 4096))
+			vp_tell_progress("decoding the kernel's symbols", i, p->n);
 		if (!grow_names(k, &cap))
 			return vp_err_set(err, -ENOMEM, "out of memory for %u kernel symbols",
 					  p->n);
@@ -96,6 +99,7 @@ static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts 
 		off += header + len;
 	}
 	k->n = p->n;
+	vp_tell_progress("decoding the kernel's symbols", k->n, k->n);
 	return 0;
 }
 

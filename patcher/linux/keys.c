@@ -5,8 +5,8 @@
  * The guest runs while it is read, and may be switching the very key: what looks wrong is looked at
  * again before it is called so.
  */
+#include "base/tell.h"
 #include "linux/keys.h"
-
 #include "linux/modules.h"
 
 #include <errno.h>
@@ -209,6 +209,7 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t,
 		struct vp_key_look in;
 		size_t n = 0;
 
+		vp_tell_progress("looking at the static keys", i, t->n);
 		if (before)
 			vp_jump_table_find(before, addr, &n);
 		if (n || (i && addr == t->entries[i - 1].key))
@@ -230,6 +231,7 @@ static int tell_keys(struct vp_linux *l, const struct vp_jump_table *t,
 		to->broken += key.broken != NULL;
 		rc = to->fn(to->arg, &key);
 	}
+	vp_tell_progress("looking at the static keys", t->n, t->n);
 	return rc;
 }
 

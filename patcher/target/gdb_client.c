@@ -5,6 +5,7 @@
  * waits for one. So: one acknowledgement an exchange, sent at once after its last reply. Replies
  * before it need none: QEMU forgets about them when the next packet begins.
  */
+#include "base/tell.h"
 #include "target/gdb_internal.h"
 #include "target/gdb.h"
 #include "target/wait.h"
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #define GRACE_MS 500 /* for a stop that may not come */
+#define NAME	 "the gdbstub"
 
 static int wait_for(struct vp_gdb *g, short events, int64_t deadline, struct vp_err *err)
 {
@@ -61,11 +63,22 @@ static int send_bytes(struct vp_gdb *g, const char *bytes, size_t len, int64_t d
 	return 0;
 }
 
+/* What is asked, for whoever wants to hear it. */
+static void tell(const char *payload, size_t len)
+{
+	char what[64];
+
+	snprintf(what, sizeof(what), "%.*s", len < sizeof(what) ? (int)len : (int)sizeof(what) - 1,
+		 payload);
+	vp_tell_asked(NAME, what);
+}
+
 int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
 		struct vp_err *err)
 {
 	if (len + 4 > g->packet)
 		return vp_err_set(err, -EINVAL, "gdbstub: the request is too long");
+	tell(payload, len);
 	return send_bytes(g, g->frame, vp_gdb_frame(payload, len, g->frame), deadline, err);
 }
 
@@ -197,8 +210,8 @@ bool vp_gdb_ran(struct vp_gdb *g)
  * The answer to a request. Stop replies may stand before it: somebody paused the VM, which was
  * stopped anyway or was just being stopped.
  */
-int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
-		  int64_t deadline, struct vp_err *err)
+static int take_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
+		       int64_t deadline, struct vp_err *err)
 {
 	for (unsigned int i = 0; i < 16; i++) {
 		int rc = stops ? receive(g, payload, len, deadline, err)
@@ -216,6 +229,15 @@ int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *s
 			(*stops)++;
 	}
 	return vp_err_set(err, -EPROTO, "gdbstub: one stop reply after the other");
+}
+
+int vp_gdb_answer(struct vp_gdb *g, char **payload, size_t *len, unsigned int *stops,
+		  int64_t deadline, struct vp_err *err)
+{
+	int rc = take_answer(g, payload, len, stops, deadline, err);
+
+	vp_tell_answered(NAME);
+	return rc;
 }
 
 int vp_gdb_unexpected(const char *what, const char *payload, struct vp_err *err)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of libvirt that do not wait for ever. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <libvirt/virterror.h>
 
+#include "base/tell.h"
 #include "target/hmp.h"
 #include "target/libvirt_job.h"
 #include "target/patient.h"
@@ -40,12 +42,14 @@ void vp_libvirt_free(void *arg)
 	free(j);
 }
 
-struct vp_libvirt_job *vp_libvirt_new(int (*run)(struct vp_libvirt_job *j), const char *text)
+struct vp_libvirt_job *vp_libvirt_new(const char *what, int (*run)(struct vp_libvirt_job *j),
+				      const char *text)
 {
 	struct vp_libvirt_job *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return NULL;
+	j->what = what;
 	j->run = run;
 	j->fd = -1;
 	j->text = text ? strdup(text) : NULL;
@@ -58,10 +62,18 @@ struct vp_libvirt_job *vp_libvirt_new(int (*run)(struct vp_libvirt_job *j), cons
 
 int vp_libvirt_do(struct vp_libvirt_job *j, unsigned int timeout_ms, struct vp_err *err)
 {
-	int rc = j ? vp_patient_call(job_run, j, vp_libvirt_free, timeout_ms) : -ENOMEM;
+	const char *what = j ? j->what : "";
+	char line[256];
+	int rc;
 
+	snprintf(line, sizeof(line), "%s%s%.160s", what, j && j->text ? ": " : "",
+		 j && j->text ? j->text : "");
+	vp_tell_asked("libvirt", line);
+	rc = j ? vp_patient_call(job_run, j, vp_libvirt_free, timeout_ms) : -ENOMEM;
+	vp_tell_answered("libvirt");
 	if (rc == -ETIMEDOUT)
-		return vp_err_set(err, rc, "libvirt does not answer within %u ms", timeout_ms);
+		return vp_err_set(err, rc, "libvirt does not answer within %u ms: %s", timeout_ms,
+				  what);
 	if (rc) {
 		vp_libvirt_free(j);
 		return vp_err_set(err, rc, "libvirt: %s", strerror(-rc));
@@ -101,20 +113,46 @@ static void silent(void *arg, virErrorPtr e)
 
 int vp_libvirt_connect(struct vp_libvirt_job *j)
 {
+	char name[VP_LIBVIRT_NAME], what[VP_LIBVIRT_NAME + 32];
 	const char *type;
 
 	virSetErrorFunc(NULL, silent);
 	if (virInitialize() < 0)
 		return vp_libvirt_refused(j, "does not start");
 	j->conn = virConnectOpen(j->text);
-	if (!j->conn)
-		return vp_libvirt_refused(j, "cannot be reached");
+	vp_libvirt_name(j, name);
+	if (!j->conn) {
+		snprintf(what, sizeof(what), "at %s cannot be reached", name);
+		return vp_libvirt_refused(j, what);
+	}
 	type = virConnectGetType(j->conn);
 	if (!type || strcmp(type, "QEMU"))
 		return vp_err_set(&j->why, -EOPNOTSUPP,
-				  "libvirt: that URI is not of QEMU domains but of '%.20s'",
+				  "libvirt at %s has no QEMU domains but those of '%.20s'", name,
 				  type ? type : "?");
 	return 0;
+}
+
+/* What libvirt itself takes where none is given: virConnectOpen(3). Once connected it tells. */
+static const char *default_uri(void)
+{
+	const char *uri = getenv("LIBVIRT_DEFAULT_URI");
+
+	return uri && *uri ? uri : geteuid() ? "qemu:///session" : "qemu:///system";
+}
+
+void vp_libvirt_name(const struct vp_libvirt_job *j, char text[VP_LIBVIRT_NAME])
+{
+	char *told = j->conn ? virConnectGetURI(j->conn) : NULL;
+	const char *uri = told ? told : j->text ? j->text : default_uri();
+	bool session = strstr(uri, "///session");
+
+	snprintf(text, VP_LIBVIRT_NAME,
+		 session ? "%.80s (of user %u alone; --connect "
+			   "qemu:///system is the host's)"
+			 : "%.80s",
+		 uri, (unsigned int)geteuid());
+	free(told);
 }
 
 const char *vp_libvirt_state_name(int state)

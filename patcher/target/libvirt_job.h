@@ -13,8 +13,11 @@
 
 #include <vmpoke/qemu.h>
 
+#define VP_LIBVIRT_NAME 160
+
 struct vp_libvirt_job {
 	int (*run)(struct vp_libvirt_job *j); /* 0 or -errno, then with why */
+	const char *what;		      /* that is, for people; lives for ever */
 	int code;
 	struct vp_err why;
 	virConnectPtr conn; /* references, owned */
@@ -32,7 +35,8 @@ struct vp_libvirt_job {
 };
 
 /* @text is copied; may be NULL. NULL: no memory. */
-struct vp_libvirt_job *vp_libvirt_new(int (*run)(struct vp_libvirt_job *j), const char *text);
+struct vp_libvirt_job *vp_libvirt_new(const char *what, int (*run)(struct vp_libvirt_job *j),
+				      const char *text);
 void vp_libvirt_free(void *job);
 
 /* Run it (NULL: -ENOMEM). On an error it is not the caller's any more. */
@@ -45,6 +49,12 @@ int vp_libvirt_refused(struct vp_libvirt_job *j, const char *what);
 
 /* Connect to the URI in @j->text. -EOPNOTSUPP: its domains are not QEMU's. */
 int vp_libvirt_connect(struct vp_libvirt_job *j);
+
+/*
+ * Which libvirt that is, for messages: the URI, and whose it is if it is the session's, whose user
+ * may well have meant the system's.
+ */
+void vp_libvirt_name(const struct vp_libvirt_job *j, char text[VP_LIBVIRT_NAME]);
 
 /* The pinning of @j->dom as text, into @j->reply. */
 int vp_libvirt_pinning(struct vp_libvirt_job *j);

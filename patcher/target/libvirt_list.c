@@ -90,7 +90,7 @@ int vp_qemu_list(const char *uri, unsigned int timeout_ms,
 		 int (*fn)(void *arg, const struct vp_qemu_domain *domain), void *arg,
 		 struct vp_err *err)
 {
-	struct vp_libvirt_job *j = vp_libvirt_new(run_list, uri);
+	struct vp_libvirt_job *j = vp_libvirt_new("list its domains", run_list, uri);
 	int rc = vp_libvirt_do(j, timeout_ms ? timeout_ms : VP_TIMEOUT_MS, err);
 
 	if (rc)

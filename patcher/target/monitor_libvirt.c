@@ -96,7 +96,8 @@ static int monitor_execute(struct vp_monitor *m, const char *command, json_t *ar
 	json_t *request =
 		args ? json_pack("{s:s, s:o}", "execute", command, "arguments", args) : NULL;
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	struct vp_libvirt_job *j = text ? vp_libvirt_new(run_command, text) : NULL;
+	struct vp_libvirt_job *j =
+		text ? vp_libvirt_new("pass a command on to QEMU", run_command, text) : NULL;
 	int rc;
 
 	json_decref(request);
@@ -127,7 +128,7 @@ static int run_peek(struct vp_libvirt_job *j)
 static int monitor_save(struct vp_monitor *m, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
 	for (size_t at = 0; at < len; at += PEEK_MAX) {
-		struct vp_libvirt_job *j = vp_libvirt_new(run_peek, NULL);
+		struct vp_libvirt_job *j = vp_libvirt_new("read memory", run_peek, NULL);
 		size_t n = len - at < PEEK_MAX ? len - at : PEEK_MAX;
 		int rc;
 
@@ -187,7 +188,7 @@ static int run_resume(struct vp_libvirt_job *j)
 
 static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
 {
-	struct vp_libvirt_job *j = vp_libvirt_new(run_suspend, NULL);
+	struct vp_libvirt_job *j = vp_libvirt_new("suspend the domain", run_suspend, NULL);
 	int rc;
 
 	of(m)->grace_ms = LATE_MS;
@@ -200,7 +201,7 @@ static int monitor_pause(struct vp_monitor *m, struct vp_err *err)
 
 static int monitor_resume(struct vp_monitor *m, bool again, struct vp_err *err)
 {
-	struct vp_libvirt_job *j = vp_libvirt_new(run_resume, NULL);
+	struct vp_libvirt_job *j = vp_libvirt_new("resume the domain", run_resume, NULL);
 	int rc = work(of(m), j, err);
 
 	if (!again)
@@ -212,7 +213,7 @@ static int monitor_resume(struct vp_monitor *m, bool again, struct vp_err *err)
 
 static int monitor_seen(struct vp_monitor *m, enum vp_seen *seen, struct vp_err *err)
 {
-	struct vp_libvirt_job *j = vp_libvirt_new(run_state, NULL);
+	struct vp_libvirt_job *j = vp_libvirt_new("tell the domain's state", run_state, NULL);
 	int rc = work(of(m), j, err);
 
 	if (rc)
@@ -229,7 +230,7 @@ static int monitor_seen(struct vp_monitor *m, enum vp_seen *seen, struct vp_err 
 
 static void monitor_describe(struct vp_monitor *m, struct vp_qemu_info *info)
 {
-	struct vp_libvirt_job *j = vp_libvirt_new(vp_libvirt_pinning, NULL);
+	struct vp_libvirt_job *j = vp_libvirt_new("tell the pinning", vp_libvirt_pinning, NULL);
 
 	if (work(of(m), j, NULL))
 		return;
@@ -262,16 +263,18 @@ static const struct vp_monitor_ops libvirt_ops = {
 
 static int find_domain(struct vp_libvirt_job *j)
 {
+	char name[VP_LIBVIRT_NAME];
 	int rc = vp_libvirt_connect(j);
 
 	if (rc)
 		return rc;
+	vp_libvirt_name(j, name);
 	j->dom = virDomainLookupByName(j->conn, j->name);
 	if (!j->dom)
 		j->dom = virDomainLookupByUUIDString(j->conn, j->name);
 	if (!j->dom)
 		return vp_err_set(&j->why, -ENOENT,
-				  "libvirt knows no domain '%.60s': see `virsh list --all`",
+				  "libvirt at %s knows no domain '%.60s': see `vmpoke list`", name,
 				  j->name);
 	rc = run_state(j);
 	if (rc)
@@ -287,7 +290,7 @@ static int monitor_open(const char *uri, const char *domain, unsigned int timeou
 			struct vp_monitor **out, struct vp_err *err)
 {
 	struct libvirt_monitor *m = calloc(1, sizeof(*m));
-	struct vp_libvirt_job *j = vp_libvirt_new(find_domain, uri);
+	struct vp_libvirt_job *j = vp_libvirt_new("find the domain", find_domain, uri);
 	int rc;
 
 	if (j)

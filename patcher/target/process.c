@@ -4,12 +4,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/text.h"
 
 static bool read_text(const char *path, char *text, size_t size)
 {
@@ -69,6 +72,42 @@ bool vp_process_find(int pid, struct vp_process *out)
 	else
 		*out = (struct vp_process){ 0 };
 	return out->pid > 0;
+}
+
+bool vp_process_user(uid_t uid, char *text, size_t size)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if (!getpwuid_r(uid, &pw, buf, sizeof(buf), &found) && found)
+		vp_text_copy(text, size, found->pw_name);
+	else
+		snprintf(text, size, "%u", (unsigned int)uid);
+	return found;
+}
+
+bool vp_process_describe(int pid, char *text, size_t size)
+{
+	char path[32], words[512] = "", user[64];
+	struct stat st;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && !fstat(fd, &st))
+		n = read(fd, words, sizeof(words) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return false;
+	for (ssize_t i = 0; i + 1 < n; i++)
+		if (!words[i])
+			words[i] = ' ';
+	vp_process_user(st.st_uid, user, sizeof(user));
+	snprintf(text, size, "process %d of %s: %s", pid, user, words);
+	vp_text_clean(text);
+	return true;
 }
 
 bool vp_process_gone(const char *text)

@@ -23,6 +23,12 @@ struct vp_process {
 /* False: it is not there, or cannot be seen from here (another pid namespace, hidepid). */
 bool vp_process_find(int pid, struct vp_process *out);
 
+/* What it is, for people: "process 7 of root: vmpoke poke g1 ...". False: it cannot be seen. */
+bool vp_process_describe(int pid, char *text, size_t size);
+
+/* The name of a user, printable; false, and the number, if it has none. */
+bool vp_process_user(uid_t uid, char *text, size_t size);
+
 /* Is the process of that text gone for certain? Not: "" and what is seen from elsewhere only. */
 bool vp_process_gone(const char *text);
 

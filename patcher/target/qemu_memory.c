@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tell.h"
 #include "target/qemu_internal.h"
 
 #define PEEK_MIN     (256u << 10) /* in a window: from here on the monitor beats the gdbstub */
@@ -89,8 +90,10 @@ static int read_in_windows(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len,
 			.len = len - at < WINDOW_BYTES ? len - at : WINDOW_BYTES,
 		};
 
+		vp_tell_progress("reading the guest's memory", at, len);
 		rc = read_in_window(q, &piece, 1, err);
 	}
+	vp_tell_progress("reading the guest's memory", len, len);
 	return rc;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The QMP client: one call at a time, each with a deadline; a call that breaks off ends it. */
+#include "base/tell.h"
 #include "target/qmp_wire.h"
 #include "target/gdb.h"
 #include "target/process.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +22,7 @@ struct vp_qmp {
 	unsigned int timeout_ms;
 	bool broken;
 	bool vmpoke; /* what answers is `vmpoke run`, by its greeting */
+	char name[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* for messages */
 	struct vp_qmp_in in;
 	struct vp_qmp_out out;
 	unsigned int resumes; /* events RESUME so far */
@@ -162,15 +165,33 @@ static json_t *request_of(const char *command, json_t *args)
 	return json_pack("{s:s}", "execute", command);
 }
 
+/* What is asked, for whoever wants to hear it: the command, and its arguments, cut if they are
+ * long. */
+static void tell(const struct vp_qmp *q, const json_t *request)
+{
+	const char *command = json_string_value(json_object_get(request, "execute"));
+	const json_t *args = json_object_get(request, "arguments");
+	char *text = args && vp_is_listened_to() ? json_dumps(args, JSON_COMPACT) : NULL, what[200];
+
+	snprintf(what, sizeof(what), "%s%s%.120s", command ? command : "", text ? " " : "",
+		 text ? text : "");
+	free(text);
+	vp_tell_asked(q->name, what);
+}
+
 static int call(struct vp_qmp *q, json_t *request, int pass, json_t **ret, int *fd,
 		struct vp_err *err)
 {
 	int64_t deadline = vp_now_ms() + q->timeout_ms;
 	int rc;
 
+	tell(q, request);
 	q->broken = true;
 	rc = transmit(q, request, pass, deadline, err);
-	return rc ? rc : answer(q, ret, fd, deadline, err);
+	if (!rc)
+		rc = answer(q, ret, fd, deadline, err);
+	vp_tell_answered(q->name);
+	return rc;
 }
 
 static int execute(struct vp_qmp *q, const char *command, json_t *args, int pass, json_t **ret,
@@ -232,6 +253,8 @@ int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t
 	if (q->broken)
 		return vp_err_set(err, -ENOTCONN, "the connection broke off earlier");
 	q->broken = true;
+	for (size_t i = 0; i < n; i++)
+		vp_tell_asked(q->name, commands[i]);
 	rc = send_all(q, commands, n, deadline, err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		int code = answer(q, &ret[i], NULL, deadline, &why);
@@ -240,6 +263,7 @@ int vp_qmp_query(struct vp_qmp *q, const char *const *commands, size_t n, json_t
 			failed = vp_err_set(err, code, "%s: %.200s", commands[i], why.text);
 		rc = q->broken ? code : 0;
 	}
+	vp_tell_answered(q->name);
 	rc = rc ? rc : failed;
 	for (size_t i = 0; i < n && rc; i++) {
 		json_decref(ret[i]);
@@ -403,6 +427,7 @@ int vp_qmp_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **ou
 			      .timeout_ms = timeout_ms,
 			      .in.limit = VP_QMP_REPLY_MAX,
 			      .out = VP_QMP_OUT_INIT };
+	snprintf(q->name, sizeof(q->name), "%s", path);
 	ret = dial(q, path, deadline, err);
 	if (!ret)
 		ret = handshake(q, deadline, err);

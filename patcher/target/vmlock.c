@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "target/flock.h"
 #include "target/process.h"
-#include "target/wait.h"
 
 #define MARK ".mark"
 #define NOTE "note " /* begins a line of it */
@@ -140,22 +139,9 @@ void vp_vmlock_of(struct vp_vmlock *l, const char *process, bool own)
 	sweep(l);
 }
 
-int vp_flock(int fd, unsigned int timeout_ms)
-{
-	int64_t deadline = vp_now_ms() + timeout_ms;
-
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		int rc = -errno;
-
-		if ((rc != -EINTR && rc != -EWOULDBLOCK) || vp_now_ms() >= deadline)
-			return rc == -EINTR ? -EWOULDBLOCK : rc;
-		poll(NULL, 0, 10);
-	}
-	return 0;
-}
-
 int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *err)
 {
+	char holder[128];
 	int rc;
 
 	if (l->depth++)
@@ -163,9 +149,12 @@ int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *
 	rc = vp_flock(l->fd, timeout_ms);
 	if (rc)
 		l->depth = 0;
-	if (rc == -EWOULDBLOCK)
+	if (rc == -EWOULDBLOCK) {
+		vp_flock_holder(l->fd, holder, sizeof(holder));
 		return vp_err_set(err, -ETIMEDOUT,
-				  "another vmpoke works on this VM: wait until it is done");
+				  "another vmpoke works on this VM: wait until it is done (%s)",
+				  holder);
+	}
 	return rc ? vp_err_set(err, rc, "the VM's lock file: %s", strerror(-rc)) : 0;
 }
 

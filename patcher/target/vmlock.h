@@ -38,12 +38,6 @@ int vp_vmlock_take(struct vp_vmlock *l, unsigned int timeout_ms, struct vp_err *
 void vp_vmlock_drop(struct vp_vmlock *l);
 
 /*
- * flock() @fd, of whatever lock file, for us alone, within @timeout_ms. -EWOULDBLOCK: somebody else
- * has it; or as flock().
- */
-int vp_flock(int fd, unsigned int timeout_ms);
-
-/*
  * With the lock: mark, unmark. vp_vmlock_interrupted(): 0, or the process that marked it and is
  * gone (-1: it cannot be told which).
  */

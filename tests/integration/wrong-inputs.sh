@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What people type wrong, and the answer that each gets: one line that names what is wrong, or the right word;
+# the exit code that the manual says; and never the bare text of a library, an errno, "Invalid argument".
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+tmp=$(mktemp -d)
+. tests/verdict.sh
+vmpoke=$PWD/build/vmpoke guest=$PWD/build/guest/testguest.elf
+export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state
+unset LIBVIRT_DEFAULT_URI
+trap '"$vmpoke" quit g1 2>/dev/null; rm -rf "$tmp"' EXIT
+
+"$vmpoke" run --kernel "$guest" --name g1 --detach >"$tmp/out" 2>&1 || { cat "$tmp/out"; ok "a guest runs" 1; exit 1; }
+cd "$tmp" || exit 1
+cp "$guest" kernel.elf
+echo '{"sites": []}' >empty.json
+printf '{"sites": [\n{"addr": "x"' >cut.json
+echo '{"sites": [{"addr": "tg_jmp5_site", "bogus": 1}]}' >bogus.json
+echo '{"sites": [{"addr": "tg_jmp5_site", "old": "0f1f4400zz", "new": "b811223344"}]}' >digits.json
+echo 'not an object' >fix.o
+echo 'int x;' >fix.c
+mkdir folder
+
+bare='Invalid argument|errno|\bE[A-Z]{3,}\b|[Ee]rror code|expected near|Expected object|internal error|Unmatched|virDomain|json_|Success'
+n=0
+# CODE | ARGUMENTS | what the answer must match (extended regular expression)
+while IFS='|' read -r code args want; do
+	[[ $code =~ ^[0-9] ]] || continue
+	read -r code <<<"$code"
+	args=${args# } args=${args% } want=${want# }
+	eval "timeout 60 \"\$vmpoke\" $args" >out 2>err </dev/null
+	got=$?
+	[ "$got" = "$code" ] && [ "$(wc -l <err)" -eq 1 ] && grep -qE -e "$want" err && [[ $(<err) == "vmpoke"*": "* ]]
+	ok "vmpoke $args" $? || echo "#  exit code $got, wanted $code and $want: $(head -c 300 err)"
+	# Behind our own words, and a colon, others may say why.
+	own=$(sed -E 's/^vmpoke[^:]*: //; s/: .*//' err)
+	! grep -qE "$bare" <<<"$own" && ! grep -qE 'Invalid argument|errno|internal error' err
+	ok "... in our own words" $? || echo "#  $(head -c 300 err)"
+	n=$((n + 1))
+done <<'TABLE'
+2 | inf g1 | no command "inf"; did you mean "info"\?
+2 | xyzzy | no command "xyzzy"; see --help
+2 | --nosuch | no command "--nosuch"
+2 | help stauts | did you mean "status"\?
+2 | info | TARGET is missing
+2 | info g1 g2 | what is "g2"\?
+2 | info g1 --jsn | no --jsn; did you mean --json\?
+2 | info g1 -x | no -x
+2 | info g1 --json=yes | --json takes no value
+2 | info g1 --kernel | --kernel wants a value
+4 | info nosuch | no VM of `vmpoke run` is nosuch .*nobody listens there\); see `vmpoke list`
+4 | info g2 | did you mean g1\?
+2 | info libvirt: | "libvirt:" is no target: write .*libvirt:NAME
+2 | info libvirt+web1 | write libvirt\+URI:NAME
+2 | info qemu:sock | write qemu\+qmp:PATH or qemu\+gdb:PATH
+4 | info qemu+qmp:/nosuch | /nosuch: No such file or directory: nobody listens there
+4 | info "qemu+qmp:$VMPOKE_RUNTIME_DIR/g1" | vmpoke
+4 | info --connect nosuch:///x web1 | libvirt at nosuch:///x cannot be reached
+3 | info libvirt+test:///default:test | libvirt at test:///default has no QEMU domains but those of 'TEST'
+2 | info --connect qemu:///system qemu+qmp:/x | --connect goes with a domain of libvirt, and qemu\+qmp:/x is none
+2 | recover g1 | VMs of `vmpoke run`.* need no recovery
+2 | info g1 --kernel nosuch | `vmpoke run` knows its own kernel
+4 | list --connect nosuch:///x | libvirt at nosuch:///x cannot be reached
+2 | list --names --json | exclude each other
+3 | read g1 nosuchsymbol | unknown symbol "nosuchsymbol"
+3 | read g1 tg_jmp5_sit | did you mean "tg_jmp5_site"\?
+2 | read g1 0xzz | "0xzz" is not a number
+2 | read g1 tg_jmp5_site+ | lacks its offset
+2 | read g1 tg_jmp5_site+ff | write 0xff
+2 | read g1 tg_jmp5_site+010 | octal or decimal\?
+2 | read g1 "" | neither an address nor a symbol
+2 | read g1 tg_jmp5_site --len 0 | --len 0 is not a number from 1 to
+2 | read g1 tg_jmp5_site --len 5 --insns 5 | exclude each other
+3 | read g1 0xdead000000000000 | not a canonical
+2 | sym g1 --regex '(' | --regex \( is no regular expression
+3 | sym g1 'nosuch*' | no symbol matches nosuch\*
+2 | poke g1 tg_jmp5_site | --old and --new are needed
+2 | poke g1 tg_jmp5_site --old zz --new 90 | old: byte 0 is not two hex digits
+2 | poke g1 tg_jmp5_site --old 0f1 --new 90 | old: byte 1 is not two hex digits
+3 | poke g1 tg_jmp5_site --old 90 --new 9090 | make them the same length
+3 | poke g1 tg_jmp5_site --old b811223344 --new 0f1f440000 | 0f1f440000 stands there, not the old bytes b811223344
+3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:nosuch | unknown symbol "nosuch"
+2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume wait | --resume wait is not park, emulate or fixup
+2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume fixup | --resume fixup and --fixup WHERE go together
+7 | poke g1 --batch nosuch.json | nosuch.json: No such file
+7 | poke g1 --batch cut.json | cut.json is no JSON, in line 2
+7 | poke g1 --batch empty.json | empty.json is no batch
+7 | poke g1 --batch bogus.json | bogus.json: site 0 is not as it must be
+7 | poke g1 --batch digits.json | old: byte 4 is not two hex digits
+2 | imm g1 tg_jmp5_site many | VALUE many is not a number of 64 bits
+3 | imm g1 tg_jmp5_site 5 | is not a mov, add, .* of a constant
+2 | key g1 | "g1" is not list or set
+2 | key set g1 some_key maybe | "maybe" is not on or off
+3 | key list g1 | the guest does not run Linux
+2 | revert g1 newest | "newest" is not the number of a poke
+3 | revert g1 999 | no batch 999 is applied
+2 | vcpu remove g1 | remove takes a TARGET and an ID
+3 | vcpu remove g1 63 | no vCPU 63
+2 | hotfix aply g1 fix.o | no command "aply"; did you mean "apply"\?
+2 | hotfix apply g1 | OBJECT is missing
+7 | hotfix apply g1 fix.o | fix.o: not an ELF file
+7 | hotfix check g1 kernel.elf | not a relocatable ELF object
+2 | hotfix build fix.c | --headers is missing
+7 | hotfix build fix.c --headers folder | folder
+2 | run | --kernel FILE is missing
+7 | run --kernel nosuch | nosuch: No such file
+7 | run --kernel folder | folder: Is a directory
+7 | run --kernel fix.c | fix.c: not an ELF file
+2 | run --kernel kernel.elf --memory 5T | --memory 5T is no size from 16M to 3G
+2 | run --kernel kernel.elf --detach | --detach wants --name or --socket
+4 | run --kernel kernel.elf --name g1 | is in use by a running VM
+6 | run --kernel kernel.elf --kvm /dev/null | /dev/null is not KVM
+2 | demo --strategy fast | --strategy fast is not int3 or stop
+6 | demo --kvm /nosuch | /nosuch is missing: load kvm-intel or kvm-amd
+2 | complete | the last one is missing
+TABLE
+[ $n -ge 40 ]
+ok "$n wrong inputs" $?
+VMPOKE_TIMEOUT=soon "$vmpoke" info libvirt:web1 2>err
+same "a limit that is none: the exit code" $? 2
+grep -q "VMPOKE_TIMEOUT=soon is not a number from 1 to" err
+ok "... and the answer" $?
+exit $failed
