@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* A file system that has no use for it says EINVAL. */
@@ -83,4 +85,19 @@ int vp_folder_make_for(const char *path, struct vp_err *err)
 
 	free(folder);
 	return rc;
+}
+
+int vp_file_key(const char *path, char text[VP_FILE_KEY])
+{
+	struct statx s;
+	uint64_t birth = 0;
+
+	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &s))
+		return -errno;
+	if (s.stx_mask & STATX_BTIME)
+		birth = (uint64_t)s.stx_btime.tv_sec * 1000000000u + s.stx_btime.tv_nsec;
+	snprintf(text, VP_FILE_KEY, "%llx-%llx-%llx",
+		 (unsigned long long)makedev(s.stx_dev_major, s.stx_dev_minor),
+		 (unsigned long long)s.stx_ino, (unsigned long long)birth);
+	return 0;
 }

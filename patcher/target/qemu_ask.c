@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "target/folder.h"
 #include "target/qemu_internal.h"
 
 void vp_qemu_forget(struct vp_qemu *q)
@@ -62,16 +62,15 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 static int name_by_socket(struct vp_qemu *q, struct vp_err *err)
 {
 	const char *path = q->gdb_only ? q->gdb_path : q->cfg.qmp_path;
-	struct stat st;
+	char file[VP_FILE_KEY];
 
-	if (!path || stat(path, &st))
+	if (!path || vp_file_key(path, file))
 		return vp_err_set(
 			err, -EOPNOTSUPP,
 			"%.80s has no UUID, and its process cannot be seen: nothing tells "
 			"it from other VMs",
 			q->name);
-	snprintf(q->identity, sizeof(q->identity), "qemu-%s-%llx-%llx", q->gdb_only ? "gdb" : "qmp",
-		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	snprintf(q->identity, sizeof(q->identity), "qemu-%s-%s", q->gdb_only ? "gdb" : "qmp", file);
 	return 0;
 }
 

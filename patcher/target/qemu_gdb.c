@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "target/folder.h"
 #include "target/qemu_internal.h"
 
 /*
@@ -41,14 +41,12 @@ static int check_listener(struct vp_qemu *q, struct vp_err *err)
  */
 static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 {
-	struct stat st;
-	char key[64];
-	int rc, sock, was = 0;
+	char file[VP_FILE_KEY], key[64];
+	int sock, was = 0, rc = vp_file_key(q->gdb_path, file);
 
-	if (stat(q->gdb_path, &st))
-		return vp_err_set(err, -errno, "gdbstub %.120s: %s", q->gdb_path, strerror(errno));
-	snprintf(key, sizeof(key), "gdb-%llx-%llx", (unsigned long long)st.st_dev,
-		 (unsigned long long)st.st_ino);
+	if (rc)
+		return vp_err_set(err, rc, "gdbstub %.120s: %s", q->gdb_path, strerror(-rc));
+	snprintf(key, sizeof(key), "gdb-%s", file);
 	rc = vp_qemu_add_lock(q, key, err);
 	if (!rc)
 		rc = vp_vmlock_take(q->locks[0], q->cfg.timeout_ms, err); /* until we close */
