@@ -8,6 +8,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 . "$here/../linux/checks-guest.sh"
+. "$here/../linux/checks-told.sh"
 
 check_guest() { # FLAVOUR TEXT [QEMU-ARG...]
 	local flavour=$1 text=$2 gdb qmp
@@ -23,6 +24,7 @@ check_guest() { # FLAVOUR TEXT [QEMU-ARG...]
 	check_sym_read "$gdb" "$text, gdb"
 	check_pokes "$gdb" "$text, gdb"
 	check_keys "$qmp" "$text, qmp"
+	[ "$flavour" != cloud ] || check_told "$text"
 	guest_run g 'rmmod kvm' && guest_symbols g
 	ok "$text: a module goes away" $?
 	check_symbols "$qmp" "$text, qmp, without it"
