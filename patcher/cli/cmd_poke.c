@@ -84,9 +84,8 @@ static int parse(int argc, char **argv, struct poke_args *a)
 	if (a->batch && (s->old_hex || s->new_text || s->fixup || s->resume))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE,
 				   "--old, --new, --resume and --fixup stand in FILE with --batch");
-	if ((s->resume && !strcmp(s->resume, "fixup")) != !!s->fixup)
-		return vp_cmd_fail("poke", VP_EXIT_USAGE,
-				   "--resume fixup and --fixup WHERE go together");
+	if (s->resume && !strcmp(s->resume, "fixup") && !s->fixup)
+		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--resume fixup wants --fixup WHERE");
 	if (!a->batch && (!s->old_hex || !s->new_text))
 		return vp_cmd_fail("poke", VP_EXIT_USAGE, "--old and --new are needed; see --help");
 	return -1;

@@ -82,7 +82,7 @@ done <<'TABLE'
 3 | poke g1 tg_jmp5_site --old b811223344 --new 0f1f440000 | 0f1f440000 stands there, not the old bytes b811223344
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:nosuch | unknown symbol "nosuch"
 2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume wait | --resume wait is not park, emulate or fixup
-2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume fixup | --resume fixup and --fixup WHERE go together
+2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume fixup | --resume fixup wants --fixup WHERE
 7 | poke g1 --batch nosuch.json | nosuch.json: No such file
 7 | poke g1 --batch cut.json | cut.json is no JSON, in line 2
 7 | poke g1 --batch empty.json | empty.json is no batch
