@@ -132,8 +132,8 @@ int vp_poke_batch_json(struct vp_poke_names *names, const char *what, const char
 				   why.line, why.text);
 	if (json_unpack(file, "{s:o !}", "sites", &sites) || !json_array_size(sites))
 		code = vp_cmd_fail("poke", VP_EXIT_FILE,
-				   "%s is no batch: it must be {\"sites\": [SITE, ...]}, with a "
-				   "site at least",
+				   "%s is no batch, or an empty one: it must be {\"sites\": "
+				   "[SITE, ...]}",
 				   what);
 	for (size_t i = 0; !code && i < json_array_size(sites); i++)
 		code = batch_site(names, what, i, json_array_get(sites, i), list);
