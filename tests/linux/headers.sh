@@ -21,7 +21,7 @@ usage="usage: headers.sh FLAVOUR|RELEASE"
 [ $# -eq 1 ] || give_up "$usage"
 suite=
 case $1 in
-[0-9]*-amd64) release=$1 ;;
+[0-9]*-amd64) release=$1 suite=$(suite_of "$1") ;;
 [a-z]*)
 	release=$(cat "$(tests/linux/kernel.sh "$1")/release") || give_up "no kernel $1" "" 77
 	case $1 in

@@ -36,7 +36,7 @@ cloud | rt) meta=linux-image-${1%%-*}-amd64 ;;
 esac
 case $1 in
 generic-6.12) meta=linux-image-6.12-amd64 ;;
-[0-9]*-amd64) ;;
+[0-9]*-amd64) suite=$(suite_of "$1") ;;
 [0-9]*) give_up "$usage" ;;
 *-?*) suite=${1#*-} ;;
 *-) give_up "$usage" ;;

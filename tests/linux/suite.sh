@@ -6,6 +6,7 @@
 #	suite_update SUITE		fetch the lists of a suite, and of its security updates; they are
 #					this process's alone until it ends
 #	suite_apt SUITE PROGRAM ARG...	apt-get or apt-cache, as if nothing were installed
+#	suite_of RELEASE		the suite that has this kernel, if the machine's own is another
 #	suite_unpack FOLDER PATTERN...	what matches, out of all packages in FOLDER, to FOLDER/package
 #
 # What they have is in build/apt. SUITE "" is the machine's own suite, whose lists only root can fetch.
@@ -61,6 +62,12 @@ suite_update() { # SUITE
 		grep -E '^[EW]:' "$dir/log" >&2
 		return 1
 	fi
+}
+
+suite_of() { # RELEASE
+	case $1 in # of those that tests ask for
+	6.1.0-*) grep -qs '^VERSION_CODENAME=bookworm$' /etc/os-release || echo bookworm ;;
+	esac
 }
 
 suite_unpack() { # FOLDER PATTERN...

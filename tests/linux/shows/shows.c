@@ -3,8 +3,9 @@
  * A program of the guest that sees whether a hotfix of tests/hotfixes is there.
  *
  *	shows NAME		prints "broken", "fixed" or what is neither; exit code 0, 0 and 1
- *	shows NAME again	likewise, but not for the first time since it was applied: some
- *count
+ *	shows NAME again	likewise, when it was asked since it was applied: some count
+ *	shows NAME follow	asks some times a second without end; a line for each answer that is
+ *				another one than before: "SECONDS-SINCE-BOOT broken"
  *
  *	shows watch		see watch.c
  *
@@ -28,9 +29,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SHORT_FILE 4096
+
+static const char *const words[] = { [BROKEN] = "broken", [FIXED] = "fixed" };
 
 bool again;
 
@@ -400,25 +404,47 @@ static const struct {
 	{ "virtio-status", show_virtio },
 };
 
+static int follow(enum shown (*show)(void))
+{
+	enum shown last = WRONG, now;
+
+	while ((now = show()) != WRONG) {
+		struct timespec up;
+
+		clock_gettime(CLOCK_BOOTTIME, &up);
+		if (now != last)
+			printf("%lld.%03ld %s\n", (long long)up.tv_sec, up.tv_nsec / 1000000,
+			       words[now]);
+		fflush(stdout);
+		last = now;
+		usleep(200000);
+	}
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *me = argc ? strrchr(argv[0], '/') : NULL;
+	bool on;
 
 	if (me && !strcmp(me, "/request-key"))
 		return serve_key_request(argc, argv);
 	if (argc == 2 && !strcmp(argv[1], "watch"))
 		return watch_loadavg();
 	again = argc == 3 && !strcmp(argv[2], "again");
-	for (size_t i = 0; argc == 2 + again && i < sizeof(all) / sizeof(all[0]); i++) {
+	on = argc == 3 && !strcmp(argv[2], "follow");
+	for (size_t i = 0; argc == 2 + (again || on) && i < sizeof(all) / sizeof(all[0]); i++) {
 		enum shown shown;
 
 		if (strcmp(all[i].name, argv[1]) != 0)
 			continue;
+		if (on)
+			return follow(all[i].show);
 		shown = all[i].show();
 		if (shown != WRONG)
-			puts(shown == FIXED ? "fixed" : "broken");
+			puts(words[shown]);
 		return shown == WRONG;
 	}
-	fprintf(stderr, "usage: shows NAME [again]: NAME of a hotfix\n");
+	fprintf(stderr, "usage: shows NAME [again|follow]: NAME of a hotfix\n");
 	return 2;
 }
