@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Install what the build and the tests need, by Debian package name. Nothing missing: silent.
-# Without root it prints the one command to run.
+# Install what the build needs, by Debian package name. Nothing missing: silent. Without root it
+# prints the one command to run.
+#
+#	.ci/deps.sh [--linux|--tests] [PACKAGE...]	and what Linux guests under QEMU need, or what all
+#							tests need; and these
 set -u
 
 packages=(
@@ -9,16 +12,21 @@ packages=(
 	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
 	zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbpf-dev libvirt-dev
 )
+# Linux guests under QEMU: the demo, tests/linux.
+linux_packages=(qemu-system-x86 socat busybox-static cpio xz-utils jq)
 # Only the tests need these.
 test_packages=(
-	clang clang-format g++ jq util-linux clang-tidy cppcheck libclang-rt-dev
+	clang clang-format g++ util-linux clang-tidy cppcheck libclang-rt-dev
 	fish zsh # completions
-	bochs bochsbios vgabios isolinux syslinux-common xorriso busybox-static cpio xz-utils # tests/rigs
-	qemu-system-x86 socat patchelf					      # tests/linux, too
+	bochs bochsbios vgabios isolinux syslinux-common xorriso # tests/rigs
+	patchelf						 # tests/linux
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 )
 
-[ "${1-}" = --tests ] && packages+=("${test_packages[@]}") && shift
+case ${1-} in
+--linux) packages+=("${linux_packages[@]}") && shift ;;
+--tests) packages+=("${linux_packages[@]}" "${test_packages[@]}") && shift ;;
+esac
 packages+=("$@") # what a caller needs besides
 
 installed() {
