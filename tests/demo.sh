@@ -65,7 +65,7 @@ fetch() {
 		command -v "$program" >/dev/null || missing+=" $program"
 	done
 	if [ -n "$missing" ]; then
-		echo "without$missing; as root, .ci/deps.sh --linux installs that" >"$tmp/why"
+		echo "there is no$missing here; as root, .ci/deps.sh --linux installs what it needs" >"$tmp/why"
 		return 1
 	fi
 	[ -d build/rigs/linux-$release ] && [ -d build/rigs/headers-$release ] ||
@@ -105,7 +105,7 @@ part_2() {
 	cat <<-END
 		  It is up after $((SECONDS - begin)) s. Its hole: a process that signals its process group can hide. With one member
 		  of the group in another PID namespace, the kernel tells the others that the signal came from process 0,
-		  nobody. Debian's next kernels are mended; tests/hotfixes/$hotfix.c is the mended function.
+		  nobody. Debian's later kernels are mended; tests/hotfixes/$hotfix.c is the mended function.
 		  A program in the VM looks again and again, from here to the end. It says when, in seconds since boot.
 	END
 	echo "guest\$ shows $hotfix follow &"

@@ -89,7 +89,7 @@ interrupted "after the hole was shown" '^guest: .* broken '
 
 GUEST_QEMU=/nonexistent/qemu demo tests/demo.sh /nonexistent
 same "without KVM and QEMU nothing is shown: exit code 1" $code 1
-says "one line says what is missing, and what installs it" '^Part 2 is left out: .*/nonexistent/qemu; .*deps\.sh'
+says "one line says what is missing, and what installs it" '^Part 2 is left out: .*/nonexistent/qemu here; .*deps\.sh'
 nothing_left "without QEMU"
 
 # A copy that has no kernel yet, on a machine that reaches no network.
