@@ -19,18 +19,29 @@ struct vp_local;
 struct vp_local_vcpu;
 struct kvm_run;
 
-/* How a guest int3 reaches us. Differs by host; probed once (docs/protocol.md, "Trap routes"). */
+/* How a guest's int3 reaches us: vp_local_probe() tells. docs/protocol.md, "Trap routes". */
 enum vp_trap_route {
 	VP_ROUTE_NONE,		 /* it does not: only the stop strategy works */
 	VP_ROUTE_DEBUG,		 /* KVM_EXIT_DEBUG with exception 3 */
 	VP_ROUTE_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR, suberror emulation, bytes 0xCC ... */
 };
 
-/* "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR" */
+/* The name of a route: "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR". */
 const char *vp_route_name(enum vp_trap_route route);
 
+/*
+ * Find out this host's route, for vp_local_config.route. A VM of a few pages, made for this and
+ * gone when the call returns, executes an int3, goes on behind it, and takes it back as a #BP.
+ * VP_ROUTE_NONE, which is no error: one of these does not work here. @kvm_fd is an open /dev/kvm,
+ * and stays the caller's. Takes some milliseconds; once a process is enough. Several threads may
+ * probe at once.
+ *  -EINVAL  @kvm_fd is no KVM
+ *  others   as the ioctls of KVM that make a VM
+ */
+int vp_local_probe(int kvm_fd, enum vp_trap_route *route, struct vp_err *err);
+
 struct vp_local_config {
-	/* VP_ROUTE_DEBUG on every host with VMX or SVM; `vmpoke doctor` probes and tells. */
+	/* What vp_local_probe() has found; VP_ROUTE_DEBUG on every host with VMX or SVM. */
 	enum vp_trap_route route;
 	/*
 	 * The signal that calls a vCPU thread out of KVM_RUN; 0: SIGRTMIN + 1. Ours alone in this
