@@ -58,10 +58,13 @@ struct vp_local_vcpu {
 	_Atomic int stands;	/* enum vp_stands; by it, too, the vCPU stays out of the guest */
 	_Atomic bool leaving;	/* it will not enter the guest again */
 
-	/* Of the vCPU thread alone: emulation failures on an int3, one after the other, and where.
+	/*
+	 * Of the vCPU thread alone: emulation failures on an int3, one after the other, and where;
+	 * the length of that int3, prefixes included.
 	 */
 	unsigned int failures;
 	uint64_t failed_rip;
+	size_t failed_int3;
 };
 
 struct vp_slot_ram {
