@@ -9,6 +9,7 @@
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
 #   make lint        clang-tidy and cppcheck
+#   make api         docs/api.md, of the public headers
 #   make bench       ratios measured side by side
 #   make install     DESTDIR=, PREFIX=/usr/local; make uninstall takes it away
 #   make deps        install what the build needs; make deps-tests: what the tests need, too
@@ -76,7 +77,7 @@ UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
 .PHONY: all help demo test check soak bench install uninstall clean deps deps-tests test-bins \
-	tests-all format format-check lint layers
+	tests-all format format-check lint layers api
 all: $(BIN) $(LIB) $(GUEST)
 
 help:
@@ -224,6 +225,9 @@ format-check:
 	clang-format --dry-run --Werror $(all_c)
 layers:
 	.ci/layers.sh
+# It is kept in the repository: .ci/api.sh says when it is due.
+api:
+	awk -f docs/api.awk include/vmpoke/*.h >docs/api.md.new && mv docs/api.md.new docs/api.md
 lint:
 	.ci/lint.sh
 

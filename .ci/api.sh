@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The library as others see it: its public functions, all of them and nothing else; its headers,
-# each by itself, in C and in C++; a program that links what it needs and no more.
+# each by itself, in C and in C++; a program that links what it needs and no more; docs/api.md.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 dir=$(mktemp -d)
@@ -37,6 +37,38 @@ ok $? "each global symbol of the archive is in a public header, or private by na
 uniq -d "$dir/names" >"$dir/log"
 [ ! -s "$dir/log" ]
 ok $? "no symbol stands in the archive twice"
+grep -i ledger "$dir/names" >"$dir/log"
+[ ! -s "$dir/log" ]
+ok $? "no function of the archive keeps a ledger, as poke.h says"
+
+(cd include && printf '#include <%s>\n' vmpoke/*.h) | gcc -E -P -Iinclude - |
+	grep -oE '\b(struct|enum|union) vp_[a-z0-9_]+|\}? ?vp_[a-z0-9_]+;' |
+	sed -nE 's/^(struct|enum|union) |^\} (.*);$/\2/p' | sort -u >"$dir/types"
+[ "$(wc -l <"$dir/types")" -ge 30 ] && grep -qx vp_gva "$dir/types"
+ok $? "the headers declare types: $(wc -l <"$dir/types")"
+comm -12 "$dir/types" "$dir/public" >"$dir/log"
+[ ! -s "$dir/log" ]
+ok $? "no type and function have one name"
+
+# --- docs/api.md ----------------------------------------------------------------------
+
+# The names that it lists; those that are inline are in no archive.
+described() { # inline|outside
+	grep -oE '^\*\*`vp_[a-z0-9_]+\(\)`.*' docs/api.md |
+		grep -oE '`vp_[a-z0-9_]+\(\)`\*\*( \(inline\))?' |
+		if [ "$1" = inline ]; then grep inline; else grep -v inline; fi |
+		grep -oE 'vp_[a-z0-9_]+' | sort
+}
+awk -f docs/api.awk include/vmpoke/*.h 2>"$dir/log" | cmp - docs/api.md >>"$dir/log" 2>&1 &&
+	[ ! -s "$dir/log" ]
+ok $? "docs/api.md is what the headers say, each function with a summary (make api)"
+grep -vE '^vp_private_' "$dir/names" >"$dir/theirs"
+described outside | diff "$dir/theirs" - >"$dir/log"
+ok $? "docs/api.md has every function of the archive, once, and no other"
+sed -n 's/^static inline .*\b\(vp_[a-z0-9_]*\)(.*/\1/p' include/vmpoke/*.h | grep -v vp_poke_opts_init |
+	sort >"$dir/theirs"
+described inline | diff "$dir/theirs" - >"$dir/log"
+ok $? "and every inline one of the headers"
 
 # --- its headers ------------------------------------------------------------------------
 
@@ -73,6 +105,8 @@ C
 	echo '	static const void *const all[] = {'
 	sed 's/.*/		(const void *)\&&,/' "$dir/public"
 	echo '	};'
+	# By its bare name: a function of that name would hide it.
+	sed 's/.*/	typedef & a_&; (void)(a_& *)0;/' "$dir/types"
 	echo '	return all[0] == NULL;'
 	echo '}'
 } >"$dir/all.cc"
@@ -102,10 +136,13 @@ int main(void)
 	struct vp_engine *engine = NULL;
 	struct vp_local *local = NULL;
 	const struct vp_local_config config = { .route = VP_ROUTE_NONE };
+	enum vp_trap_route route;
 	int rc = vp_local_new(&config, &local, NULL);
 
 	if (!rc)
 		rc = vp_engine_new(vp_local_target(local), &engine, NULL);
+	if (!rc)
+		rc = vp_local_probe(-1, &route, NULL) == 0;
 	if (!rc)
 		rc = vp_poke(engine, NULL, 0, NULL, NULL, NULL) == 0;
 	vp_engine_free(engine);

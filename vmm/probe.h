@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this host's KVM can do; found out once by running a few instructions in a tiny VM. */
+/* What this host's KVM can do. */
 #ifndef VP_VMM_PROBE_H
 #define VP_VMM_PROBE_H
 
-#include <vmpoke/local.h>
+#include "target/local_probe.h"
 
 struct vp_probe {
 	int api_version;
 	unsigned int max_vcpus;
 	bool immediate_exit, guest_debug, irqchip; /* capabilities of KVM we use */
-	enum vp_trap_route route;
-	bool inject_ok; /* a reinjected #BP reached the guest's handler with the right RIP */
-	bool rerun_ok;	/* after the exit the guest can run again at the same place */
+	struct vp_local_found int3;
 	bool membarrier_sync_core;
 	char module[32]; /* "kvm_intel", "kvm_amd", "kvm_pvm", "unknown": who implements /dev/kvm */
 };

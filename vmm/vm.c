@@ -123,7 +123,7 @@ static void choose_cpu(struct vp_vm *vm)
 	vm->cpu.tsc_deadline = vm->cpu.irqchip && ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION,
 							KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 	/* The emulator does not know the instruction; on others it never has to. */
-	vm->cpu.no_cx16 = vm->probe.route == VP_ROUTE_INTERNAL_ERROR;
+	vm->cpu.no_cx16 = vm->probe.int3.route == VP_ROUTE_INTERNAL_ERROR;
 	if (vm->is_linux && vm->cpu.no_cx16)
 		snprintf(vm->notice, sizeof(vm->notice),
 			 "this host's KVM emulates kernel mode in software: the guest is shown no "
@@ -339,11 +339,7 @@ uint64_t vp_vm_ram_bytes(struct vp_vm *vm)
 
 enum vp_trap_route vp_vm_route(struct vp_vm *vm)
 {
-	/*
-	 * A trap that cannot be given back to the guest is no route: its own int3s would be lost.
-	 * Nor is one after which the guest cannot go on at the same place.
-	 */
-	return vm->probe.inject_ok && vm->probe.rerun_ok ? vm->probe.route : VP_ROUTE_NONE;
+	return vp_local_route(&vm->probe.int3);
 }
 
 void *vp_vm_image_hva(struct vp_vm *vm, vp_gva addr, size_t len)

@@ -25,7 +25,7 @@ struct vp_linux_opts {
 	const char *kernel_file;
 };
 
-struct vp_linux_info {
+struct vp_linux_kernel {
 	const char *release;	    /* "6.1.0-50-amd64" */
 	const char *banner;	    /* "Linux version ..." without its line end */
 	const char *build_id;	    /* lower-case hex; "" if the kernel carries none */
@@ -56,11 +56,12 @@ int vp_linux_open(struct vp_target *t, const struct vp_linux_opts *opts, struct 
 void vp_linux_free(struct vp_linux *l);
 
 /*
- * Owned by @l, as all its texts are. The symbols are the kernel's own, and those of the modules
- * that were loaded when they were read last, if the kernel has the type information (BTF) to find
- * them. A module's is found by "module:symbol", too. Per-CPU symbols have small addresses.
+ * Which kernel it is, and its symbols. Owned by @l, as all its texts are. The symbols are the
+ * kernel's own, and those of the modules that were loaded when they were read last, if the kernel
+ * has the type information (BTF) to find them. A module's is found by "module:symbol", too. Per-CPU
+ * symbols have small addresses.
  */
-const struct vp_linux_info *vp_linux_info(const struct vp_linux *l);
+const struct vp_linux_kernel *vp_linux_info(const struct vp_linux *l);
 const struct vp_symtab *vp_linux_symbols(const struct vp_linux *l);
 
 /*
@@ -112,8 +113,8 @@ int vp_linux_poke_plan(struct vp_linux *l, const struct vp_site *sites, size_t n
 		       struct vp_linux_care *out, struct vp_err *err);
 
 /*
- * The same for entries of functions: where a site puts ftrace's nop back, the words also give the
- * function back to ftrace.
+ * As vp_linux_poke_plan(), for entries of functions: where a site puts ftrace's nop back, the words
+ * also give the function back to ftrace.
  */
 int vp_linux_redirect_plan(struct vp_linux *l, const struct vp_site *sites, size_t n, bool force,
 			   struct vp_linux_care *out, struct vp_err *err);
@@ -168,9 +169,9 @@ struct vp_linux_function {
  *               has no record or has disabled it; or a kprobe is inside the function
  *  -EAGAIN, -EOPNOTSUPP, -EBADMSG   as vp_linux_poke_plan()
  */
-int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
-		      const struct vp_linux_ranges *known, struct vp_linux_function *out,
-		      struct vp_err *err);
+int vp_linux_function_find(struct vp_linux *l, const char *name, unsigned int which,
+			   const struct vp_linux_ranges *known, struct vp_linux_function *out,
+			   struct vp_err *err);
 
 #define VP_LINUX_CAPS_MAX 64
 
@@ -188,8 +189,8 @@ struct vp_linux_features {
 	bool cfi;	     /* built with kCFI or FineIBT: hotfixes are refused for now */
 };
 
-/* -EOPNOTSUPP: this kernel's symbols or type information do not tell. -EBADMSG. */
-int vp_linux_features(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err);
+/* Read them. -EOPNOTSUPP: this kernel's symbols or type information do not tell. -EBADMSG. */
+int vp_linux_features_read(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err);
 
 /*
  * The count of the static key at @addr, and whether it is sealed: in memory that the kernel has
@@ -251,10 +252,10 @@ int vp_linux_inside_held(struct vp_linux_inside *in, struct vp_linux_blocker *wh
 
 /* What the last look read of the target: how many reads, and bytes; and how many tasks there are.
  */
-struct vp_linux_inside_cost {
+struct vp_linux_cost {
 	size_t tasks, reads, bytes;
 };
-struct vp_linux_inside_cost vp_linux_inside_cost(const struct vp_linux_inside *in);
+struct vp_linux_cost vp_linux_inside_cost(const struct vp_linux_inside *in);
 
 /* --- static keys (S7) ---------------------------------------------------------- */
 
@@ -273,9 +274,9 @@ struct vp_linux_key {
 
 /*
  * Call @fn for each of the kernel's keys, by address, then for those of its modules, until it
- * returns non-zero; return that. Refreshes first: vp_linux_refresh(). -ENOENT  no
- * CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only -EBADMSG its jump table
- * makes no sense
+ * returns non-zero; return that. Refreshes first: vp_linux_refresh().
+ *  -ENOENT   no CONFIG_JUMP_LABEL, or the kernel's symbols are those of its text only
+ *  -EBADMSG  its jump table makes no sense
  */
 int vp_linux_keys(struct vp_linux *l, int (*fn)(void *arg, const struct vp_linux_key *key),
 		  void *arg, struct vp_err *err);

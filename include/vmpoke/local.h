@@ -5,6 +5,13 @@
  * The VMM tells the target its RAM and its vCPUs and calls vp_local_run() where
  * it would have called ioctl(vcpu_fd, KVM_RUN, 0). Everything else (kicks,
  * arming, #BP exits, parking) happens inside.
+ *
+ * Threads: any function may be called by any thread, beside any other one, from vp_local_new()
+ * until vp_local_free(), unless it says something else. A vCPU's own thread may call all of them
+ * between two runs. Some wait for a batch in flight, and say so: for the target's lock, which the
+ * engine holds for as long as its timeouts allow. From a callback of the engine (vp_poke_opts) they
+ * would wait for themselves: -EDEADLK. None may be called from a signal handler; what one may do is
+ * to set kvm_run.immediate_exit of the vCPU that its thread runs.
  */
 #ifndef VMPOKE_LOCAL_H
 #define VMPOKE_LOCAL_H
@@ -19,18 +26,29 @@ struct vp_local;
 struct vp_local_vcpu;
 struct kvm_run;
 
-/* How a guest int3 reaches us. Differs by host; probed once (docs/protocol.md, "Trap routes"). */
+/* How a guest's int3 reaches us: vp_local_probe() tells. docs/protocol.md, "Trap routes". */
 enum vp_trap_route {
 	VP_ROUTE_NONE,		 /* it does not: only the stop strategy works */
 	VP_ROUTE_DEBUG,		 /* KVM_EXIT_DEBUG with exception 3 */
 	VP_ROUTE_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR, suberror emulation, bytes 0xCC ... */
 };
 
-/* "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR" */
+/* The name of a route: "none", "KVM_EXIT_DEBUG", "KVM_EXIT_INTERNAL_ERROR". */
 const char *vp_route_name(enum vp_trap_route route);
 
+/*
+ * Find out this host's route, for vp_local_config.route. A VM of a few pages, made for this and
+ * gone when the call returns, executes an int3, goes on behind it, and takes it back as a #BP.
+ * VP_ROUTE_NONE, which is no error: one of these does not work here. @kvm_fd is an open /dev/kvm,
+ * and stays the caller's. Takes some milliseconds; once a process is enough. Several threads may
+ * probe at once.
+ *  -EINVAL  @kvm_fd is no KVM
+ *  others   as the ioctls of KVM that make a VM
+ */
+int vp_local_probe(int kvm_fd, enum vp_trap_route *route, struct vp_err *err);
+
 struct vp_local_config {
-	/* VP_ROUTE_DEBUG on every host with VMX or SVM; `vmpoke doctor` probes and tells. */
+	/* What vp_local_probe() has found; VP_ROUTE_DEBUG on every host with VMX or SVM. */
 	enum vp_trap_route route;
 	/*
 	 * The signal that calls a vCPU thread out of KVM_RUN; 0: SIGRTMIN + 1. Ours alone in this
@@ -43,7 +61,7 @@ struct vp_local_config {
 
 /*
  * Make an empty target. @config is copied. -ENOMEM; -EINVAL: no signal; -EBUSY: the signal is
- * taken.
+ * taken. Several threads may make one each.
  *
  * From now on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do
  * both.
@@ -53,15 +71,20 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 /* The kick signal, for a VMM that blocks signals in its vCPU threads: leave this one out. */
 int vp_local_kick_signal(const struct vp_local *l);
 
-/* Free it: after every vCPU was detached and vp_engine_free() returned 0. NULL is fine. */
-void vp_local_free(struct vp_local *l);
+/*
+ * Free it: after every vCPU was detached and vp_engine_free() returned 0. NULL is fine. Nobody may
+ * be in another function of it, or call one afterwards.
+ *  -EBUSY  a vCPU is attached, or the engine is there: nothing is freed
+ */
+int vp_local_free(struct vp_local *l);
 
 /* The target for vp_engine_new(). Lives as long as @l. */
 struct vp_target *vp_local_target(struct vp_local *l);
 
 /*
  * Tell a RAM slot: @len bytes at host address @hva, which stay mapped until
- * vp_local_free(). @kvm_flags are those of KVM_SET_USER_MEMORY_REGION. -EEXIST on overlap, -ENOSPC.
+ * vp_local_free(). @kvm_flags are those of KVM_SET_USER_MEMORY_REGION. Also while vCPUs run; waits
+ * for a batch in flight. -EEXIST on overlap, -ENOSPC, -EINVAL: no memory.
  *
  * A slot with KVM_MEM_READONLY is read only: it may be mapped without PROT_WRITE. A site in it is
  * refused (-EROFS).
@@ -90,7 +113,7 @@ int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, s
 
 /*
  * The host address of guest RAM, or NULL unless all @len bytes lie in one slot. It may be that of a
- * read-only slot.
+ * read-only slot. Waits for nobody.
  */
 void *vp_local_hva(struct vp_local *l, vp_gpa gpa, size_t len);
 
@@ -103,17 +126,22 @@ void *vp_local_hva(struct vp_local *l, vp_gpa gpa, size_t len);
 int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 			 struct vp_local_vcpu **out, struct vp_err *err);
 
-/* On the vCPU's own thread: leave, after the last run. Waits for a batch in flight. Frees @v. */
+/*
+ * On the vCPU's own thread: leave, after the last run. Waits for a batch in flight. Frees @v; its
+ * number is free then, for another thread, too.
+ */
 void vp_local_vcpu_detach(struct vp_local_vcpu *v);
 
 /*
- * On the vCPU's own thread: run the guest until an exit that the VMM must handle.
+ * On the vCPU's own thread: run the guest until an exit that the VMM must handle. An int3 of ours
+ * is handled inside, by whichever exit it comes.
  *   0       it is in kvm_run, as after ioctl(KVM_RUN) == 0
  *  -EINTR   somebody called vp_local_vcpu_interrupt(), or KVM_RUN would have returned it: a signal
  *           other than ours came, or the VMM has set kvm_run.immediate_exit (to 1; bit 1 is ours,
  *           and only bit 0 is left as the VMM set it). Also from a hold or a park. Look at your
  *           own flags, clear immediate_exit, call again
  *  -EIO     a #BP exit could not be carried out: the vCPU must not go on (see @err)
+ *  -EPERM   another thread has attached it
  *  other    -errno of KVM_RUN
  */
 int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err);
@@ -126,14 +154,19 @@ int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err);
 int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id);
 
 /*
- * Hold every vCPU out of the guest until cont(): a user's pause. Pokes still work meanwhile.
- * Both are idempotent. Any thread.
+ * Hold every vCPU out of the guest until vp_local_cont(): a user's pause. Pokes still work
+ * meanwhile, and vCPUs come and go. Paused already: nothing is done. Waits for a batch in flight.
+ * @timeout_ms as in vp_poke_opts. -ETIMEDOUT: a vCPU did not answer, and all go on.
  */
 int vp_local_pause(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err);
+
+/* Let the vCPUs go on after vp_local_pause(), if they were paused. Waits for a batch in flight. */
 void vp_local_cont(struct vp_local *l);
+
+/* Is it paused by vp_local_pause()? Waits for nobody. */
 bool vp_local_paused(struct vp_local *l);
 
-/* How many vCPUs are attached now. */
+/* How many vCPUs are attached now. Waits for nobody. */
 unsigned int vp_local_vcpu_count(struct vp_local *l);
 
 #ifdef __cplusplus

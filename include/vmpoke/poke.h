@@ -5,8 +5,30 @@
  * A batch is any number of sites, applied together. All checks are made before
  * any write. See docs/protocol.md for the protocol and its obligations S1-S10.
  *
- * Threads: one engine may be used by many threads; batches are serialized by the
- * target's lock. Nothing here may be called from a trap sink or a phase callback.
+ * Threads: one engine may be used by many threads at once, beside everything that the target's
+ * header allows. Who comes while a batch is in flight waits for it (for the target's lock), unless
+ * the function says something else. Only vp_engine_free() must be alone. Callbacks (those of
+ * vp_poke_opts, and of vp_engine_records()) are called with that lock held: in one, the engine may
+ * not be called (-EDEADLK), but for vp_engine_stats(), vp_engine_thaw() and what takes no engine.
+ * Nothing here may be called from a signal handler.
+ *
+ * Who keeps the record: the engine's own (vp_engine_records()) is in memory and goes with it. The
+ * ledger, the file that `vmpoke status`, `revert` and `recover` go by, is neither read nor written
+ * here: vmpoke's own commands do that, in `vmpoke run`, too. So they know nothing of what your
+ * program does by these functions. Where they can reach the same VM (one of QEMU or libvirt), your
+ * bytes are somebody else's to them: a poke over them is refused, `vmpoke verify` names them, and
+ * you alone can take them back. Change a VM by the one or the other, not by both. For a record of
+ * your own:
+ *
+ *	vp_poke_opts.permit	write down what you are about to do, on disk; refuse if you cannot.
+ *				All checks have passed, and not one byte is written so far
+ *	after vp_poke()		result.id is not 0: it stands, by that number, whatever was
+ *				returned. Else the old bytes stand; but after -EUCLEAN, or if your
+ *				process dies in between, half of it may stand: vp_poke_undo() needs
+ *				the sites and words that you have written down
+ *	after vp_revert()	it is taken back if vp_engine_records() has it no more
+ *
+ * docs/ledger.md is how vmpoke does it.
  */
 #ifndef VMPOKE_POKE_H
 #define VMPOKE_POKE_H
@@ -50,12 +72,13 @@ struct vp_word {
 	uint32_t old_value, new_value;
 };
 
+/* Is it only compared, and not written? */
 static inline bool vp_word_is_condition(const struct vp_word *w)
 {
 	return w->old_value == w->new_value;
 }
 
-/* The word that takes @w back; a condition stays what it is. */
+/* The word that takes another one back; a condition stays what it is. */
 static inline struct vp_word vp_word_inverse(const struct vp_word *w)
 {
 	struct vp_word back = *w;
@@ -99,7 +122,8 @@ struct vp_poke_opts {
 	const char *note;	 /* kept in the record, at most 63 bytes; may be NULL */
 	/*
 	 * Asked when all checks have passed, before the first write, on the calling thread; not
-	 * for a dry run. Non-zero refuses the batch, with that error. May be NULL.
+	 * for a dry run. Non-zero refuses the batch, with that error. The place to write down what
+	 * is to be done: see the top. May be NULL.
 	 */
 	int (*permit)(void *arg, struct vp_err *err);
 	/*
@@ -178,21 +202,26 @@ int vp_engine_new(struct vp_target *target, struct vp_engine **out, struct vp_er
 
 /*
  * Free the engine. The patches stay in the guest. What an unfinished batch left is taken back
- * first, parked vCPUs go on. NULL is fine.
+ * first, parked vCPUs go on. NULL is fine. vCPUs may run meanwhile; but nobody may be in another
+ * function of this engine, or call one afterwards.
  *
  *  -EBUSY  a vCPU does not answer, or pages are being logged: an int3 of ours still stands, so the
- *          engine is not freed, and goes on guarding it; try again
+ *          engine is not freed, and goes on guarding it; try again. Or this is called from a
+ *          callback
  */
 int vp_engine_free(struct vp_engine *engine);
 
 /*
  * Before the guest's memory is saved (vmpoke/local.h, "Saving the guest"): when this returns 0, no
  * int3 of ours stands in it, no vCPU is parked, and every poke and revert is refused (-EBUSY) until
- * vp_engine_thaw(). Waits for a batch in flight. Counted: each freeze needs its thaw. Any thread.
+ * vp_engine_thaw(). Waits for a batch in flight. Counted: each freeze needs its thaw, by any
+ * thread.
  * @timeout_ms as in vp_poke_opts.
  *  -EBUSY  an earlier batch still waits for a vCPU: nothing is frozen; try again
  */
 int vp_engine_freeze(struct vp_engine *engine, unsigned int timeout_ms, struct vp_err *err);
+
+/* Take a freeze back. Waits for nobody; one too many does nothing. */
 void vp_engine_thaw(struct vp_engine *engine);
 
 /*
@@ -247,21 +276,24 @@ int vp_revert(struct vp_engine *engine, uint64_t id, const struct vp_poke_opts *
  */
 int vp_engine_settle(struct vp_engine *engine, unsigned int timeout_ms, struct vp_err *err);
 
-/* Call @fn for each applied batch, oldest first, until it returns non-zero; return that. */
+/*
+ * Call @fn for each applied batch, oldest first, until it returns non-zero; return that. No batch
+ * begins meanwhile. A negative value may also be the target's: it cannot be locked.
+ */
 int vp_engine_records(struct vp_engine *engine, int (*fn)(void *arg, const struct vp_record *rec),
 		      void *arg);
 
-/* Copy the counters. Any thread, any time. */
+/* Copy the counters. Waits for nobody, also in a callback. */
 void vp_engine_stats(struct vp_engine *engine, struct vp_poke_stats *out);
 
 /*
  * Read @len bytes of guest memory at a guest-virtual address as vCPU @vcpu sees it
- * (< 0: any). All or nothing: -EFAULT if a byte is unmapped.
+ * (< 0: any). All or nothing: -EFAULT if a byte is unmapped. Waits for a batch in flight.
  */
 int vp_engine_read(struct vp_engine *engine, int vcpu, vp_gva addr, void *buf, size_t len,
 		   struct vp_err *err);
 
-/* Names for people and JSON: "int3", "stop"; "park", ...; "capped", ... */
+/* Names for people and JSON: "int3", "stop"; "park", ...; "capped", ... Any thread, any time. */
 const char *vp_strategy_name(enum vp_strategy s);
 const char *vp_resume_name(enum vp_resume r);
 const char *vp_phase_name(enum vp_phase p);

@@ -99,7 +99,7 @@ struct vp_qemu_info {
 int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct vp_err *err);
 
 /*
- * The same for a domain of libvirt; @uri NULL: libvirt's default. Paths in @cfg are not used.
+ * Open a domain of libvirt. @uri NULL: libvirt's default. Paths in @cfg are not used.
  *  -ENOENT  no such domain;  -ENOTCONN: it is shut off
  * Whoever calls this, or vp_qemu_list(), links with -lvirt-qemu -lvirt.
  */

@@ -51,6 +51,7 @@ const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t
 int vp_symtab_each(const struct vp_symtab *tab, int (*fn)(void *arg, const char *name, vp_gva addr),
 		   void *arg);
 
+/* How many symbols it has. */
 size_t vp_symtab_count(const struct vp_symtab *tab);
 
 /*

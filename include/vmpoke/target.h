@@ -125,7 +125,7 @@ struct vp_target_ops {
 
 	/*
 	 * The lock over both guest text and vCPU topology (S10): while it is held no
-	 * vCPU appears or vanishes and no other batch runs.
+	 * vCPU appears or vanishes and no other batch runs. -EDEADLK: this thread has it.
 	 */
 	int (*lock)(struct vp_target *t, struct vp_err *err);
 	void (*unlock)(struct vp_target *t);

@@ -54,12 +54,12 @@ static void diagnose(struct diagnosis *d)
 	     "KVM_CAP_IMMEDIATE_EXIT is missing, so vCPUs cannot be kicked: use a kernel >= 4.13");
 	find(d, !p->guest_debug,
 	     "KVM_CAP_SET_GUEST_DEBUG is missing: use a kernel with CONFIG_KVM for x86");
-	find(d, p->route == VP_ROUTE_NONE,
+	find(d, p->int3.route == VP_ROUTE_NONE,
 	     "a guest int3 does not reach us: poke with --strategy stop");
-	find(d, p->route != VP_ROUTE_NONE && !p->inject_ok,
+	find(d, p->int3.route != VP_ROUTE_NONE && !p->int3.inject_ok,
 	     "a foreign int3 cannot be given back to the guest: poke with --strategy stop if the "
 	     "guest uses int3 itself");
-	find(d, p->route != VP_ROUTE_NONE && !p->rerun_ok,
+	find(d, p->int3.route != VP_ROUTE_NONE && !p->int3.rerun_ok,
 	     "after the exit of an int3 the guest cannot go on at the same place: poke with "
 	     "--strategy stop");
 	find(d, !p->irqchip,
@@ -85,9 +85,10 @@ static void print_text(const struct diagnosis *d)
 		printf("  module     %s\n", p->module);
 		printf("  API        version %d\n", p->api_version);
 		printf("  vCPUs      at most %u a guest\n", max_vcpus(p));
-		printf("trap route   %s\n", vp_route_name(p->route));
-		printf("foreign int3 %s\n", p->inject_ok ? "goes back to the guest" : "is lost");
-		printf("strategies   %sstop\n", p->route != VP_ROUTE_NONE ? "int3 " : "");
+		printf("trap route   %s\n", vp_route_name(p->int3.route));
+		printf("foreign int3 %s\n",
+		       p->int3.inject_ok ? "goes back to the guest" : "is lost");
+		printf("strategies   %sstop\n", p->int3.route != VP_ROUTE_NONE ? "int3 " : "");
 		printf("serializers  %s\n", can_kick(d) ? "kick" : "none");
 		printf("membarrier   %s\n", p->membarrier_sync_core
 						    ? "SYNC_CORE in the host kernel (not used yet)"
@@ -129,9 +130,9 @@ static void print_json(const struct diagnosis *d)
 		json_t *more =
 			json_pack("{ss si si ss sb sb sb sb}", "module", p->module, "api_version",
 				  p->api_version, "max_vcpus", (int)max_vcpus(p), "trap_route",
-				  vp_route_name(p->route), "inject", p->inject_ok, "rerun",
-				  p->rerun_ok, "irqchip", p->irqchip, "membarrier_sync_core",
-				  p->membarrier_sync_core);
+				  vp_route_name(p->int3.route), "inject", p->int3.inject_ok,
+				  "rerun", p->int3.rerun_ok, "irqchip", p->irqchip,
+				  "membarrier_sync_core", p->membarrier_sync_core);
 
 		json_object_update_new(out, more);
 	}

@@ -9,7 +9,7 @@
 /* A guest that was booted anew has its kernel elsewhere, or it is another one. */
 static bool still_there(struct vp_linux *l)
 {
-	const struct vp_linux_info *info = vp_linux_info(l);
+	const struct vp_linux_kernel *info = vp_linux_info(l);
 	char text[64];
 	vp_gva banner;
 	size_t len = strlen(info->banner);

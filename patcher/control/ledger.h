@@ -36,7 +36,7 @@ struct vp_ledger_begin {
 	const char *command; /* "poke", "revert", "key-set", "hotfix-apply", VP_LEDGER_REMOVE */
 	uint64_t id;	     /* of the batch that a revert takes back, else 0 */
 	uint64_t number;     /* that the batch will have; 0: not known before it is applied */
-	uint64_t boot;	     /* vp_linux_info.boot; 0: unknown */
+	uint64_t boot;	     /* vp_linux_kernel.boot; 0: unknown */
 	const char *process; /* that the VM is: struct vp_process.text; "": unknown */
 	const char *kernel;  /* its release; NULL: unknown */
 	const char *build_id;

@@ -71,7 +71,7 @@ json_t *vp_control_query_kernel(void *arg, const json_t *args, int *fd, int *cod
 				struct vp_err *err)
 {
 	struct vp_control *c = arg;
-	const struct vp_linux_info *i;
+	const struct vp_linux_kernel *i;
 	struct vp_linux *l = NULL;
 
 	(void)fd;

@@ -27,7 +27,7 @@ struct vp_module_was vp_module_was_of(const json_t *site)
 
 static bool in_image(struct vp_linux *l, vp_gva addr)
 {
-	const struct vp_linux_info *i = vp_linux_info(l);
+	const struct vp_linux_kernel *i = vp_linux_info(l);
 
 	return addr.v >= i->text.v && addr.v < i->end.v;
 }

@@ -364,7 +364,7 @@ static char *path_of(const char *ledger)
 /* That of another boot, or of another kernel, says nothing of this one. */
 static int read_baseline(struct verify *v, const char *path)
 {
-	const struct vp_linux_info *info = vp_linux_info(v->l);
+	const struct vp_linux_kernel *info = vp_linux_info(v->l);
 	uint64_t boot;
 	int rc = vp_control_boot(v->c, &boot, v->err);
 

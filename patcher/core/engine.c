@@ -32,7 +32,7 @@ const char *vp_phase_name(enum vp_phase p)
 		[VP_PHASE_ROLLED_BACK] = "rolled-back",
 	};
 
-	return names[p];
+	return (size_t)p < sizeof(names) / sizeof(names[0]) ? names[p] : "none";
 }
 
 /* --- life -------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ int vp_engine_free(struct vp_engine *e)
 	if (!rc) {
 		rc = leave_target(e);
 		t->ops->unlock(t);
-	} else if (!atomic_load(&e->unfinished)) {
+	} else if (rc != -EDEADLK && !atomic_load(&e->unfinished)) {
 		rc = 0; /* a target that is gone has nobody who would ask */
 	}
 	if (rc)
@@ -129,7 +129,11 @@ int vp_engine_freeze(struct vp_engine *e, unsigned int timeout_ms, struct vp_err
 
 void vp_engine_thaw(struct vp_engine *e)
 {
-	atomic_fetch_sub(&e->frozen, 1);
+	unsigned int n = atomic_load(&e->frozen);
+
+	/* One too many must not freeze it for ever. */
+	while (n && !atomic_compare_exchange_weak(&e->frozen, &n, n - 1))
+		;
 }
 
 /* --- records (under the target's lock) --------------------------------------- */

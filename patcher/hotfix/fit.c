@@ -73,7 +73,7 @@ struct fitting {
 static void check_kernel(struct vp_linux *l, const struct vp_hotfix_object *o,
 			 const struct vp_linux_features *f, struct vp_blockers *b)
 {
-	const struct vp_linux_info *info = vp_linux_info(l);
+	const struct vp_linux_kernel *info = vp_linux_info(l);
 	const struct vp_hotfix_about *a = vp_hotfix_object_about(o);
 
 	if (!vp_hotfix_object_is_for(o, info->release, *info->build_id ? info->build_id : NULL))
@@ -164,7 +164,7 @@ static int check_function(const struct fitting *x, const struct vp_hotfix_functi
 
 	if (vp_hotfix_which(x->l, &f->old, &which, &why))
 		return 0; /* the linker asks, too, and tells it */
-	rc = vp_linux_function(x->l, which.name, which.nth, x->known, out, &why);
+	rc = vp_linux_function_find(x->l, which.name, which.nth, x->known, out, &why);
 	switch (rc) {
 	case 0:
 		check_code(x, f, out);
@@ -211,7 +211,7 @@ static int check_links(const struct fitting *x, struct vp_hotfix_fit *fit, struc
 static int check_all(const struct fitting *x, struct vp_hotfix_fit *fit, struct vp_err *err)
 {
 	size_t had = x->b->added, kept = vp_blockers_kept(x->b);
-	int rc = vp_linux_features(x->l, &fit->features, err);
+	int rc = vp_linux_features_read(x->l, &fit->features, err);
 
 	if (!rc)
 		check_kernel(x->l, x->object, &fit->features, x->b);

@@ -22,9 +22,10 @@ struct vp_hotfix_fit {
 };
 
 /*
- * @known: where hotfixes of ours are, over which it may come (vp_linux_function(); NULL: none).
- * Both @l and @object must outlive @out. -ENOEXEC: it does not fit, every reason is in @blockers,
- * the first in @err. -ENOMEM; else as vp_linux_features() and the target's operations.
+ * @known: where hotfixes of ours are, over which it may come (vp_linux_function_find(); NULL:
+ * none). Both @l and @object must outlive @out. -ENOEXEC: it does not fit, every reason is in
+ * @blockers, the first in @err. -ENOMEM; else as vp_linux_features_read() and the target's
+ * operations.
  */
 int vp_hotfix_fit_open(struct vp_linux *l, const struct vp_hotfix_object *object,
 		       const struct vp_linux_ranges *known, struct vp_hotfix_fit **out,

@@ -141,7 +141,7 @@ static int is_cfi_symbol(void *arg, const char *name, vp_gva addr)
 	return !strncmp(name, "__cfi_", 6);
 }
 
-int vp_linux_features(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err)
+int vp_linux_features_read(struct vp_linux *l, struct vp_linux_features *out, struct vp_err *err)
 {
 	struct vp_err why = { "" };
 	int rc;

@@ -23,8 +23,8 @@ int vp_linux_open_image(const struct vp_blob *file, const char *what, struct vp_
 			struct vp_err *err);
 
 /*
- * Is it of a file? Then vp_linux_function() tells whether the entry will have ftrace's nop and
- * record; not what somebody does with it. vp_linux_features() has no CPU.
+ * Is it of a file? Then vp_linux_function_find() tells whether the entry will have ftrace's nop and
+ * record; not what somebody does with it. vp_linux_features_read() has no CPU.
  */
 bool vp_linux_is_file(const struct vp_linux *l);
 

@@ -246,9 +246,9 @@ static int ask_owners(struct vp_linux *l, const char *name, const struct vp_linu
 	return 0;
 }
 
-int vp_linux_function(struct vp_linux *l, const char *name, unsigned int which,
-		      const struct vp_linux_ranges *known, struct vp_linux_function *out,
-		      struct vp_err *err)
+int vp_linux_function_find(struct vp_linux *l, const char *name, unsigned int which,
+			   const struct vp_linux_ranges *known, struct vp_linux_function *out,
+			   struct vp_err *err)
 {
 	struct finding f = { .name = name, .which = which, .out = out };
 	int rc;

@@ -196,7 +196,7 @@ static int find_slide(const struct vp_linux *l, uint64_t *slide, struct vp_err *
 
 static int find_places(struct vp_linux *l, struct vp_err *err)
 {
-	struct vp_linux_info *i = &l->info;
+	struct vp_linux_kernel *i = &l->info;
 	uint64_t phys_base;
 	int rc;
 

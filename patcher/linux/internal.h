@@ -59,7 +59,7 @@ struct vp_linux {
 	struct vp_cpu_layout cpu_at;
 	uint64_t modules_head; /* of their list; 0: not known */
 	struct vp_modules modules;
-	struct vp_linux_info info;
+	struct vp_linux_kernel info;
 	char release[96], banner[512], build_id[2 * VP_BUILD_ID_MAX + 1];
 	struct vp_jump_table *jump_table; /* read when first asked for */
 	/* Of all modules together; the same, until the next refresh. */

@@ -240,7 +240,7 @@ void vp_linux_free(struct vp_linux *l)
 	free(l);
 }
 
-const struct vp_linux_info *vp_linux_info(const struct vp_linux *l)
+const struct vp_linux_kernel *vp_linux_info(const struct vp_linux *l)
 {
 	return &l->info;
 }

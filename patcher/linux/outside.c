@@ -89,7 +89,7 @@ static int add(struct outside *o, uint64_t page)
 static int take_page(void *arg, vp_gva addr, uint64_t len, const struct vp_map *map)
 {
 	struct outside *o = arg;
-	const struct vp_linux_info *i = &o->l->info;
+	const struct vp_linux_kernel *i = &o->l->info;
 	int rc = 0;
 
 	if (map->nx || map->user)

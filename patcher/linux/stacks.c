@@ -32,7 +32,7 @@ struct vp_linux_inside {
 	size_t nranges;
 	struct vp_tasks before; /* by address */
 	struct vp_gather gather;
-	struct vp_linux_inside_cost cost;
+	struct vp_linux_cost cost;
 };
 
 /* One look. */
@@ -506,7 +506,7 @@ void vp_linux_inside_free(struct vp_linux_inside *in)
 	free(in);
 }
 
-struct vp_linux_inside_cost vp_linux_inside_cost(const struct vp_linux_inside *in)
+struct vp_linux_cost vp_linux_inside_cost(const struct vp_linux_inside *in)
 {
 	return in->cost;
 }

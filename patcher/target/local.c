@@ -25,9 +25,7 @@ const char *vp_route_name(enum vp_trap_route route)
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
 {
-	(void)err;
-	pthread_mutex_lock(&vp_local_of(t)->lock);
-	return 0;
+	return vp_local_lock(vp_local_of(t), err);
 }
 
 static void op_unlock(struct vp_target *t)
@@ -61,6 +59,17 @@ static const struct vp_target_ops local_ops = {
 	.breaks = &vp_local_break_ops,
 };
 
+/* One that tells a thread that has it already. */
+static void init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 int vp_local_new(const struct vp_local_config *config, struct vp_local **out, struct vp_err *err)
 {
 	struct vp_local *l = calloc(1, sizeof(*l));
@@ -79,7 +88,7 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 	/* A KVM that emulates kernel mode in software runs user mode on the CPU, unwatched. */
 	l->target.kernel_traps_only = config->route == VP_ROUTE_INTERNAL_ERROR;
 	atomic_store(&l->epoch, 1);
-	pthread_mutex_init(&l->lock, NULL);
+	init_lock(&l->lock);
 	pthread_mutex_init(&l->table_lock, NULL);
 	pthread_mutex_init(&l->wait_lock, NULL);
 	vp_cond_init(&l->answered);
@@ -87,15 +96,25 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 	return 0;
 }
 
-void vp_local_free(struct vp_local *l)
+int vp_local_free(struct vp_local *l)
 {
+	bool used;
+
 	if (!l)
-		return;
+		return 0;
+	/* With the lock: who has just detached has let it go. */
+	if (vp_local_lock(l, NULL))
+		return -EBUSY;
+	used = atomic_load(&l->nvcpus) || __atomic_load_n(&l->target.sink.handle, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&l->lock);
+	if (used)
+		return -EBUSY;
 	pthread_cond_destroy(&l->answered);
 	pthread_mutex_destroy(&l->table_lock);
 	pthread_mutex_destroy(&l->wait_lock);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
+	return 0;
 }
 
 int vp_local_kick_signal(const struct vp_local *l)
@@ -117,9 +136,9 @@ static void put(struct vp_local *l, unsigned int id, struct vp_local_vcpu *v)
 	l->vcpus[id] = v;
 	pthread_mutex_unlock(&l->table_lock);
 	if (v)
-		l->nvcpus++;
+		atomic_fetch_add(&l->nvcpus, 1);
 	else
-		l->nvcpus--;
+		atomic_fetch_sub(&l->nvcpus, 1);
 }
 
 int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
@@ -141,14 +160,17 @@ int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm
 	v->id = id;
 	v->fd = fd;
 	v->run = run;
+	v->thread = pthread_self();
 	v->tid = gettid();
 	/* The lock makes a vCPU that comes in mid-batch wait for the end of it (S10). */
-	pthread_mutex_lock(&l->lock);
-	if (l->vcpus[id])
-		rc = vp_err_set(err, -EEXIST, "vCPU %u is there already", id);
-	else
-		put(l, id, v);
-	pthread_mutex_unlock(&l->lock);
+	rc = vp_local_lock(l, err);
+	if (!rc) {
+		if (l->vcpus[id])
+			rc = vp_err_set(err, -EEXIST, "vCPU %u is there already", id);
+		else
+			put(l, id, v);
+		pthread_mutex_unlock(&l->lock);
+	}
 	if (rc)
 		free(v);
 	else
@@ -159,22 +181,19 @@ int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm
 void vp_local_vcpu_detach(struct vp_local_vcpu *v)
 {
 	struct vp_local *l = v->l;
+	int rc;
 
 	/* Whoever waits for it with the lock held is told before. */
 	atomic_store(&v->leaving, true);
 	vp_local_notify(l);
-	pthread_mutex_lock(&l->lock);
+	rc = vp_local_lock(l, NULL);
 	put(l, v->id, NULL);
-	pthread_mutex_unlock(&l->lock);
+	if (!rc)
+		pthread_mutex_unlock(&l->lock);
 	free(v);
 }
 
 unsigned int vp_local_vcpu_count(struct vp_local *l)
 {
-	unsigned int n;
-
-	pthread_mutex_lock(&l->lock);
-	n = l->nvcpus;
-	pthread_mutex_unlock(&l->lock);
-	return n;
+	return atomic_load(&l->nvcpus);
 }

@@ -105,7 +105,7 @@ static int take_away(struct vp_local *l, struct vp_local_break *b, struct vp_err
 
 static int check(struct vp_local *l, struct vp_err *err)
 {
-	return atomic_load(&l->holds) > l->paused
+	return atomic_load(&l->holds) > (atomic_load(&l->paused) ? 1u : 0u)
 		       ? 0
 		       : vp_err_set(err, -EPERM, "breakpoints are for a VM that is stopped");
 }
@@ -199,7 +199,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	struct seen seen;
 	int rc = check(l, err);
 
-	if (!rc && l->paused)
+	if (!rc && atomic_load(&l->paused))
 		rc = vp_err_set(err, -EBUSY, "the VM is paused: cont it first");
 	if (rc)
 		return rc;

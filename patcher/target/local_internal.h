@@ -14,6 +14,7 @@
 #ifndef VP_TARGET_LOCAL_INTERNAL_H
 #define VP_TARGET_LOCAL_INTERNAL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
@@ -21,6 +22,8 @@
 #include <linux/kvm.h>
 
 #include <vmpoke/local.h>
+
+#include "target/wait.h"
 
 #define VP_LOCAL_SLOTS 16
 
@@ -42,7 +45,8 @@ struct vp_local_vcpu {
 	unsigned int id;
 	int fd;
 	struct kvm_run *run;
-	pid_t tid;
+	pthread_t thread;
+	pid_t tid; /* the same, for the kernel */
 
 	_Atomic int mode;	/* enum vp_mode; written by the vCPU thread only */
 	_Atomic uint64_t ack;	/* the newest epoch that this vCPU has serialized for */
@@ -54,10 +58,13 @@ struct vp_local_vcpu {
 	_Atomic int stands;	/* enum vp_stands; by it, too, the vCPU stays out of the guest */
 	_Atomic bool leaving;	/* it will not enter the guest again */
 
-	/* Of the vCPU thread alone: emulation failures on an int3, one after the other, and where.
+	/*
+	 * Of the vCPU thread alone: emulation failures on an int3, one after the other, and where;
+	 * the length of that int3, prefixes included.
 	 */
 	unsigned int failures;
 	uint64_t failed_rip;
+	size_t failed_int3;
 };
 
 struct vp_slot_ram {
@@ -83,9 +90,9 @@ struct vp_local {
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
 	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` and `table_lock` */
-	unsigned int nvcpus;			  /* likewise */
-	struct vp_local_vcpu *held;		  /* by hold(); likewise */
-	bool paused;				  /* likewise */
+	struct vp_local_vcpu *held;		  /* by hold(); under `lock` */
+	_Atomic unsigned int nvcpus;		  /* changed under `lock` */
+	_Atomic bool paused;			  /* likewise */
 
 	struct vp_slot_ram ram[VP_LOCAL_SLOTS]; /* entries below nram never move */
 	_Atomic unsigned int nram;
@@ -116,6 +123,14 @@ struct vp_local {
 static inline struct vp_local *vp_local_of(struct vp_target *t)
 {
 	return (struct vp_local *)(void *)t;
+}
+
+/* Take `lock`. -EDEADLK: the calling thread has it, so it is in a callback of the engine. */
+static inline int vp_local_lock(struct vp_local *l, struct vp_err *err)
+{
+	if (pthread_mutex_lock(&l->lock))
+		return vp_err_set(err, -EDEADLK, "%s", VP_IN_CALLBACK);
+	return 0;
 }
 
 /* local_ram.c: include/vmpoke/target.h says what they do. */

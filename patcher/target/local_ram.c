@@ -34,9 +34,14 @@ int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint
 		     struct vp_err *err)
 {
 	unsigned int n;
-	int rc = 0;
+	int rc;
 
-	pthread_mutex_lock(&l->lock);
+	if (!hva || !len || gpa.v + len < gpa.v)
+		return vp_err_set(err, -EINVAL, "%zu bytes at guest-physical 0x%llx are no RAM",
+				  len, (unsigned long long)gpa.v);
+	rc = vp_local_lock(l, err);
+	if (rc)
+		return rc;
 	n = atomic_load(&l->nram);
 	for (unsigned int i = 0; i < n && !rc; i++)
 		if (gpa.v < l->ram[i].gpa + l->ram[i].len && l->ram[i].gpa < gpa.v + len)
@@ -60,9 +65,11 @@ int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint
 
 int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, struct vp_err *err)
 {
-	int rc = -ENOENT;
+	int rc = vp_local_lock(l, err);
 
-	pthread_mutex_lock(&l->lock);
+	if (rc)
+		return rc;
+	rc = -ENOENT;
 	for (unsigned int i = 0; i < atomic_load(&l->nram); i++) {
 		if (l->ram[i].gpa != gpa.v)
 			continue;

@@ -99,6 +99,9 @@ static bool enter(struct vp_local_vcpu *v)
 
 int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err)
 {
+	/* Another one could not be called out of the guest. */
+	if (!pthread_equal(v->thread, pthread_self()))
+		return vp_err_set(err, -EPERM, "vCPU %u: another thread has attached it", v->id);
 	for (;;) {
 		int rc;
 

@@ -317,34 +317,32 @@ void vp_local_let_go(struct vp_local *l)
 
 int vp_local_pause(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
 {
-	int rc = 0;
+	int rc = vp_local_lock(l, err);
 
-	pthread_mutex_lock(&l->lock);
-	if (!l->paused)
-		rc = vp_local_op_stop(&l->target, timeout_ms, err);
+	if (rc)
+		return rc;
+	if (!atomic_load(&l->paused))
+		rc = vp_local_op_stop(&l->target, timeout_ms ? timeout_ms : VP_TIMEOUT_MS, err);
 	if (!rc)
-		l->paused = true;
+		atomic_store(&l->paused, true);
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }
 
+/* Also by the thread that has the lock: then a batch of it is in flight, which holds for itself. */
 void vp_local_cont(struct vp_local *l)
 {
-	pthread_mutex_lock(&l->lock);
-	if (l->paused)
+	int rc = vp_local_lock(l, NULL);
+
+	if (atomic_exchange(&l->paused, false))
 		vp_local_let_go(l);
-	l->paused = false;
-	pthread_mutex_unlock(&l->lock);
+	if (!rc)
+		pthread_mutex_unlock(&l->lock);
 }
 
 bool vp_local_paused(struct vp_local *l)
 {
-	bool paused;
-
-	pthread_mutex_lock(&l->lock);
-	paused = l->paused;
-	pthread_mutex_unlock(&l->lock);
-	return paused;
+	return atomic_load(&l->paused);
 }
 
 int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id)

@@ -22,13 +22,11 @@ static bool has_bytes(const struct kvm_run *run)
 	       run->emulation_failure.insn_size;
 }
 
-/* The length of the int3 that it failed on, or 0. */
-static size_t failed_int3_length(const struct kvm_run *run)
+/* The length of the int3 that it failed on, as KVM tells it, or 0. */
+static size_t told_int3_length(const struct kvm_run *run)
 {
 	size_t n = run->emulation_failure.insn_size;
 
-	if (!has_bytes(run))
-		return 0;
 	if (n > sizeof(run->emulation_failure.insn_bytes))
 		n = sizeof(run->emulation_failure.insn_bytes);
 	return vp_int3_length(run->emulation_failure.insn_bytes, n);
@@ -105,6 +103,31 @@ static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 	return 0;
 }
 
+/* For a KVM that does not tell the bytes (before Linux 5.14): is it an int3 that stands there now?
+ */
+static size_t standing_int3_length(struct vp_local_vcpu *v)
+{
+	struct vp_phys_reader mem = { read_phys, &v->l->target };
+	uint8_t bytes[VP_INSN_MAX];
+	struct vp_trap trap = { 0 };
+	struct vp_map map;
+	size_t n;
+
+	if (read_trap(v, &trap) || !trap.code64 || trap.nested ||
+	    vp_walk(&trap.paging, &mem, trap.rip, &map, NULL))
+		return 0;
+	n = 0x1000 - (map.gpa.v & 0xfff);
+	if (n > sizeof(bytes))
+		n = sizeof(bytes);
+	return read_phys(&v->l->target, map.gpa, bytes, n, NULL) ? 0 : vp_int3_length(bytes, n);
+}
+
+/* The length of the int3 that KVM failed to emulate; 0: it is another instruction. */
+static size_t failed_int3_length(struct vp_local_vcpu *v)
+{
+	return has_bytes(v->run) ? told_int3_length(v->run) : standing_int3_length(v);
+}
+
 static int resume_at(struct vp_local_vcpu *v, const struct vp_regs *now)
 {
 	struct kvm_regs regs;
@@ -144,8 +167,8 @@ static int drop_ud(struct vp_local_vcpu *v)
 }
 
 /*
- * Give the guest the #BP that it would have had (S6), with RIP after the int3. On
- * KVM_EXIT_DEBUG hosts KVM itself moves RIP by the length of the instruction that it
+ * Give the guest the #BP that it would have had (S6), with RIP after the int3. After a
+ * KVM_EXIT_DEBUG KVM itself moves RIP by the length of the instruction that it
  * intercepted when it injects a soft exception (VMX: VM-entry instruction length; SVM:
  * nRIP), so RIP stays. Where the emulator failed, nobody knows the length: RIP is moved here.
  * In L2 KVM gives it to L1 if that one intercepts #BP (since Linux 6.1), or else to L2.
@@ -155,8 +178,8 @@ static int reinject(struct vp_local_vcpu *v, struct vp_regs *regs)
 	struct kvm_vcpu_events events;
 	int rc;
 
-	if (v->l->route == VP_ROUTE_INTERNAL_ERROR) {
-		regs->rip += failed_int3_length(v->run);
+	if (v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR) {
+		regs->rip += v->failed_int3;
 		rc = resume_at(v, regs);
 		if (rc)
 			return rc;
@@ -204,64 +227,14 @@ static bool comes_to_break(struct vp_local_vcpu *v, const struct vp_trap *trap)
 	return false;
 }
 
-static int carry_out(struct vp_local_vcpu *v)
-{
-	/* Sampled before the sink decides: see park() in core/trap.c. */
-	uint64_t unparks = atomic_load(&v->l->unparks);
-	const struct vp_trap_sink *sink = &v->l->target.sink;
-	enum vp_verdict (*handle)(void *, struct vp_trap *);
-	enum vp_verdict verdict = VP_VERDICT_FOREIGN;
-	struct vp_regs before;
-	struct vp_trap trap = { .code64 = false };
-	int rc = read_trap(v, &trap);
-
-	if (!rc && v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-		rc = drop_ud(v);
-	if (rc || comes_to_break(v, &trap))
-		return rc;
-	before = trap.regs;
-	/* Acquire: pairs with the engine's release store, so arg is there. */
-	handle = __atomic_load_n(&sink->handle, __ATOMIC_ACQUIRE);
-	if (handle)
-		verdict = handle(sink->arg, &trap);
-	switch (verdict) {
-	case VP_VERDICT_RESUME:
-		/* RIP is at the int3 already: write the registers only if the sink changed them. */
-		return memcmp(&before, &trap.regs, sizeof(before)) ? resume_at(v, &trap.regs) : 0;
-	case VP_VERDICT_PARK:
-		park(v, unparks);
-		return 0;
-	case VP_VERDICT_FOREIGN:
-		break;
-	}
-	return reinject(v, &trap.regs);
-}
-
 /* --- what the exit is -------------------------------------------------------- */
 
 enum exit_kind {
 	EXIT_OTHER,
-	EXIT_BP,     /* a #BP exit of this host's route */
-	EXIT_FAILED, /* route DEBUG: KVM failed to emulate an instruction that an int3 lies on */
+	EXIT_BP,      /* a #BP exit by this host's route, or by KVM_EXIT_DEBUG whatever that is */
+	EXIT_FAILED,  /* route DEBUG: KVM failed to emulate an instruction that an int3 lies on */
+	EXIT_PERHAPS, /* or that one lay on: it does not say, and one of ours may have gone since */
 };
-
-/* For a KVM that does not tell the bytes (before Linux 5.14): what stands there now? */
-static bool int3_stands(struct vp_local_vcpu *v)
-{
-	struct vp_phys_reader mem = { read_phys, &v->l->target };
-	uint8_t bytes[VP_INSN_MAX];
-	struct vp_trap trap = { 0 };
-	struct vp_map map;
-	size_t n;
-
-	if (read_trap(v, &trap) || !trap.code64 || trap.nested ||
-	    vp_walk(&trap.paging, &mem, trap.rip, &map, NULL))
-		return false;
-	n = 0x1000 - (map.gpa.v & 0xfff);
-	if (n > sizeof(bytes))
-		n = sizeof(bytes);
-	return !read_phys(&v->l->target, map.gpa, bytes, n, NULL) && vp_int3_length(bytes, n);
-}
 
 static enum exit_kind classify(struct vp_local_vcpu *v)
 {
@@ -270,23 +243,23 @@ static enum exit_kind classify(struct vp_local_vcpu *v)
 	if (run->exit_reason == KVM_EXIT_DEBUG)
 		return run->debug.arch.exception == BP_VECTOR ? EXIT_BP : EXIT_OTHER;
 	if (run->exit_reason != KVM_EXIT_INTERNAL_ERROR ||
-	    run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
+	    run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || v->l->route == VP_ROUTE_NONE)
 		return EXIT_OTHER;
-	if (v->l->route == VP_ROUTE_INTERNAL_ERROR)
-		return failed_int3_length(run) ? EXIT_BP : EXIT_OTHER;
-	if (v->l->route == VP_ROUTE_DEBUG &&
-	    (has_bytes(run) ? failed_int3_length(run) != 0 : int3_stands(v)))
-		return EXIT_FAILED;
-	return EXIT_OTHER;
+	v->failed_int3 = failed_int3_length(v);
+	if (v->failed_int3)
+		return v->l->route == VP_ROUTE_DEBUG ? EXIT_FAILED : EXIT_BP;
+	return !has_bytes(run) && atomic_load(&v->armed) ? EXIT_PERHAPS : EXIT_OTHER;
 }
 
-/* A KVM that emulates everything would fail on the same int3 for ever: then it is the VMM's. */
+/* A KVM that emulates everything would fail on the same instruction for ever: then it is the VMM's.
+ */
 #define FAILURES_MAX 16
 
 /*
  * KVM reads an instruction again when it emulates one, for MMIO or a write to a shadowed page
- * table. Was an int3 laid on it meanwhile (ours, or the guest's own text_poke), it fails on that.
- * Let the CPU run what stands there: an int3 comes again as KVM_EXIT_DEBUG. 1: the VMM must see it.
+ * table. Was an int3 laid on it meanwhile, it fails on that. If it is not ours (the guest's own
+ * text_poke has laid it), or gone, let the CPU run what stands there: an int3 comes again as
+ * KVM_EXIT_DEBUG. 1: the VMM must see it.
  */
 static int run_again(struct vp_local_vcpu *v)
 {
@@ -300,19 +273,62 @@ static int run_again(struct vp_local_vcpu *v)
 	return ++v->failures > FAILURES_MAX ? 1 : drop_ud(v);
 }
 
+/* --- carrying it out ---------------------------------------------------------- */
+
+static int give_back(struct vp_local_vcpu *v, enum exit_kind kind, struct vp_regs *regs)
+{
+	return kind == EXIT_FAILED ? run_again(v) : reinject(v, regs);
+}
+
+/*
+ * An int3 of ours is ours by whichever exit it comes, every time. How one of the guest's own is
+ * given back depends on the exit.
+ */
+static int carry_out(struct vp_local_vcpu *v, enum exit_kind kind)
+{
+	/* Sampled before the sink decides: see park() in core/trap.c. */
+	uint64_t unparks = atomic_load(&v->l->unparks);
+	const struct vp_trap_sink *sink = &v->l->target.sink;
+	enum vp_verdict (*handle)(void *, struct vp_trap *);
+	enum vp_verdict verdict = VP_VERDICT_FOREIGN;
+	bool failed = v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR;
+	struct vp_regs before;
+	struct vp_trap trap = { .code64 = false };
+	int rc = read_trap(v, &trap);
+
+	if (rc)
+		return rc;
+	if (comes_to_break(v, &trap))
+		return failed ? drop_ud(v) : 0;
+	before = trap.regs;
+	/* Acquire: pairs with the engine's release store, so arg is there. */
+	handle = __atomic_load_n(&sink->handle, __ATOMIC_ACQUIRE);
+	if (handle)
+		verdict = handle(sink->arg, &trap);
+	if (verdict == VP_VERDICT_FOREIGN)
+		return give_back(v, kind, &trap.regs);
+	rc = failed ? drop_ud(v) : 0;
+	if (!rc && verdict == VP_VERDICT_PARK)
+		park(v, unparks);
+	/* RIP is at the int3 already: write the registers only if the sink changed them. */
+	else if (!rc && memcmp(&before, &trap.regs, sizeof(before)))
+		rc = resume_at(v, &trap.regs);
+	return rc;
+}
+
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err)
 {
 	enum exit_kind kind = classify(v);
 	int rc;
 
-	if (kind != EXIT_FAILED)
+	if (kind != EXIT_FAILED && kind != EXIT_PERHAPS)
 		v->failures = 0;
 	if (kind == EXIT_OTHER)
 		return 1;
 	atomic_fetch_add(&v->traps, 1);
 	atomic_store(&v->mode, VP_MODE_TRAP);
 	vp_local_notify(v->l); /* out of the guest is an answer, too */
-	rc = kind == EXIT_FAILED ? run_again(v) : carry_out(v);
+	rc = kind == EXIT_PERHAPS ? run_again(v) : carry_out(v, kind);
 	if (rc < 0)
 		return vp_err_set(err, -EIO, "vCPU %u: a #BP exit could not be carried out (%d)",
 				  v->id, rc);

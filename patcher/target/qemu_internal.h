@@ -30,6 +30,7 @@ struct vp_qemu_block {
 struct vp_qemu {
 	struct vp_target target;
 	pthread_mutex_t mutex; /* recursive; over all below; held from lock() to unlock() */
+	bool locked;	       /* by lock(), which is not recursive */
 	struct vp_qemu_config cfg;
 	char *gdb_path, *name; /* cfg's, copied */
 	char identity[64];

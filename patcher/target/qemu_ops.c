@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "target/qemu_internal.h"
+#include "target/wait.h"
 #include "x86/walk.h"
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
@@ -13,6 +14,10 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 	int rc;
 
 	pthread_mutex_lock(&q->mutex);
+	if (q->locked) {
+		pthread_mutex_unlock(&q->mutex);
+		return vp_err_set(err, -EDEADLK, "%s", VP_IN_CALLBACK);
+	}
 	q->there = 0;
 	rc = vp_qemu_take(q, err);
 	/* What can be read in windows only is read in one. Where that may not be, reading says so.
@@ -24,11 +29,14 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 		else
 			q->of_lock = true;
 	}
-	if (rc)
+	if (rc) {
 		pthread_mutex_unlock(&q->mutex);
-	else if (!q->windows)
+		return rc;
+	}
+	if (!q->windows)
 		vp_qemu_forget(q);
-	return rc;
+	q->locked = true;
+	return 0;
 }
 
 static void op_unlock(struct vp_target *t)
@@ -38,7 +46,7 @@ static void op_unlock(struct vp_target *t)
 	vp_qemu_forget(q);
 	if (q->of_lock)
 		vp_qemu_window_leave(q);
-	q->of_lock = q->resumed = false;
+	q->of_lock = q->resumed = q->locked = false;
 	vp_qemu_drop(q);
 	pthread_mutex_unlock(&q->mutex);
 }

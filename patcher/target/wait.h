@@ -13,6 +13,11 @@ int64_t vp_now_ms(void);
 /* Now + @timeout_ms, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
 struct timespec vp_deadline(unsigned int timeout_ms);
 
+/* What a target's lock() says to a thread that has it already (-EDEADLK). */
+#define VP_IN_CALLBACK                                                                       \
+	"this may not be called from a callback of the engine: it would wait for the batch " \
+	"that it is called from"
+
 /* A condition whose timed waits use CLOCK_MONOTONIC. */
 void vp_cond_init(pthread_cond_t *cond);
 

@@ -51,13 +51,13 @@ static void ask_functions(struct vp_linux *l)
 {
 	static const char *const names[] = { "filler_16", "filler_17", "filler_18",
 					     "filler_20", "filler_24", "key_on" };
-	const struct vp_linux_info *info = vp_linux_info(l);
+	const struct vp_linux_kernel *info = vp_linux_info(l);
 	struct vp_linux_function x;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct vp_err err = { "" };
 		size_t places = 0;
-		int rc = vp_linux_function(l, names[i], 0, NULL, &x, &err);
+		int rc = vp_linux_function_find(l, names[i], 0, NULL, &x, &err);
 
 		FUZZ_CHECK(!rc == !err.text[0] && vp_text_is_clean(err.text));
 		if (rc)
@@ -72,10 +72,10 @@ static void ask_functions(struct vp_linux *l)
 
 static void ask(struct vp_linux *l)
 {
-	const struct vp_linux_info *info = vp_linux_info(l);
+	const struct vp_linux_kernel *info = vp_linux_info(l);
 	struct vp_linux_features x;
 	struct vp_err err = { "" };
-	int rc = vp_linux_features(l, &x, &err);
+	int rc = vp_linux_features_read(l, &x, &err);
 
 	FUZZ_CHECK(!rc == !err.text[0]);
 	FUZZ_CHECK(rc || (x.ncaps < x.nwords && x.nwords <= VP_LINUX_CAPS_MAX));

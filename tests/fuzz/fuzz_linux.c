@@ -63,7 +63,7 @@ static void check_text(const char *text)
 
 static void check_info(const struct linux_guest *g, const struct vp_linux *l)
 {
-	const struct vp_linux_info *i = vp_linux_info(l);
+	const struct vp_linux_kernel *i = vp_linux_info(l);
 
 	check_text(i->banner);
 	check_text(i->release);
@@ -192,13 +192,13 @@ static void ask_facts(struct vp_linux *l)
 	struct vp_linux_features x;
 	struct vp_linux_function f;
 	struct vp_err err = { "" };
-	int rc = vp_linux_features(l, &x, &err);
+	int rc = vp_linux_features_read(l, &x, &err);
 
 	FUZZ_CHECK(!rc == !err.text[0]);
 	FUZZ_CHECK(rc || (x.ncaps < x.nwords && x.nwords <= VP_LINUX_CAPS_MAX));
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		err.text[0] = '\0';
-		rc = vp_linux_function(l, names[i], 0, NULL, &f, &err);
+		rc = vp_linux_function_find(l, names[i], 0, NULL, &f, &err);
 		FUZZ_CHECK(!rc == !err.text[0]);
 		check_text(err.text);
 		FUZZ_CHECK(rc || (f.site.v - f.start.v <= 4 && f.len >= 9));

@@ -36,7 +36,7 @@ static struct vp_linux_range range_of(struct vp_linux *l, const char *name)
 {
 	struct vp_linux_function f;
 	struct vp_err err = { "" };
-	int rc = vp_linux_function(l, name, 0, NULL, &f, &err);
+	int rc = vp_linux_function_find(l, name, 0, NULL, &f, &err);
 
 	printf("%s 0x%llx 0x%llx +%llu %d %s\n", name, (unsigned long long)f.start.v,
 	       (unsigned long long)f.len, (unsigned long long)(f.site.v - f.start.v), rc,
@@ -50,7 +50,7 @@ static void print_features(struct vp_linux *l)
 {
 	struct vp_linux_features f;
 	struct vp_err err = { "" };
-	int rc = vp_linux_features(l, &f, &err);
+	int rc = vp_linux_features_read(l, &f, &err);
 	const char *thunk;
 
 	if (rc)
@@ -68,7 +68,7 @@ static void look(struct vp_target *t, struct vp_linux *l, const struct vp_linux_
 {
 	struct vp_linux_blocker who = { 0 };
 	struct vp_linux_inside *in = NULL;
-	struct vp_linux_inside_cost cost;
+	struct vp_linux_cost cost;
 	struct vp_err err = { "" };
 	double t0 = now_us(), t1, t2;
 	int rc = vp_linux_inside_new(l, range, 1, &in, &err);

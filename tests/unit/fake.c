@@ -26,7 +26,8 @@ static void trace(struct fake *f, const char *op)
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
 {
-	(void)err;
+	if (fake_of(t)->locked && fake_of(t)->expects_deadlock)
+		return vp_err_set(err, -EDEADLK, "locked already");
 	assert(!fake_of(t)->locked);
 	fake_of(t)->locked = true;
 	return 0;

@@ -29,8 +29,10 @@ struct fake {
 	char trace[4096];      /* the operations that act on the guest: "arm cap sync ..." */
 	unsigned int syncs, unparks;
 	bool locked, armed, stopped, held;
-	int fail_sync;	    /* the number of the sync that fails, 1..; 0: none */
-	bool never_answers; /* ... and so do all after it */
+	bool expects_deadlock; /* a second lock() is -EDEADLK, as it is of a real target; else a bug
+				*/
+	int fail_sync;	       /* the number of the sync that fails, 1..; 0: none */
+	bool never_answers;    /* ... and so do all after it */
 	int arm_rc, writable_rc, stop_rc;
 	bool fail_write; /* the writes_left-th write() fails in its middle ... */
 	unsigned int writes_left;

@@ -11,6 +11,7 @@
 #include "fake_kvm.h"
 
 struct fake_kvm_vcpu fake_kvm[FAKE_KVM_VCPUS];
+bool (*fake_kvm_other)(int fd, unsigned long request, void *arg, int *rc);
 
 void fake_kvm_reset(void)
 {
@@ -119,10 +120,13 @@ int ioctl(int fd, unsigned long request, ...)
 {
 	va_list ap;
 	void *arg;
+	int rc;
 
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (fake_kvm_other && fake_kvm_other(fd, request, arg, &rc))
+		return rc;
 	if (fd >= FAKE_KVM_FD && fd < FAKE_KVM_FD + FAKE_KVM_VCPUS)
 		return answer(&fake_kvm[fd - FAKE_KVM_FD], request, arg);
 	return (int)syscall(SYS_ioctl, fd, request, arg);

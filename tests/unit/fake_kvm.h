@@ -28,6 +28,9 @@ struct fake_kvm_vcpu {
 	unsigned int steps;				/* for @guest */
 };
 
+/* Asked before: a test's own descriptors. Returns whether it has answered, in *@rc and errno. */
+extern bool (*fake_kvm_other)(int fd, unsigned long request, void *arg, int *rc);
+
 /* 64-bit code at CPL 0 with paging; page tables as in fake.h. */
 void fake_kvm_reset(void);
 extern struct fake_kvm_vcpu fake_kvm[FAKE_KVM_VCPUS];

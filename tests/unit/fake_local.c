@@ -181,7 +181,7 @@ int fake_local_new(enum vp_trap_route route)
 void fake_local_free(void)
 {
 	fake_local_end_all();
-	vp_local_free(w.l);
+	assert_int_equal(vp_local_free(w.l), 0);
 	free(w.ram);
 }
 

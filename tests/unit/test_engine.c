@@ -182,6 +182,103 @@ static void test_one_engine(void **state)
 	assert_int_equal(vp_engine_new(&w->fake->target, &second, &err), -EBUSY);
 }
 
+/* --- called at a wrong moment ---------------------------------------------------- */
+
+struct intruder {
+	struct world *w;
+	unsigned int calls;
+};
+
+/* All that would wait for the batch that it is called from. */
+static void intrude(struct intruder *in)
+{
+	struct vp_engine *e = in->w->engine;
+	struct vp_poke_stats stats;
+	struct vp_err err = { "" };
+	struct vp_site s = fake_site(B, NOP5, MOV5A, 5, VP_RESUME_PARK);
+	uint64_t ids;
+	uint8_t byte;
+
+	in->calls++;
+	assert_int_equal(vp_poke(e, &s, 1, NULL, NULL, &err), -EDEADLK);
+	assert_non_null(strstr(err.text, "locked already"));
+	assert_int_equal(vp_poke_undo(e, &s, 1, NULL, NULL), -EDEADLK);
+	assert_int_equal(vp_revert(e, 0, NULL, NULL, NULL), -EDEADLK);
+	assert_int_equal(vp_engine_read(e, -1, VP_GVA(A), &byte, 1, NULL), -EDEADLK);
+	assert_int_equal(vp_engine_freeze(e, 10, NULL), -EDEADLK);
+	assert_int_equal(vp_engine_records(e, list, &ids), -EDEADLK);
+	assert_int_equal(vp_engine_free(e), -EBUSY);
+	vp_engine_stats(e, &stats);
+	vp_engine_thaw(e);
+}
+
+static int intrude_by_permit(void *arg, struct vp_err *err)
+{
+	(void)err;
+	intrude(arg);
+	return 0;
+}
+
+static void intrude_by_phase(void *arg, enum vp_phase phase)
+{
+	(void)phase;
+	intrude(arg);
+}
+
+static bool intrude_by_is_left(void *arg, vp_gva addr)
+{
+	(void)addr;
+	intrude(arg);
+	return true;
+}
+
+static int intrude_by_record(void *arg, const struct vp_record *rec)
+{
+	(void)rec;
+	intrude(arg);
+	return 0;
+}
+
+static void test_callbacks(void **state)
+{
+	struct world *w = *state;
+	struct intruder in = { .w = w };
+	struct vp_site s = fake_site(A, NOP5, MOV5A, 5, VP_RESUME_PARK);
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+
+	w->fake->expects_deadlock = true;
+	o.permit = intrude_by_permit;
+	o.phase = intrude_by_phase;
+	o.phase_arg = &in;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), 0);
+	assert_int_equal(in.calls, 5);
+	o.strategy = VP_STRATEGY_STOP;
+	o.inspect = intrude_by_permit;
+	o.is_left = intrude_by_is_left;
+	assert_int_equal(vp_engine_records(w->engine, intrude_by_record, &in), 0);
+	assert_int_equal(in.calls, 6);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	assert_true(in.calls > 10);
+	assert_memory_equal(fake_at(w->fake, A), NOP5, 5);
+	poke(w, B, NOP5, MOV5A, 2); /* and nothing is left of it */
+}
+
+/* A thaw too many is none, and what is no phase has a name all the same. */
+static void test_thaw_too_often(void **state)
+{
+	struct world *w = *state;
+
+	vp_engine_thaw(w->engine);
+	poke(w, A, NOP5, MOV5A, 1);
+	assert_int_equal(vp_engine_freeze(w->engine, 10, NULL), 0);
+	assert_int_equal(revert(w, 0), -EBUSY);
+	vp_engine_thaw(w->engine);
+	vp_engine_thaw(w->engine);
+	assert_int_equal(revert(w, 0), 0);
+	assert_string_equal(vp_phase_name(VP_PHASE_ROLLED_BACK), "rolled-back");
+	assert_string_equal(vp_phase_name((enum vp_phase)77), "none");
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
@@ -190,6 +287,7 @@ int main(void)
 		T(test_remapped),     T(test_stop),
 		T(test_stop_changed), T(test_stop_remapped),
 		T(test_read),	      T(test_one_engine),
+		T(test_callbacks),    T(test_thaw_too_often),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static void expect(const char *name, unsigned int which, int wanted, const char 
 	int rc;
 
 	err.text[0] = '\0';
-	rc = vp_linux_function(l, name, which, NULL, &f, &err);
+	rc = vp_linux_function_find(l, name, which, NULL, &f, &err);
 	if (rc != wanted || !strstr(err.text, text))
 		fail_msg("%s: %d \"%s\", not %d \"%s\"", name, rc, err.text, wanted, text);
 }
@@ -107,7 +107,7 @@ static void features(void **state)
 	struct vp_linux_features x;
 
 	(void)state;
-	assert_int_equal(vp_linux_features(l, &x, &err), 0);
+	assert_int_equal(vp_linux_features_read(l, &x, &err), 0);
 	assert_int_equal(x.nwords, LG_CAP_WORDS);
 	assert_int_equal(x.ncaps, 21);
 	assert_int_equal(x.words[1], 0x12345678);
@@ -115,14 +115,14 @@ static void features(void **state)
 	assert_int_equal(x.return_thunk.v, g->text + 0x700);
 	assert_false(x.ibt || x.cfi || x.call_depth);
 	lg_put(g, LG_CPU + LG_CAPS + 4 * 18, 1u << 20, 4);
-	assert_int_equal(vp_linux_features(l, &x, &err), 0);
+	assert_int_equal(vp_linux_features_read(l, &x, &err), 0);
 	assert_true(x.ibt);
 	/* A CPU that needs no thunk: returns are plain ones. */
 	lg_put(g, LG_CPU + LG_CAPS + 4 * 11, 0, 4);
-	assert_int_equal(vp_linux_features(l, &x, &err), 0);
+	assert_int_equal(vp_linux_features_read(l, &x, &err), 0);
 	assert_int_equal(x.return_thunk.v, 0);
 	lg_put(g, LG_THUNK, g->text + LG_DATA, 8);
-	assert_int_equal(vp_linux_features(l, &x, &err), -EBADMSG);
+	assert_int_equal(vp_linux_features_read(l, &x, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "no code"));
 }
 
@@ -143,10 +143,10 @@ static void redirected(void **state)
 
 		lg_put(g, LG_ENTRY(0) + 1, (uint32_t)(to - site - 5), 4);
 		err.text[0] = '\0';
-		assert_int_equal(vp_linux_function(l, name, 0, NULL, &f, &err), -EBUSY);
+		assert_int_equal(vp_linux_function_find(l, name, 0, NULL, &f, &err), -EBUSY);
 		assert_non_null(strstr(err.text, "redirected already"));
 		/* and ftrace has to agree: it has not let go of it */
-		vp_linux_function(l, name, 0, &known, &f, &err);
+		vp_linux_function_find(l, name, 0, &known, &f, &err);
 		assert_int_equal(!strstr(err.text, "redirected already"), i < 2);
 		assert_int_equal(f.old_bytes[0], 0xe9);
 	}
@@ -176,8 +176,8 @@ static void not_known(void **state)
 
 	(void)state;
 	assert_int_equal(vp_linux_open(&old->target, NULL, &lo, NULL), 0);
-	assert_int_equal(vp_linux_features(lo, &x, &err), -EOPNOTSUPP);
-	assert_int_equal(vp_linux_function(lo, "filler_16", 0, NULL, &f, &err), -EOPNOTSUPP);
+	assert_int_equal(vp_linux_features_read(lo, &x, &err), -EOPNOTSUPP);
+	assert_int_equal(vp_linux_function_find(lo, "filler_16", 0, NULL, &f, &err), -EOPNOTSUPP);
 	vp_linux_free(lo);
 	lg_free(old);
 }

@@ -55,7 +55,7 @@ static void expect(int wanted, const char *text)
 
 static void opens(void **state)
 {
-	const struct vp_linux_info *info;
+	const struct vp_linux_kernel *info;
 	char build_id[41];
 
 	(void)state;
@@ -195,7 +195,7 @@ static void function(const char *name, int wanted, const char *text)
 	int rc;
 
 	err.text[0] = '\0';
-	rc = vp_linux_function(l, name, 0, NULL, &out, &err);
+	rc = vp_linux_function_find(l, name, 0, NULL, &out, &err);
 	if (rc != wanted || !strstr(err.text, text))
 		fail_msg("%s: %d \"%s\", not %d \"%s\"", name, rc, err.text, wanted, text);
 }
@@ -211,7 +211,7 @@ static void functions(void **state)
 		char name[32];
 
 		snprintf(name, sizeof(name), "filler_%u", LG_FUNC(i) / 16);
-		assert_int_equal(vp_linux_function(l, name, 0, NULL, &out, &err), 0);
+		assert_int_equal(vp_linux_function_find(l, name, 0, NULL, &out, &err), 0);
 		assert_int_equal(out.site.v, LG_LINKED + LG_ENTRY(i));
 		assert_memory_equal(out.old_bytes, lf_at(f, LG_ENTRY(i)), 5);
 	}
@@ -238,7 +238,7 @@ static void features(void **state)
 
 	(void)state;
 	expect(0, "");
-	assert_int_equal(vp_linux_features(l, &x, &err), 0);
+	assert_int_equal(vp_linux_features_read(l, &x, &err), 0);
 	assert_int_equal(x.nwords, LG_CAP_WORDS);
 	assert_int_equal(x.return_thunk.v, LG_LINKED + 0x700);
 }

@@ -32,7 +32,7 @@ static void all_generations(void **state)
 			.user_mode = i / LG_LAYOUTS & 2,
 			.slide = i / LG_LAYOUTS & 4 ? 0x12200000 : 0,
 		};
-		const struct vp_linux_info *info;
+		const struct vp_linux_kernel *info;
 		struct vp_err err = { "" };
 
 		if (open_with(&opts, &err))
@@ -69,7 +69,7 @@ static void hostile_banner(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-		const struct vp_linux_info *info;
+		const struct vp_linux_kernel *info;
 		char *banner;
 
 		g = lg_new(&(struct lg_opts){ .layout = LG_6_1 });

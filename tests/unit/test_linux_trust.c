@@ -67,7 +67,7 @@ static void a_lie_stays_at_home(void **state)
 /* A digest of all that opening tells. */
 static uint64_t facts(struct vp_linux *l)
 {
-	const struct vp_linux_info *i = vp_linux_info(l);
+	const struct vp_linux_kernel *i = vp_linux_info(l);
 	uint64_t d = vp_digest(VP_DIGEST_INIT, i->banner, strlen(i->banner));
 
 	d = vp_digest(d, i->build_id, strlen(i->build_id));

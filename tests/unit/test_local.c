@@ -43,7 +43,7 @@ static int teardown(void **state)
 {
 	struct local *w = *state;
 
-	vp_local_free(w->l);
+	assert_int_equal(vp_local_free(w->l), 0);
 	munmap(w->ram, RAM);
 	free(w);
 	return 0;
@@ -163,7 +163,7 @@ static int new_with(int sig, struct vp_err *err)
 
 	if (!rc)
 		assert_int_equal(vp_local_kick_signal(l), sig);
-	vp_local_free(l);
+	assert_int_equal(vp_local_free(l), 0);
 	return rc;
 }
 
@@ -209,13 +209,103 @@ static void test_blocked(void **state)
 	vp_local_vcpu_detach(v);
 }
 
+/* --- called at a wrong moment --------------------------------------------------- */
+
+static void test_no_ram(void **state)
+{
+	struct local *w = *state;
+
+	assert_int_equal(vp_local_add_ram(w->l, VP_GPA(0x10000), NULL, 0x1000, 0, NULL), -EINVAL);
+	assert_int_equal(vp_local_add_ram(w->l, VP_GPA(0x10000), w->ram, 0, 0, NULL), -EINVAL);
+	assert_int_equal(vp_local_add_ram(w->l, VP_GPA(~0xfffull), w->ram, 0x2000, 0, NULL),
+			 -EINVAL);
+	assert_int_equal(vp_local_add_ram(w->l, VP_GPA(0xf00), w->ram, 0x1000, 0, NULL), -EEXIST);
+	assert_null(vp_local_hva(w->l, VP_GPA(0x10000), 1));
+}
+
+static enum vp_verdict sink(void *arg, struct vp_trap *trap)
+{
+	(void)arg;
+	(void)trap;
+	return VP_VERDICT_FOREIGN;
+}
+
+/* While a vCPU or an engine would still look at it. */
+static void test_free_too_early(void **state)
+{
+	struct local *w = *state;
+	struct vp_local_vcpu *v;
+
+	assert_int_equal(vp_local_vcpu_attach(w->l, 0, FAKE_KVM_FD, &fake_kvm[0].run, &v, NULL), 0);
+	assert_int_equal(vp_local_vcpu_count(w->l), 1);
+	assert_int_equal(vp_local_free(w->l), -EBUSY);
+	vp_local_vcpu_detach(v);
+	w->t->sink.handle = sink;
+	assert_int_equal(vp_local_free(w->l), -EBUSY);
+	w->t->sink.handle = NULL;
+	assert_int_equal(vp_local_vcpu_count(w->l), 0);
+	assert_int_equal(vp_local_free(NULL), 0);
+}
+
+/* As in a callback of the engine: this thread has the lock. */
+static void test_with_the_lock(void **state)
+{
+	struct local *w = *state;
+	struct vp_err err = { "" };
+	struct vp_local_vcpu *v, *w2;
+
+	assert_int_equal(vp_local_vcpu_attach(w->l, 0, FAKE_KVM_FD, &fake_kvm[0].run, &v, NULL), 0);
+	assert_int_equal(vp_local_pause(w->l, 10000, NULL), 0);
+	assert_int_equal(w->t->ops->lock(w->t, NULL), 0);
+	assert_int_equal(w->t->ops->lock(w->t, &err), -EDEADLK);
+	assert_non_null(strstr(err.text, "callback"));
+	assert_int_equal(vp_local_pause(w->l, 10000, NULL), -EDEADLK);
+	assert_int_equal(vp_local_set_ram_flags(w->l, VP_GPA(0), 0, NULL), -EDEADLK);
+	assert_int_equal(vp_local_add_ram(w->l, VP_GPA(0x10000), w->ram, 1, 0, NULL), -EDEADLK);
+	assert_int_equal(vp_local_vcpu_attach(w->l, 1, FAKE_KVM_FD + 1, &fake_kvm[1].run, &w2,
+					      NULL),
+			 -EDEADLK);
+	assert_int_equal(vp_local_free(w->l), -EBUSY);
+	assert_true(vp_local_paused(w->l));
+	assert_int_equal(vp_local_vcpu_count(w->l), 1);
+	assert_int_equal(vp_local_vcpu_interrupt(w->l, 0), 0);
+	vp_local_cont(w->l);
+	assert_false(vp_local_paused(w->l));
+	vp_local_vcpu_detach(v);
+	w->t->ops->unlock(w->t); /* which it has still */
+	assert_int_equal(vp_local_pause(w->l, 10000, NULL), 0);
+	vp_local_cont(w->l);
+}
+
+static void *run_of_another(void *arg)
+{
+	struct vp_err err = { "" };
+
+	assert_int_equal(vp_local_run(arg, &err), -EPERM);
+	assert_non_null(strstr(err.text, "another thread"));
+	return NULL;
+}
+
+static void test_other_thread(void **state)
+{
+	struct local *w = *state;
+	struct vp_local_vcpu *v;
+	pthread_t thread;
+
+	assert_int_equal(vp_local_vcpu_attach(w->l, 0, FAKE_KVM_FD, &fake_kvm[0].run, &v, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, run_of_another, v), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(atomic_load(&fake_kvm[0].runs), 0);
+	vp_local_vcpu_detach(v);
+}
+
 /* --- a vCPU thread -------------------------------------------------------------- */
 
 struct runner {
 	struct local *w;
 	pthread_t thread;
 	_Atomic bool there;
-	int rc;
+	_Atomic int rc;
 };
 
 static void *runner_main(void *arg)
@@ -350,14 +440,10 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_read_only),
-		T(test_swap_bytes),
-		T(test_swap_beside_writes),
-		T(test_signal_is_taken),
-		T(test_blocked),
-		T(test_foreign_signal),
-		T(test_foreign_flag),
-		T(test_foreign_while_held),
+		T(test_read_only),	 T(test_swap_bytes),	T(test_swap_beside_writes),
+		T(test_signal_is_taken), T(test_blocked),	T(test_no_ram),
+		T(test_free_too_early),	 T(test_with_the_lock), T(test_other_thread),
+		T(test_foreign_signal),	 T(test_foreign_flag),	T(test_foreign_while_held),
 		T(test_interrupt),
 	};
 

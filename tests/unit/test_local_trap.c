@@ -17,6 +17,7 @@ static struct {
 	unsigned int calls; /* of the sink */
 	struct vp_trap trap;
 	enum vp_verdict verdict;
+	uint64_t go_to; /* with VP_VERDICT_RESUME; 0: the same place */
 } w;
 
 static enum vp_verdict sink(void *arg, struct vp_trap *trap)
@@ -24,6 +25,8 @@ static enum vp_verdict sink(void *arg, struct vp_trap *trap)
 	(void)arg;
 	w.calls++;
 	w.trap = *trap;
+	if (w.go_to && w.verdict == VP_VERDICT_RESUME)
+		trap->regs.rip = w.go_to;
 	return w.verdict;
 }
 
@@ -67,7 +70,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	vp_local_vcpu_detach(w.v);
-	vp_local_free(w.l);
+	w.t->sink.handle = NULL;
+	assert_int_equal(vp_local_free(w.l), 0);
 	free(w.ram);
 	return 0;
 }
@@ -114,6 +118,24 @@ static int fails_for_ever(struct fake_kvm_vcpu *c)
 	return fails_on(c, (const uint8_t *)"\xcc", 1);
 }
 
+/* An int3 that is in memory, and that this KVM cannot but emulate. */
+static int fails_there(struct fake_kvm_vcpu *c)
+{
+	return c->regs.rip == CODE ? fails_for_ever(c) : halts(c);
+}
+
+static int fails_there_silently(struct fake_kvm_vcpu *c)
+{
+	c->steps++;
+	return c->regs.rip == CODE ? fails_on(c, NULL, 0) : halts(c);
+}
+
+/* With a prefix, which is one byte more to pass over. */
+static int fails_on_long_once(struct fake_kvm_vcpu *c)
+{
+	return c->steps++ ? halts(c) : fails_on(c, (const uint8_t *)"\x2e\xcc", 2);
+}
+
 static int fails_on_other(struct fake_kvm_vcpu *c)
 {
 	c->steps++;
@@ -129,6 +151,14 @@ static int traps_once(struct fake_kvm_vcpu *c)
 	return 0;
 }
 
+/* The VMM wants its thread, at last. */
+static void interrupt_late(struct fake_kvm_vcpu *c)
+{
+	(void)c;
+	if (w.calls > 1000)
+		vp_local_vcpu_interrupt(w.l, 0);
+}
+
 static void expect_exit(int (*guest)(struct fake_kvm_vcpu *c), unsigned int reason)
 {
 	fake_kvm[0].guest = guest;
@@ -136,23 +166,74 @@ static void expect_exit(int (*guest)(struct fake_kvm_vcpu *c), unsigned int reas
 	assert_int_equal(fake_kvm[0].run.exit_reason, reason);
 }
 
-/* --- KVM fails to emulate what an int3 lies on ---------------------------------- */
+/* --- an int3 of ours, by the exit that nobody expects ----------------------------- */
 
-/* The int3 came while KVM did an MMIO access: no #UD, and the CPU runs what stands there. */
+static void expect_ours(int (*guest)(struct fake_kvm_vcpu *c))
+{
+	w.calls = fake_kvm[0].steps = 0;
+	w.verdict = VP_VERDICT_RESUME;
+	w.go_to = CODE + 0x100;
+	fake_kvm[0].regs.rip = CODE;
+	expect_exit(guest, KVM_EXIT_HLT);
+	assert_int_equal(w.calls, 1);
+	assert_int_equal(w.trap.rip.v, CODE);
+	assert_int_equal(fake_kvm[0].regs.rip, CODE + 0x100);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 0); /* no #UD either */
+}
+
+/* Route DEBUG: KVM emulated the instruction, for MMIO say; or this host's route is another one. */
+static void test_ours_fails(void **state)
+{
+	(void)state;
+	expect_ours(fails_there);
+	w.ram[CODE] = VP_INT3;
+	expect_ours(fails_there_silently);
+}
+
+/* Ours, and nothing to be done but wait: every time again, never the VMM's. */
+static void test_ours_fails_often(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	w.go_to = 0;
+	c->guest = fails_for_ever;
+	c->on_get_events = interrupt_late;
+	assert_int_equal(vp_local_run(w.v, NULL), -EINTR);
+	assert_in_range(w.calls, 1000, 1100);
+	assert_int_equal(c->regs.rip, CODE);
+	assert_int_equal(c->events.exception.injected, 0);
+}
+
+/* Route INTERNAL_ERROR: from a KVM that does not say what it failed on; and by KVM_EXIT_DEBUG. */
+static void test_ours_where_emulated(void **state)
+{
+	(void)state;
+	expect_ours(fails_there);
+	w.ram[CODE] = VP_INT3;
+	expect_ours(fails_there_silently);
+	expect_ours(traps_once);
+}
+
+/* --- KVM fails to emulate what an int3 lies on, not one of ours ------------------- */
+
+/* The guest's own text_poke, while KVM did an MMIO access: no #UD, and the CPU runs what is there.
+ */
 static void test_run_again(void **state)
 {
 	(void)state;
+	w.verdict = VP_VERDICT_FOREIGN;
 	expect_exit(fails_once, KVM_EXIT_HLT);
 	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
 	assert_int_equal(fake_kvm[0].steps, 2);
 	assert_int_equal(fake_kvm[0].regs.rip, CODE);
-	assert_int_equal(w.calls, 0); /* it comes again as KVM_EXIT_DEBUG */
 }
 
 /* An older KVM does not say on what it failed. */
 static void test_run_again_without_bytes(void **state)
 {
 	(void)state;
+	w.verdict = VP_VERDICT_FOREIGN;
 	w.ram[CODE] = VP_INT3;
 	expect_exit(fails_once_silently, KVM_EXIT_HLT);
 	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
@@ -162,24 +243,39 @@ static void test_run_again_without_bytes(void **state)
 	assert_int_equal(fake_kvm[0].events.exception.nr, UD_VECTOR);
 }
 
+static void arm(void)
+{
+	w.t->ops->lock(w.t, NULL);
+	assert_int_equal(w.t->ops->arm(w.t, 10000, NULL), 0);
+	w.t->ops->unlock(w.t);
+}
+
+/* Nor whether it was an int3 of ours, which has gone since: then the CPU gets past it. */
+static void test_gone_without_bytes(void **state)
+{
+	(void)state;
+	arm();
+	expect_exit(fails_once_silently, KVM_EXIT_HLT);
+	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
+	fake_kvm[0].steps = 0;
+	expect_exit(fails_there_silently, KVM_EXIT_INTERNAL_ERROR);
+	assert_in_range(fake_kvm[0].steps, 2, 100);
+	assert_int_equal(fake_kvm[0].events.exception.nr, UD_VECTOR);
+	assert_int_equal(w.calls, 0);
+}
+
 static void test_other_failures(void **state)
 {
 	(void)state;
+	w.verdict = VP_VERDICT_FOREIGN;
 	expect_exit(fails_on_other, KVM_EXIT_INTERNAL_ERROR);
 	assert_int_equal(fake_kvm[0].steps, 1);
 	assert_int_equal(fake_kvm[0].events.exception.injected, 1);
+	assert_int_equal(w.calls, 0);
 	fake_kvm[0].steps = 0;
 	expect_exit(fails_for_ever, KVM_EXIT_INTERNAL_ERROR);
 	assert_in_range(fake_kvm[0].steps, 2, 100);
-}
-
-/* Where that is the way all int3s come: run again, and no #UD either. */
-static void test_emulated_route(void **state)
-{
-	(void)state;
-	expect_exit(fails_once, KVM_EXIT_HLT);
-	assert_int_equal(w.calls, 1);
-	assert_int_equal(fake_kvm[0].events.exception.injected, 0);
+	assert_int_equal(fake_kvm[0].events.exception.nr, UD_VECTOR);
 }
 
 /* --- the guest's own #BP --------------------------------------------------------- */
@@ -209,6 +305,29 @@ static void test_reinject_keeps_nmi(void **state)
 	assert_int_equal(c->events.smi.pending, 1);
 	assert_int_equal(c->events.interrupt.shadow, 0);
 	assert_int_equal(c->regs.rip, CODE);
+}
+
+/* KVM moves RIP where it intercepted the int3; where it failed on one, that is left to us. */
+static void test_reinject_moves_rip(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	w.verdict = VP_VERDICT_FOREIGN;
+	expect_exit(fails_once, KVM_EXIT_HLT);
+	assert_int_equal(c->regs.rip, CODE + 1);
+	assert_int_equal(c->events.exception.nr, BP_VECTOR);
+	c->steps = 0;
+	expect_exit(fails_on_long_once, KVM_EXIT_HLT);
+	assert_int_equal(c->regs.rip, CODE + 3);
+	w.ram[CODE + 3] = VP_INT3;
+	c->steps = 0;
+	expect_exit(fails_once_silently, KVM_EXIT_HLT);
+	assert_int_equal(c->regs.rip, CODE + 4);
+	c->steps = 0;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_int_equal(c->regs.rip, CODE + 4);
+	assert_int_equal(c->events.exception.nr, BP_VECTOR);
 }
 
 /* --- who runs there -------------------------------------------------------------- */
@@ -257,12 +376,17 @@ static void test_compatibility_mode(void **state)
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define E(fn) cmocka_unit_test_setup_teardown(fn, setup_emulated, teardown)
 	const struct CMUnitTest tests[] = {
+		T(test_ours_fails),
+		T(test_ours_fails_often),
+		E(test_ours_where_emulated),
 		T(test_run_again),
 		T(test_run_again_without_bytes),
+		T(test_gone_without_bytes),
 		T(test_other_failures),
-		cmocka_unit_test_setup_teardown(test_emulated_route, setup_emulated, teardown),
 		T(test_reinject_keeps_nmi),
+		E(test_reinject_moves_rip),
 		T(test_nested),
 		T(test_compatibility_mode),
 	};

@@ -210,6 +210,8 @@ static void test_refusals(void **state)
 	q = open_well(f, &f->qmp);
 	t = vp_qemu_target(q);
 	assert_int_equal(t->ops->lock(t, &f->err), 0);
+	assert_int_equal(t->ops->lock(t, &f->err), -EDEADLK); /* not twice */
+	assert_non_null(strstr(f->err.text, "callback"));
 	assert_int_equal(t->ops->arm(t, 1, &f->err), -EOPNOTSUPP);
 	assert_non_null(strstr(f->err.text, "--strategy stop"));
 	assert_int_equal(t->ops->write(t, SITE, "x", 1, &f->err), -EPERM);
