@@ -10,7 +10,7 @@ while IFS= read -r f; do
 	[ "$n" -le 600 ] && continue
 	echo "not ok - $f has $n lines"
 	bad=1
-done < <(git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.S' '*.sh')
+done < <(git ls-files --cached --others --exclude-standard '*.c' '*.cc' '*.h' '*.S' '*.sh')
 [ $bad -eq 0 ] && echo "ok - no file over 600 lines"
 
 licence='SPDX-License-Identifier: Apache-2.0'
@@ -20,7 +20,7 @@ says_licence() { # FILE
 	{ read -r first && read -r second; } <"$1"
 	case $1 in
 	tests/hotfixes/*.[ch]) [ "$first" = "/* $of_the_kernel */" ] ;;
-	*.[chS] | *.ld | *.inc) [ "$first" = "/* $licence */" ] ;;
+	*.[chS] | *.cc | *.ld | *.inc) [ "$first" = "/* $licence */" ] ;;
 	*.1) [ "$first" = ".\\\" $licence" ] ;;
 	*) [ "$first" = "# $licence" ] || { [[ $first == '#!'* || $first == '#compdef '* ]] && [ "$second" = "# $licence" ]; } ;;
 	esac
