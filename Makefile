@@ -188,6 +188,7 @@ share := $(DESTDIR)$(PREFIX)/share
 bash_completion := $(share)/bash-completion/completions/vmpoke
 zsh_completion := $(share)/zsh/site-functions/_vmpoke
 fish_completion := $(share)/fish/vendor_completions.d/vmpoke.fish
+examples := $(wildcard examples/README.md $(addprefix examples/*/,Makefile *.c *.cc *.h *.ld *.py))
 own_folders = $(DESTDIR)$(PREFIX)/include/vmpoke $(share)/vmpoke $(share)/doc/vmpoke
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(own_folders) $(share)/man/man1
@@ -199,6 +200,9 @@ install: all
 		install -m 644 patcher/build/kernel/$$d/*.h $(share)/vmpoke/kernel/$$d/ || exit; \
 	done
 	install -m 644 docs/*.md README.md CHANGELOG.md $(share)/doc/vmpoke/
+	for f in $(examples); do \
+		install -D -m $$([ -x $$f ] && echo 755 || echo 644) $$f $(share)/doc/vmpoke/$$f || exit; \
+	done
 	install -m 644 docs/vmpoke.1 $(share)/man/man1/vmpoke.1
 	install -D -m 644 docs/completions/vmpoke.bash $(bash_completion)
 	install -D -m 644 docs/completions/_vmpoke $(zsh_completion)

@@ -20,6 +20,7 @@ test_packages=(
 	fish zsh # completions
 	bochs bochsbios vgabios isolinux syslinux-common xorriso # tests/rigs
 	patchelf						 # tests/linux
+	python3							 # examples
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 )
 

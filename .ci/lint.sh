@@ -29,7 +29,7 @@ tidy() {
 }
 export -f tidy
 
-[ $# -gt 0 ] || set -- patcher vmm guest tests/fuzz
+[ $# -gt 0 ] || set -- patcher vmm guest examples tests/fuzz
 files=$(find "$@" -name '*.c' | sort)
 # One file a process: several in one make clang-tidy 14 doubt every va_list.
 bad=$(xargs -P "$(nproc)" -I '{}' bash -c 'tidy {}' <<<"$files")
