@@ -114,6 +114,7 @@ class Guest
 
 		config.state_dir = dir.c_str();
 		config.name = name.c_str();
+		config.keeper = "static-key";
 		config.repair = repair;
 		config.repair_arg = this;
 		if (name.compare(0, qmp.size(), qmp) == 0) {

@@ -31,7 +31,7 @@ struct vp_qemu_config {
 	/*
 	 * A folder for locks between vmpoke processes, and marks of what kill -9 interrupted; made
 	 * (mode 0700) if need be. The same for all vmpoke processes of a user, and not in the VM's
-	 * reach.
+	 * reach. The text must live until vp_qemu_close(), as that of keeper.
 	 */
 	const char *state_dir;
 	const char *name;	 /* how the user names the VM: for error texts. NULL: the path */
@@ -46,7 +46,16 @@ struct vp_qemu_config {
 	int (*repair)(void *arg, struct vp_target *t, const char *identity, const char *process,
 		      struct vp_err *err);
 	void *repair_arg;
+	/*
+	 * Who keeps the record of what is written (vmpoke/poke.h), as one word: letters, digits,
+	 * '-', at most VP_KEEPER_MAX. vmpoke's own commands are "vmpoke"; NULL: "program". What a
+	 * process that was killed has left is repaired only by who says the same: another's record
+	 * would not know of half a batch, and let the VM run with it.
+	 */
+	const char *keeper;
 };
+
+#define VP_KEEPER_MAX 31
 
 enum vp_qemu_state {
 	VP_QEMU_RUNNING,
@@ -90,7 +99,9 @@ struct vp_qemu_info {
  * Open a VM. Nothing is written to it.
  *  -EBUSY       it is paused, and there is only the gdbstub
  *  -EUCLEAN     there is only the gdbstub, and a vmpoke was killed while it had the VM stopped, or
- *               this one could not let it go on: `vmpoke recover`
+ *               this one could not let it go on: `vmpoke recover`. Or with cfg->repair: what is to
+ *               be repaired is of another keeper
+ *  -EINVAL      cfg->keeper is no such word
  *  -EOPNOTSUPP  not an x86-64 machine
  *  -EPROTO      what answers is no QEMU
  *  -ETIMEDOUT   no answer; or somebody else is attached to the socket

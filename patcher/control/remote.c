@@ -199,6 +199,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 	struct vp_qemu_config qemu = {
 		.state_dir = cfg->state_dir,
 		.name = target,
+		.keeper = "vmpoke",
 		.timeout_ms = cfg->timeout_ms,
 		.repair = cfg->recover ? repair : NULL,
 		.repair_arg = r,

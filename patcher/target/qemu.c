@@ -75,6 +75,8 @@ static int repair_interrupted(struct vp_qemu *q, struct vp_err *err)
 		return rc;
 	q->interrupted = vp_vmlock_interrupted(q->locks[0]);
 	if (q->interrupted)
+		rc = vp_qemu_check_keeper(q, err);
+	if (!rc && q->interrupted)
 		rc = recover(q, err);
 	vp_qemu_drop(q);
 	return rc;

@@ -52,6 +52,8 @@ static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 		rc = vp_vmlock_take(q->locks[0], q->cfg.timeout_ms, err); /* until we close */
 	if (!rc && q->cfg.repair)
 		q->interrupted = vp_vmlock_interrupted(q->locks[0]);
+	if (!rc && q->interrupted)
+		rc = vp_qemu_check_keeper(q, err);
 	if (!rc)
 		rc = vp_qemu_take(q, err);
 	if (!rc)

@@ -117,6 +117,9 @@ void vp_qemu_drop(struct vp_qemu *q);
 int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err); /* with its text */
 
+/* With the locks, marks found: may we repair that? -EUCLEAN: another keeper's. */
+int vp_qemu_check_keeper(const struct vp_qemu *q, struct vp_err *err);
+
 /* With the locks. Stop the VM; let it go on. A failed enter leaves it as it was. */
 int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_window_leave(struct vp_qemu *q);

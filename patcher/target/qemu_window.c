@@ -11,8 +11,37 @@
 
 /* --- locks and marks ----------------------------------------------------------- */
 
+/* Whose mark was found, if it is another's than ours. */
+static const char *other_keeper(const struct vp_qemu *q)
+{
+	const char *keeper = NULL;
+
+	for (size_t i = 0; i < q->nlocks && !keeper; i++)
+		keeper = vp_vmlock_other_keeper(q->locks[i]);
+	return keeper;
+}
+
+int vp_qemu_check_keeper(const struct vp_qemu *q, struct vp_err *err)
+{
+	const char *keeper = other_keeper(q);
+
+	if (!keeper)
+		return 0;
+	return vp_err_set(err, -EUCLEAN,
+			  "what was killed while it held %.50s stopped keeps its own record "
+			  "(\"%s\"): only that can put right what it may have left half done",
+			  q->name, keeper);
+}
+
 int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err)
 {
+	const char *keeper = other_keeper(q);
+
+	if (keeper)
+		return vp_err_set(err, -EUCLEAN,
+				  "a process (%d) of \"%s\" was killed, or lost contact, while it "
+				  "held %.50s stopped: run that again, it alone can put it right",
+				  pid, keeper, q->name);
 	return vp_err_set(err, -EUCLEAN,
 			  "a vmpoke process (%d) was killed, or lost contact, while it held %.50s "
 			  "stopped: run "
@@ -254,9 +283,10 @@ int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
 {
 	int rc = vp_vmlock_open(q->cfg.state_dir, key, &q->locks[q->nlocks], err);
 
-	if (!rc)
-		q->nlocks++;
-	return rc;
+	if (rc)
+		return rc;
+	return vp_vmlock_keeper(q->locks[q->nlocks++], q->cfg.keeper ? q->cfg.keeper : "program",
+				err);
 }
 
 /* Clones have one UUID: each is marked by its process. */
@@ -272,8 +302,10 @@ int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err)
 /* In a window that takes over from @q->interrupted. */
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err)
 {
-	int rc = vp_qemu_breaks_take_over(q, err);
+	int rc = vp_qemu_check_keeper(q, err);
 
+	if (!rc)
+		rc = vp_qemu_breaks_take_over(q, err);
 	if (!rc)
 		rc = q->cfg.repair(q->cfg.repair_arg, &q->target, q->identity, q->mon->peer.text,
 				   err);

@@ -12,11 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <vmpoke/qemu.h>
+
 #include "target/flock.h"
 #include "target/process.h"
 
-#define MARK ".mark"
-#define NOTE "note " /* begins a line of it */
+#define MARK	   ".mark"
+#define NOTE	   "note " /* begins a line of it */
+#define OWN_KEEPER "vmpoke"
 
 struct vp_vmlock {
 	int folder, fd;
@@ -26,6 +29,7 @@ struct vp_vmlock {
 	char key[80];
 	char common[88], mark[160];    /* the mark's file: of the key, and of the process */
 	char process[VP_PROCESS_TEXT]; /* the VM's */
+	char keeper[VP_KEEPER_MAX + 1], found_keeper[VP_KEEPER_MAX + 1];
 	char note[VP_NOTE_MAX + 1];
 };
 
@@ -72,6 +76,7 @@ int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, str
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	l->mark_fd = -1;
+	strcpy(l->keeper, OWN_KEEPER);
 	rc = l->folder = open_folder(dir, err);
 	if (rc < 0) {
 		free(l);
@@ -100,6 +105,25 @@ void vp_vmlock_close(struct vp_vmlock *l)
 	close_mark(l);
 	close(l->folder);
 	free(l);
+}
+
+int vp_vmlock_keeper(struct vp_vmlock *l, const char *keeper, struct vp_err *err)
+{
+	size_t len = strlen(keeper);
+
+	if (!len || len > VP_KEEPER_MAX ||
+	    strspn(keeper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") !=
+		    len)
+		return vp_err_set(err, -EINVAL,
+				  "\"%.40s\" is no keeper of a record: letters, digits and '-'",
+				  keeper);
+	strcpy(l->keeper, keeper);
+	return 0;
+}
+
+const char *vp_vmlock_other_keeper(const struct vp_vmlock *l)
+{
+	return *l->found_keeper && strcmp(l->found_keeper, l->keeper) != 0 ? l->found_keeper : NULL;
 }
 
 /* Of VMs with this key that are no more nobody needs a mark. */
@@ -170,8 +194,8 @@ static void write_text(const struct vp_vmlock *l, char text[MARK_SIZE])
 	int n;
 
 	vp_process_find(getpid(), &self);
-	n = snprintf(text, MARK_SIZE, "vmpoke %d %s\nqemu %s\n%s%s", (int)getpid(), self.text,
-		     l->process, *l->note ? NOTE : "", l->note);
+	n = snprintf(text, MARK_SIZE, "%s %d %s\nqemu %s\n%s%s", l->keeper, (int)getpid(),
+		     self.text, l->process, *l->note ? NOTE : "", l->note);
 	memset(text + n, '\n', MARK_SIZE - (size_t)n);
 }
 
@@ -215,8 +239,14 @@ void vp_vmlock_unmark(struct vp_vmlock *l)
 		unlinkat(l->folder, l->common, 0);
 }
 
-/* 0: who left it, the VM's process, the note; -ENOENT; -EPROTO: it makes no sense. */
-static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *process, char *note)
+/* What a mark says: who left it, for which process of the VM, and the note. */
+struct mark {
+	int pid;
+	char keeper[VP_KEEPER_MAX + 1], process[VP_PROCESS_TEXT], note[VP_NOTE_MAX + 1];
+};
+
+/* -ENOENT; -EPROTO: it makes no sense. */
+static int parse_mark(const struct vp_vmlock *l, const char *name, struct mark *m)
 {
 	int fd = openat(l->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char text[MARK_SIZE] = "", *qemu;
@@ -227,29 +257,30 @@ static int parse_mark(struct vp_vmlock *l, const char *name, int *pid, char *pro
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	qemu = n > 0 ? strstr(text, "\nqemu ") : NULL;
-	if (!qemu || sscanf(text, "vmpoke %d", pid) != 1 || *pid <= 0)
+	if (!qemu || sscanf(text, "%31s %d", m->keeper, &m->pid) != 2 || m->pid <= 0)
 		return -EPROTO;
 	qemu += strlen("\nqemu ");
-	snprintf(process, VP_PROCESS_TEXT, "%.*s", (int)strcspn(qemu, "\n"), qemu);
+	snprintf(m->process, sizeof(m->process), "%.*s", (int)strcspn(qemu, "\n"), qemu);
 	qemu = strstr(qemu, "\n" NOTE);
 	if (qemu)
 		qemu += strlen("\n" NOTE);
-	snprintf(note, VP_NOTE_MAX + 1, "%.*s", qemu ? (int)strcspn(qemu, "\n") : 0,
+	snprintf(m->note, sizeof(m->note), "%.*s", qemu ? (int)strcspn(qemu, "\n") : 0,
 		 qemu ? qemu : "");
 	return 0;
 }
 
 static int read_mark(struct vp_vmlock *l, const char *name)
 {
-	char process[VP_PROCESS_TEXT];
-	int pid, rc = parse_mark(l, name, &pid, process, l->note);
+	struct mark m;
+	int rc = parse_mark(l, name, &m);
+	bool gone = rc || vp_process_gone(m.process);
 
-	if (rc || vp_process_gone(process))
-		l->note[0] = 0;
+	strcpy(l->note, gone ? "" : m.note);
+	strcpy(l->found_keeper, gone ? "" : m.keeper);
 	if (rc)
 		return rc == -ENOENT ? 0 : -1;
-	if (!vp_process_gone(process))
-		return pid;
+	if (!gone)
+		return m.pid;
 	unlinkat(l->folder, name, 0);
 	return 0;
 }
@@ -274,17 +305,19 @@ static bool key_of(const struct vp_vmlock *l, const char *name, const char *proc
 bool vp_vmlock_find(struct vp_vmlock *l, bool (*is)(const char *process, const char *arg),
 		    const char *arg, char key[80], char process[VP_PROCESS_TEXT])
 {
-	int pid, fd = openat(l->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(l->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	char note[VP_NOTE_MAX + 1];
 	struct dirent *e;
+	struct mark m;
 	bool found = false;
 
 	if (!d && fd >= 0)
 		close(fd);
 	while (d && !found && (e = readdir(d)))
-		found = strstr(e->d_name, MARK) && !parse_mark(l, e->d_name, &pid, process, note) &&
-			*process && key_of(l, e->d_name, process, key) && is(process, arg);
+		found = strstr(e->d_name, MARK) && !parse_mark(l, e->d_name, &m) && *m.process &&
+			key_of(l, e->d_name, m.process, key) && is(m.process, arg);
+	if (found)
+		strcpy(process, m.process);
 	if (d)
 		closedir(d);
 	return found;

@@ -21,6 +21,15 @@ int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, str
 void vp_vmlock_close(struct vp_vmlock *l);
 
 /*
+ * Who keeps the record of what is written while it is marked: a word (vp_qemu_config.keeper), which
+ * the marks carry. Before anything is marked. -EINVAL.
+ */
+int vp_vmlock_keeper(struct vp_vmlock *l, const char *keeper, struct vp_err *err);
+
+/* After vp_vmlock_interrupted() has found a mark: whose it is; NULL: ours. */
+const char *vp_vmlock_other_keeper(const struct vp_vmlock *l);
+
+/*
  * Which process is the VM's (struct vp_process.text; "" if unknown): marks name it from now on.
  * @own: other VMs may have the same key, so that its mark is in a file of its own.
  */

@@ -48,6 +48,7 @@ static int dial(struct rig *r, const char *target, struct vp_call_recovered *don
 		struct vp_err *err)
 {
 	struct vp_qemu_config cfg = {
+		.keeper = "vmpoke", /* its own ledger, or vmpoke's: `recover` is to clean up */
 		.state_dir = getenv("VMPOKE_STATE_DIR"),
 		.repair = done ? repair : NULL,
 		.repair_arg = done,

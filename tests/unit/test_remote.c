@@ -165,8 +165,10 @@ static void test_killed(void **state)
 	json_t *vm, *ret = NULL, *poke;
 	unsigned int stops;
 
-	be_killed(&(struct vp_qemu_config){
-		.qmp_path = f->q->qmp_path, .state_dir = f->dir, .timeout_ms = HANG_MS });
+	be_killed(&(struct vp_qemu_config){ .keeper = "vmpoke",
+					    .qmp_path = f->q->qmp_path,
+					    .state_dir = f->dir,
+					    .timeout_ms = HANG_MS });
 	stops = f->q->stops;
 	open_remote(f);
 	vm = ask(f, "query-vm");
@@ -187,6 +189,40 @@ static void test_killed(void **state)
 	assert_false(f->q->running);
 }
 
+/* What another program has left half done stands in its own record: ours would let the VM run so.
+ */
+static void test_killed_other_keeper(void **state)
+{
+	const struct vp_recover how = { 0 };
+	struct rig *f = *state;
+	const struct vp_remote_config recovering = {
+		.state_dir = f->dir,
+		.timeout_ms = HANG_MS,
+		.recover = &how,
+	};
+	unsigned int stops;
+	char target[200];
+
+	be_killed(&(struct vp_qemu_config){ .keeper = "my-agent",
+					    .qmp_path = f->q->qmp_path,
+					    .state_dir = f->dir,
+					    .timeout_ms = HANG_MS });
+	stops = f->q->stops;
+	snprintf(target, sizeof(target), "qemu+qmp:%s", f->q->qmp_path);
+	assert_int_equal(vp_remote_open(target, &recovering, &f->r, &f->err), -EUCLEAN);
+	assert_non_null(strstr(f->err.text, "my-agent"));
+	assert_int_equal(f->q->stops, stops);
+	assert_int_equal(f->q->resumes, 0);
+	assert_false(f->q->running);
+
+	open_remote(f); /* who looks is told so, too */
+	assert_non_null(strstr(vp_remote_attention(f->r), "my-agent"));
+	assert_null(strstr(vp_remote_attention(f->r), "vmpoke recover"));
+	assert_int_equal(vp_remote_close(f->r, &f->err), 0);
+	f->r = NULL;
+	assert_false(f->q->running);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +230,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_confidential, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confidential_cli, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed_other_keeper, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
