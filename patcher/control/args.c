@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "control/when.h"
 #include "control/internal.h"
+#include "control/when.h"
 #include "elf/where.h"
 #include "target/qmp_wire.h"
 
