@@ -271,12 +271,13 @@ static void print_hex_json(const struct chunk *m, const json_t *info)
 static int run(struct vp_client *c, const struct read_args *a)
 {
 	struct chunk m = { .bytes = NULL };
-	struct extent e = { 0 };
+	struct extent e;
 	json_t *info = NULL;
 	int code = vp_client_resolve(c, a->where, &m.addr, &info);
 
-	if (!code && !a->len)
-		e = extent_of(a, m.addr, info);
+	if (code)
+		return code;
+	e = extent_of(a, m.addr, info);
 	m.bytes = malloc(a->len ? a->len : room_for(&e));
 	if (!m.bytes)
 		code = vp_cmd_fail("read", VP_EXIT_HOST, "out of memory");

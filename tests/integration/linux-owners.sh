@@ -135,7 +135,7 @@ check_static_call() { # TARGET TEXT
 	local name hex
 	name=$(awk '$2 ~ /^__SCT__/ {print $2; exit}' "$tmp/g.symbols")
 	hex=$(insn_at "$1" "$name")
-	refused "$2: $name is refused" "static call" poke "$1" "$name" --old "$hex" --new "$hex" --dry-run
+	refused "$2: $name is refused" "static call" poke "$1" "$name" --old "$hex" --new nop --dry-run
 }
 
 # --- a sealed key with sites in a module ---------------------------------------
