@@ -76,9 +76,10 @@ static void add_code(struct text *t, const uint8_t *code, size_t len, uint64_t r
 		vp_gva addr = VP_GVA(rip + at);
 
 		if (vp_insn_decode(code + at, len - at, addr, &insn, NULL) ||
-		    vp_insn_format(code + at, len - at, addr, asm_text, sizeof(asm_text)) < 0)
+		    vp_insn_format(code + at, len - at, addr, VP_SYNTAX_INTEL, asm_text,
+				   sizeof(asm_text)) < 0)
 			break;
-		add(t, "  %016" PRIx64 ": ", addr.v);
+		add(t, "  0x%016" PRIx64 ": ", addr.v);
 		for (i = 0; i < insn.len; i++)
 			add(t, "%02x ", code[at + i]);
 		add(t, " %s\n", asm_text);
@@ -86,7 +87,7 @@ static void add_code(struct text *t, const uint8_t *code, size_t len, uint64_t r
 	}
 	if (at)
 		return;
-	add(t, "  %016" PRIx64 ": ", rip);
+	add(t, "  0x%016" PRIx64 ": ", rip);
 	for (i = 0; i < len && i < VP_INSN_MAX; i++)
 		add(t, "%02x ", code[i]);
 	add(t, "(no instruction)\n");
@@ -106,11 +107,13 @@ static void add_regs(struct text *t, const struct kvm_regs *r, const struct kvm_
 	size_t i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		add(t, "%s=%016" PRIx64 "%s", all[i].name, all[i].value, i % 4 == 3 ? "\n" : " ");
-	add(t, "cr0=%" PRIx64 " cr2=%" PRIx64 " cr3=%" PRIx64 " cr4=%" PRIx64 " efer=%" PRIx64 "\n",
+		add(t, "%s=0x%016" PRIx64 "%s", all[i].name, all[i].value, i % 4 == 3 ? "\n" : " ");
+	add(t,
+	    "cr0=0x%" PRIx64 " cr2=0x%" PRIx64 " cr3=0x%" PRIx64 " cr4=0x%" PRIx64
+	    " efer=0x%" PRIx64 "\n",
 	    (uint64_t)s->cr0, (uint64_t)s->cr2, (uint64_t)s->cr3, (uint64_t)s->cr4,
 	    (uint64_t)s->efer);
-	add(t, "cs=%x ss=%x idt=%" PRIx64 "+%x rflags=%" PRIx64 "\n", s->cs.selector,
+	add(t, "cs=0x%x ss=0x%x idt=0x%" PRIx64 "+0x%x rflags=0x%" PRIx64 "\n", s->cs.selector,
 	    s->ss.selector, (uint64_t)s->idt.base, s->idt.limit, (uint64_t)r->rflags);
 }
 
@@ -128,7 +131,7 @@ void vp_fault_text(struct vp_vcpu *c, const char *why, char *text, size_t size)
 		add(&t, "vCPU %u: %s (KVM does not give its registers)", c->id, why);
 		return;
 	}
-	add(&t, "vCPU %u: %s at rip=%016" PRIx64, c->id, why, (uint64_t)regs.rip);
+	add(&t, "vCPU %u: %s at rip=0x%016" PRIx64, c->id, why, (uint64_t)regs.rip);
 	symbol = vp_symtab_nearest(c->vm->symbols, VP_GVA(regs.rip), &off);
 	if (symbol) {
 		vp_text_copy(name, sizeof(name), symbol);

@@ -56,15 +56,20 @@ static int parse(int argc, char **argv, struct remove_args *a)
 
 static void tell(const struct remove_args *a, const json_t *ret)
 {
-	printf("%s %s: %s, %lld function(s)\n", vp_client_text(ret, "name"),
+	printf("%s %s: %s, %lld function(s)", vp_client_text(ret, "name"),
 	       vp_client_text(ret, "version"),
 	       a->change.dry_run ? "all checks passed, nothing written" : "removed",
 	       vp_client_int(ret, "functions"));
+	if (vp_client_int(ret, "id"))
+		printf(", poke %lld", vp_client_int(ret, "id"));
+	putchar('\n');
 	if (*vp_client_text(ret, "memory-stays"))
 		printf("  its memory stays until `remove` or `vmpoke recover` finds nobody there: "
 		       "%s\n",
 		       vp_client_text(ret, "memory-stays"));
 	vp_hotfix_change_tell(&a->change, ret);
+	if (!a->change.dry_run)
+		printf("  to have it again: vmpoke hotfix apply %s OBJECT\n", a->target);
 }
 
 static int run(struct vp_client *c, const struct remove_args *a)

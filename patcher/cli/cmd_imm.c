@@ -8,6 +8,7 @@
 
 #include "cli/client.h"
 #include "cli/options.h"
+#include "cli/pokes.h"
 #include "target/hex.h"
 #include "x86/decode.h"
 
@@ -42,7 +43,6 @@ struct change {
 	vp_gva addr;
 	int64_t was;
 	size_t len;
-	bool same;
 };
 
 /*
@@ -126,8 +126,8 @@ static int make_change(struct vp_client *c, const struct imm_args *a, struct cha
 	if (len < 0)
 		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: %s", a->where, err.text);
 	ch->len = (size_t)len;
-	ch->same = !memcmp(ch->old_bytes, ch->new_bytes, ch->len);
-	if (a->was_text && ch->was != a->was)
+	/* What is so already need not have been something else. */
+	if (a->was_text && ch->was != a->was && memcmp(ch->old_bytes, ch->new_bytes, ch->len) != 0)
 		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: the constant is %lld, not %s",
 				   a->where, (long long)ch->was, a->was_text);
 	return VP_EXIT_OK;
@@ -155,16 +155,15 @@ static int run(struct vp_client *c, const struct imm_args *a)
 	json_t *ret = NULL;
 	int code = make_change(c, a, &ch);
 
-	if (!code && ch.same)
-		ret = json_pack("{s:i, s:i}", "id", 0, "sites", 0);
-	else if (!code)
+	if (!code)
 		code = vp_client_call(c, "poke", request(a, &ch), &ret);
 	if (!code && a->json) {
 		json_object_set_new(ret, "was", json_integer((json_int_t)ch.was));
 		json_object_set_new(ret, "value", json_integer((json_int_t)a->value));
 		vp_client_print(ret);
-	} else if (!code && ch.same) {
-		printf("%s: %lld stands there already\n", a->where, (long long)ch.was);
+	} else if (!code && vp_poke_is_already(ret)) {
+		printf("%s: already so: %lld stands there", a->where, (long long)ch.was);
+		vp_poke_tell_already(ret);
 	} else if (!code) {
 		printf("%s: %lld %s %lld\n", a->where, (long long)ch.was,
 		       a->dry_run ? "could become" : "became", (long long)a->value);

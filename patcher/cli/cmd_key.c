@@ -89,6 +89,16 @@ static int list(struct vp_client *c, const struct key_args *a)
 	return code;
 }
 
+/* Switching back took a batch back, which is not there any more. */
+static void tell_back(const struct key_args *a, const json_t *ret)
+{
+	if (json_object_get(ret, "took-back"))
+		printf("  which took poke %lld back; to have it again: vmpoke key set %s %s %s\n",
+		       vp_client_int(ret, "id"), a->target, a->name, a->on ? "off" : "on");
+	else
+		vp_client_tell_revert(a->target, ret);
+}
+
 static int set(struct vp_client *c, const struct key_args *a)
 {
 	json_t *args = json_pack("{s:s, s:b, s:b, s:s*}", "key", a->name, "on", (int)a->on,
@@ -109,7 +119,7 @@ static int set(struct vp_client *c, const struct key_args *a)
 		printf("%s %s %s, %lld site(s)\n", a->name, a->dry_run ? "could be" : "is",
 		       a->on ? "on" : "off", sites);
 	if (!code && !a->json && sites && !a->dry_run)
-		vp_client_tell_revert(a->target, ret);
+		tell_back(a, ret);
 	json_decref(ret);
 	return code;
 }

@@ -10,6 +10,7 @@
 #include "cli/client.h"
 #include "cli/options.h"
 #include "cli/poke_site.h"
+#include "cli/pokes.h"
 
 #define ELF_MAX	  (256u << 20)
 #define BATCH_MAX (12u << 20) /* what becomes of it must fit into one request */
@@ -19,7 +20,8 @@ static const char help[] =
 	"       vmpoke poke TARGET --batch FILE.json [OPTION...]\n"
 	"\n"
 	"Replace one instruction of a running guest, or all those of a batch together. Every\n"
-	"check is made before the first byte is written; all sites change, or none.\n"
+	"check is made before the first byte is written; all sites change, or none. Where all\n"
+	"new bytes stand already nothing is written, nor recorded.\n"
 	"\n"
 	"  WHERE            an address (0x...) or symbol+offset\n"
 	"  --old HEX        the bytes that stand there now, one whole instruction\n"
@@ -40,7 +42,8 @@ static const char help[] =
 	"  --dry-run        make every check, write nothing\n"
 	"  --json           print one JSON object\n"
 	"\n"
-	"Exit code: 0; 2 bad options; 3 refused, not one byte was changed; 4 no such target;\n"
+	"Exit code: 0, also if it was so already; 2 bad options; 3 refused, not one byte was\n"
+	"changed; 4 no such target;\n"
 	"5 not begun or rolled back, the old bytes stand; 7 bad FILE; 9 half a batch may stand:\n"
 	"`vmpoke recover`.\n";
 
@@ -123,7 +126,10 @@ static void print_result(const char *target, const json_t *ret)
 {
 	long long sites = vp_client_int(ret, "sites");
 
-	if (json_is_true(json_object_get(ret, "dry-run"))) {
+	if (vp_poke_is_already(ret)) {
+		fputs("already so: the new bytes stand there", stdout);
+		vp_poke_tell_already(ret);
+	} else if (json_is_true(json_object_get(ret, "dry-run"))) {
 		printf("%lld site(s) checked, nothing written\n", sites);
 	} else {
 		printf("poke %lld: %lld site(s) applied, %lld syncs\n", vp_client_int(ret, "id"),

@@ -7,22 +7,28 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/marks.h"
 #include "cli/options.h"
 #include "target/hex.h"
 #include "x86/decode.h"
 
 #define LEN_MAX	      (1u << 20)
 #define INSNS_MAX     10000u
-#define INSNS_DEFAULT 8
+#define INSNS_DEFAULT 8	  /* where it cannot be told where the function ends */
+#define INSNS_OF_FN   100 /* of a function, by default */
 #define PAGE	      4096u
+#define LINE	      16u /* bytes, of a dump */
 
 static const char help[] =
-	"usage: vmpoke read TARGET WHERE [--len N | --insns N] [--kernel FILE] [--json]\n"
+	"usage: vmpoke read TARGET WHERE [--len N | --insns N] [--att] [--kernel FILE] [--json]\n"
 	"\n"
-	"Show guest memory at WHERE, an address or symbol+offset, as the guest sees it.\n"
+	"Show guest memory at WHERE, an address or symbol+offset, as the guest sees it: its\n"
+	"instructions up to the end of the function, but at most 100 (8 where no symbol tells\n"
+	"the end). What a poke has written is marked with its number.\n"
 	"\n"
 	"  --len N     N bytes (up to 1048576) as hex\n"
-	"  --insns N   N instructions (up to 10000; default 8)\n" VP_KERNEL_HELP
+	"  --insns N   N instructions (up to 10000), over the end of the function, too\n"
+	"  --att       AT&T syntax, which the kernel has; else Intel's\n" VP_KERNEL_HELP
 	"  --json      print one JSON object\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 3 no such symbol, or it is not mapped; 4 no such target.\n";
@@ -30,7 +36,7 @@ static const char help[] =
 struct read_args {
 	const char *target, *where, *kernel;
 	uint64_t len, insns;
-	bool json;
+	bool att, json;
 };
 
 static int parse(int argc, char **argv, struct read_args *a)
@@ -38,6 +44,7 @@ static int parse(int argc, char **argv, struct read_args *a)
 	const struct vp_option options[] = {
 		VP_NUMBER("len", &a->len, 1, LEN_MAX),
 		VP_NUMBER("insns", &a->insns, 1, INSNS_MAX),
+		VP_FLAG("att", &a->att),
 		VP_TEXT("kernel", &a->kernel),
 		VP_FLAG("json", &a->json),
 		VP_TARGET(0),
@@ -49,8 +56,8 @@ static int parse(int argc, char **argv, struct read_args *a)
 		return code;
 	if (a->len && a->insns)
 		return vp_cmd_fail("read", VP_EXIT_USAGE, "--len and --insns exclude each other");
-	if (!a->len && !a->insns)
-		a->insns = INSNS_DEFAULT;
+	if (a->len && a->att)
+		return vp_cmd_fail("read", VP_EXIT_USAGE, "--att goes without --len");
 	a->target = argv[optind];
 	a->where = argv[optind + 1];
 	return -1;
@@ -61,7 +68,33 @@ struct chunk {
 	vp_gva addr;
 	uint8_t *bytes;
 	size_t len;
+	struct vp_marks marks; /* what is poked of it */
 };
+
+/* Which instructions are shown. */
+struct extent {
+	size_t insns; /* at the most */
+	size_t bytes; /* up to the end of the function; 0: whatever the instructions take */
+};
+
+static struct extent extent_of(const struct read_args *a, vp_gva addr, const json_t *info)
+{
+	uint64_t end = vp_client_addr(info, "end").v;
+
+	if (a->insns)
+		return (struct extent){ a->insns, 0 };
+	if (end <= addr.v)
+		return (struct extent){ INSNS_DEFAULT, 0 };
+	return (struct extent){ INSNS_OF_FN, end - addr.v };
+}
+
+/* How many bytes are needed for them: the last one may reach over the end. */
+static size_t room_for(const struct extent *e)
+{
+	size_t most = e->insns * VP_INSN_MAX;
+
+	return e->bytes && e->bytes < most - VP_INSN_MAX ? e->bytes + VP_INSN_MAX : most;
+}
 
 /* Append @len bytes of guest memory. An exit code; @quiet: being unmapped is said by it alone. */
 static int read_more(struct vp_client *c, struct chunk *m, size_t len, bool quiet)
@@ -88,10 +121,9 @@ static int read_more(struct vp_client *c, struct chunk *m, size_t len, bool quie
 	return code;
 }
 
-/* The code of up to @insns instructions: what is mapped of it, page by page. */
-static int read_code(struct vp_client *c, struct chunk *m, size_t insns)
+/* @want bytes of code, or what is mapped of it, page by page. */
+static int read_code(struct vp_client *c, struct chunk *m, size_t want)
 {
-	size_t want = insns * VP_INSN_MAX;
 	int code = VP_EXIT_OK;
 
 	while (!code && m->len < want) {
@@ -102,23 +134,30 @@ static int read_code(struct vp_client *c, struct chunk *m, size_t insns)
 	return m->len && code == VP_EXIT_REFUSED ? VP_EXIT_OK : code;
 }
 
+/* --- bytes -------------------------------------------------------------------- */
+
 static void dump_hex(const struct chunk *m)
 {
 	size_t i, j;
 
-	for (i = 0; i < m->len; i += 16) {
-		printf("%016llx ", (unsigned long long)(m->addr.v + i));
-		for (j = i; j < i + 16; j++)
+	for (i = 0; i < m->len; i += LINE) {
+		size_t n = m->len - i < LINE ? m->len - i : LINE;
+
+		printf("0x%016llx ", (unsigned long long)(m->addr.v + i));
+		for (j = i; j < i + LINE; j++)
 			if (j < m->len)
 				printf(" %02x", m->bytes[j]);
 			else
 				printf("   ");
 		printf("  ");
-		for (j = i; j < i + 16 && j < m->len; j++)
+		for (j = i; j < i + n; j++)
 			putchar(m->bytes[j] < 0x80 && isprint(m->bytes[j]) ? m->bytes[j] : '.');
+		vp_marks_print_line(&m->marks, m->addr.v + i, n);
 		putchar('\n');
 	}
 }
+
+/* --- instructions -------------------------------------------------------------- */
 
 /* The name of @addr into @text; an exit code. */
 static int name_of(struct vp_client *c, vp_gva addr, char *text, size_t size)
@@ -136,14 +175,14 @@ static int name_of(struct vp_client *c, vp_gva addr, char *text, size_t size)
 }
 
 /* One instruction as {"addr", "where", "bytes", "text"}; what does not decode is one byte. */
-static int one_insn(struct vp_client *c, const struct chunk *m, size_t at, size_t *len,
-		    json_t **out)
+static int one_insn(struct vp_client *c, const struct chunk *m, enum vp_insn_syntax syntax,
+		    size_t at, size_t *len, json_t **out)
 {
 	vp_gva addr = VP_GVA(m->addr.v + at);
 	size_t left = m->len - at;
 	char text[256] = "(bad)", hex[2 * VP_INSN_MAX + 1], where[128] = "", to[128] = "";
 	struct vp_insn insn = { .len = 1 };
-	int n = vp_insn_format(m->bytes + at, left, addr, text, sizeof(text));
+	int n = vp_insn_format(m->bytes + at, left, addr, syntax, text, sizeof(text));
 	int code = name_of(c, addr, where, sizeof(where));
 
 	if (n > 0 && vp_insn_decode(m->bytes + at, left, addr, &insn, NULL) == 0 &&
@@ -160,6 +199,7 @@ static int one_insn(struct vp_client *c, const struct chunk *m, size_t at, size_
 			 "bytes", hex, "text", text, "to", to);
 	if (!*to)
 		json_object_del(*out, "to");
+	vp_marks_set(&m->marks, addr.v, *len, *out);
 	return code;
 }
 
@@ -170,29 +210,44 @@ static void print_insn(const json_t *insn)
 	printf("%s", vp_client_text(insn, "addr"));
 	if (*where)
 		printf(" <%s>", where);
-	printf(":  %-20s  %s", vp_client_text(insn, "bytes"), vp_client_text(insn, "text"));
+	printf(":  0x%-20s  %s", vp_client_text(insn, "bytes"), vp_client_text(insn, "text"));
 	if (*to)
 		printf(" <%s>", to);
+	vp_mark_print(insn);
 	putchar('\n');
 }
 
-static int show_insns(struct vp_client *c, const struct chunk *m, const struct read_args *a)
+static void print_insns(const json_t *list, size_t more)
 {
+	const json_t *insn;
+	size_t i;
+
+	json_array_foreach(list, i, insn) print_insn(insn);
+	if (more)
+		printf("... and %zu bytes more up to the end of the function: --insns N\n", more);
+}
+
+static int show_insns(struct vp_client *c, const struct chunk *m, const struct extent *e,
+		      const struct read_args *a)
+{
+	enum vp_insn_syntax syntax = a->att ? VP_SYNTAX_ATT : VP_SYNTAX_INTEL;
 	json_t *list = json_array(), *out, *insn;
 	int code = VP_EXIT_OK;
-	size_t at = 0, len, i;
+	size_t at = 0, len, more;
 
-	while (!code && json_array_size(list) < a->insns && at < m->len) {
-		code = one_insn(c, m, at, &len, &insn);
+	while (!code && json_array_size(list) < e->insns && at < m->len &&
+	       (!e->bytes || at < e->bytes)) {
+		code = one_insn(c, m, syntax, at, &len, &insn);
 		json_array_append_new(list, insn);
 		at += len;
 	}
+	more = e->bytes > at && json_array_size(list) == e->insns ? e->bytes - at : 0;
 	if (!code && a->json) {
-		out = json_pack("{s:O}", "insns", list);
+		out = json_pack("{s:O, s:I}", "insns", list, "more", (json_int_t)more);
 		vp_client_print(out);
 		json_decref(out);
 	} else if (!code) {
-		json_array_foreach(list, i, insn) print_insn(insn);
+		print_insns(list, more);
 	}
 	json_decref(list);
 	return code;
@@ -207,6 +262,7 @@ static void print_hex_json(const struct chunk *m, const json_t *info)
 		return;
 	vp_hex_format(m->bytes, m->len, hex);
 	json_object_set_new(out, "hex", json_string(hex));
+	json_object_set_new(out, "poked", vp_marks_json(&m->marks));
 	vp_client_print(out);
 	json_decref(out);
 	free(hex);
@@ -214,21 +270,28 @@ static void print_hex_json(const struct chunk *m, const json_t *info)
 
 static int run(struct vp_client *c, const struct read_args *a)
 {
-	size_t max = a->len ? a->len : a->insns * VP_INSN_MAX;
-	struct chunk m = { .bytes = malloc(max) };
+	struct chunk m = { .bytes = NULL };
+	struct extent e;
 	json_t *info = NULL;
 	int code = vp_client_resolve(c, a->where, &m.addr, &info);
 
+	if (code)
+		return code;
+	e = extent_of(a, m.addr, info);
+	m.bytes = malloc(a->len ? a->len : room_for(&e));
 	if (!m.bytes)
 		code = vp_cmd_fail("read", VP_EXIT_HOST, "out of memory");
 	if (!code)
-		code = a->len ? read_more(c, &m, a->len, false) : read_code(c, &m, a->insns);
+		code = a->len ? read_more(c, &m, a->len, false) : read_code(c, &m, room_for(&e));
+	if (!code)
+		code = vp_marks_look(c, m.addr.v, m.len, &m.marks);
 	if (!code && !a->len)
-		code = show_insns(c, &m, a);
+		code = show_insns(c, &m, &e, a);
 	else if (!code && a->json)
 		print_hex_json(&m, info);
 	else if (!code)
 		dump_hex(&m);
+	vp_marks_clear(&m.marks);
 	json_decref(info);
 	free(m.bytes);
 	return code;

@@ -7,6 +7,7 @@
 
 #include "cli/client.h"
 #include "cli/options.h"
+#include "cli/pokes.h"
 
 static const char help[] =
 	"usage: vmpoke revert TARGET [ID | --all] [OPTION...]\n"
@@ -67,6 +68,20 @@ static json_t *request(const struct revert_args *a, uint64_t id)
 	return args;
 }
 
+static void print_one(const struct revert_args *a, const json_t *ret)
+{
+	printf("poke %lld: %lld site(s) %s, %lld syncs\n", vp_client_int(ret, "id"),
+	       vp_client_int(ret, "sites"),
+	       a->dry_run ? "could be reverted; nothing written" : "reverted",
+	       vp_client_int(ret, "syncs"));
+	if (vp_client_int(ret, "gone") || vp_client_int(ret, "old"))
+		printf("  %lld site(s) are gone with their module, at %lld the old bytes stood "
+		       "already\n",
+		       vp_client_int(ret, "gone"), vp_client_int(ret, "old"));
+	if (!a->dry_run)
+		vp_poke_tell_again(a->target, ret);
+}
+
 static int revert_one(struct vp_client *c, const struct revert_args *a)
 {
 	json_t *ret = NULL;
@@ -75,14 +90,7 @@ static int revert_one(struct vp_client *c, const struct revert_args *a)
 	if (!code && a->json)
 		vp_client_print(ret);
 	else if (!code)
-		printf("poke %lld: %lld site(s) %s, %lld syncs\n", vp_client_int(ret, "id"),
-		       vp_client_int(ret, "sites"),
-		       a->dry_run ? "could be reverted; nothing written" : "reverted",
-		       vp_client_int(ret, "syncs"));
-	if (!code && !a->json && (vp_client_int(ret, "gone") || vp_client_int(ret, "old")))
-		printf("  %lld site(s) are gone with their module, at %lld the old bytes stood "
-		       "already\n",
-		       vp_client_int(ret, "gone"), vp_client_int(ret, "old"));
+		print_one(a, ret);
 	json_decref(ret);
 	return code;
 }
@@ -106,6 +114,8 @@ static int revert_all(struct vp_client *c, const struct revert_args *a)
 			break;
 		}
 		code = vp_client_call(c, "revert", request(a, id), &ret);
+		if (ret && !a->json)
+			print_one(a, ret);
 		if (ret)
 			json_array_append_new(done, ret);
 	}

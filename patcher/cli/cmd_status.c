@@ -4,25 +4,35 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "cli/colour.h"
+#include "cli/history.h"
 #include "cli/hotfixes.h"
 #include "cli/options.h"
+#include "cli/pokes.h"
 #include "control/ledger.h"
+#include "control/when.h"
 
 static const char help[] =
-	"usage: vmpoke status TARGET [--history] [--json]\n"
+	"usage: vmpoke status TARGET [--sites] [--history] [--json]\n"
 	"\n"
 	"Show whether the guest runs, its vCPUs, the pokes that are applied (oldest first): who,\n"
 	"when, what, and whether the memory still says so; the hotfixes that its memory tells of\n"
 	"(vmpoke hotfix list); and what was counted since it started.\n"
-	"Sites are listed as far as there are not too many (docs/control-protocol.md).\n"
 	"\n"
+	"  --sites    every site of every poke; without it those alone that do not stand\n"
 	"  --history  the ledger instead: every change that was ever begun, and how it ended;\n"
 	"             of a VM of `vmpoke run` also when it is no more\n"
-	"  --json     print one JSON object; with --history an array\n"
+	"  --json     print one JSON object, with sites as far as there are not too many\n"
+	"             (docs/control-protocol.md, query-pokes); with --history an array: the\n"
+	"             lines of the ledger\n"
 	"\n"
 	"Exit code: 0; 2 bad options; 4 no such target, or it does not answer.\n";
+
+struct status_args {
+	const char *target;
+	bool sites, history, json;
+};
 
 struct status {
 	json_t *status, *cpus, *pokes, *vm, *hotfixes;
@@ -75,48 +85,72 @@ static void print_json(const struct status *s)
 	json_decref(out);
 }
 
-/* What the memory says of a site, in words. */
-static const char *standing(const json_t *site)
+static void print_site(const json_t *site)
 {
-	const char *now = vp_client_text(site, "now");
+	const char *resume = vp_client_text(site, "resume"), *fixup = vp_client_text(site, "fixup");
+	bool good = vp_poke_stands(site);
+	char where[128];
 
-	return !strcmp(now, "new")	 ? "stands"
-	       : !strcmp(now, "covered") ? "stands below a newer poke"
-	       : !strcmp(now, "old")	 ? "GONE: the old bytes stand there"
-	       : !strcmp(now, "gone")	 ? "gone (module unloaded)"
-	       : !strcmp(now, "half")	 ? "HALF of the old bytes, half of the new"
-	       : *now			 ? "CHANGED by somebody else"
-					 : "";
+	printf("     %s %s  0x%s -> 0x%s  %s%s%s  %s%s%s\n", vp_client_text(site, "addr"),
+	       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
+	       vp_client_text(site, "new"), resume, *fixup ? " " : "", fixup,
+	       good ? "" : vp_colour(VP_COLOUR_BAD), vp_poke_standing(site),
+	       good ? "" : vp_colour_end());
 }
 
-static void print_poke(const json_t *poke)
+/* "3 site(s) (site_3, ...), all stand": how many, where the first is, and how they are. */
+static void print_sites_line(const json_t *poke)
 {
-	const json_t *sites = json_object_get(poke, "sites"), *site;
-	time_t when = (time_t)vp_client_int(poke, "when");
-	struct tm tm = { 0 };
-	char date[32], where[128];
+	const json_t *sites = json_object_get(poke, "sites"), *site, *first;
+	long long n = vp_client_int(poke, "nsites"), covered = 0, bad = 0;
+	char where[128];
 	size_t i;
 
-	localtime_r(&when, &tm);
-	strftime(date, sizeof(date), "%F %T", &tm);
-	printf("  %lld  %s  %s %s%s%s  %s  %lld site(s)\n", vp_client_int(poke, "id"), date,
-	       vp_client_text(poke, "user"), vp_client_text(poke, "command"),
-	       *vp_client_text(poke, "note") ? " " : "", vp_client_text(poke, "note"),
-	       vp_client_text(poke, "strategy"), vp_client_int(poke, "nsites"));
-	if (*vp_client_text(poke, "fate"))
-		printf("     STANDS WITHOUT A RECORD: for the ledger it is %s (an earlier state of "
-		       "the memory is back, this is a clone, or the guest did it itself)\n",
-		       !strcmp(vp_client_text(poke, "fate"), "elsewhere")
-			       ? "applied in another VM"
-			       : vp_client_text(poke, "fate"));
+	json_array_foreach(sites, i, site)
+	{
+		covered += !strcmp(vp_client_text(site, "now"), "covered");
+		bad += !vp_poke_stands(site);
+	}
+	printf("%lld site(s)", n);
+	first = json_array_get(sites, 0);
+	if (first && *vp_client_where(first, where, sizeof(where)))
+		printf(" (%s%s)", where, n > 1 ? ", ..." : "");
+	else if (first)
+		printf(" (%s%s)", vp_client_text(first, "addr"), n > 1 ? ", ..." : "");
+	if (bad)
+		printf(", %s%lld DO NOT STAND%s", vp_colour(VP_COLOUR_BAD), bad, vp_colour_end());
+	else if (first)
+		fputs(n > 1 ? ", all stand" : ", stands", stdout);
+	if (covered)
+		printf(", %lld below a newer poke", covered);
+	putchar('\n');
+}
+
+static void print_poke(const json_t *poke, bool all)
+{
+	const json_t *sites = json_object_get(poke, "sites"), *site;
+	const char *fate = vp_client_text(poke, "fate"), *note = vp_client_text(poke, "note");
+	char when[VP_WHEN_TEXT];
+	size_t i;
+
+	printf("  %lld  %s  %s %s%s%s  %s  ", vp_client_int(poke, "id"),
+	       vp_when_local(vp_client_int(poke, "when"), when), vp_client_text(poke, "user"),
+	       vp_client_text(poke, "command"), *note ? " " : "", note,
+	       vp_client_text(poke, "strategy"));
+	print_sites_line(poke);
+	if (*fate)
+		printf("     %sSTANDS WITHOUT A RECORD%s: for the ledger it is %s (an earlier "
+		       "state of the memory is back, this is a clone, or the guest did it "
+		       "itself)\n",
+		       vp_colour(VP_COLOUR_BAD), vp_colour_end(),
+		       !strcmp(fate, "elsewhere") ? "applied in another VM" : fate);
 	if (*vp_client_text(poke, "forced"))
 		printf("     forced: %s\n", vp_client_text(poke, "forced"));
 	json_array_foreach(sites, i, site)
-		printf("     %s %s  %s -> %s  %s%s%s  %s\n", vp_client_text(site, "addr"),
-		       vp_client_where(site, where, sizeof(where)), vp_client_text(site, "old"),
-		       vp_client_text(site, "new"), vp_client_text(site, "resume"),
-		       *vp_client_text(site, "fixup") ? " " : "", vp_client_text(site, "fixup"),
-		       standing(site));
+	{
+		if (all || !vp_poke_stands(site))
+			print_site(site);
+	}
 }
 
 static void print_counters(const json_t *counters)
@@ -134,7 +168,7 @@ static void print_counters(const json_t *counters)
 	putchar('\n');
 }
 
-static void print_text(const struct status *s)
+static void print_text(const struct status *s, bool sites)
 {
 	const json_t *stats = json_object_get(s->vm, "stats"), *item;
 	size_t i;
@@ -147,7 +181,7 @@ static void print_text(const struct status *s)
 		printf("\n%zu poke(s) applied\n", vp_client_recorded(s->pokes));
 	else
 		printf("\nwhat is applied cannot be told: %s\n", s->no_pokes.text);
-	json_array_foreach(s->pokes, i, item) print_poke(item);
+	json_array_foreach(s->pokes, i, item) print_poke(item, sites);
 	if (s->hotfixes)
 		vp_hotfixes_print(s->hotfixes);
 	else if (!s->no_linux)
@@ -160,16 +194,12 @@ static void print_text(const struct status *s)
 	print_counters(json_object_get(stats, "bp-exits"));
 }
 
-/* The lines of the ledger, which are JSON already. */
 static void print_history(const json_t *lines, bool json)
 {
-	const json_t *line;
-	size_t i;
-
 	if (json)
 		vp_client_print(lines);
 	else
-		json_array_foreach(lines, i, line) vp_client_print(line);
+		vp_history_print(lines);
 }
 
 static int show_history(struct vp_client *c, bool json)
@@ -208,39 +238,51 @@ static json_t *history_of_the_dead(const char *target)
 
 static int print_dead(json_t *lines, bool json)
 {
+	vp_qmp_clean(lines);
 	print_history(lines, json);
 	json_decref(lines);
 	return VP_EXIT_OK;
 }
 
-int vp_cmd_status(int argc, char **argv)
+static int parse(int argc, char **argv, struct status_args *a)
 {
-	struct status s = { 0 };
-	struct vp_client c;
-	bool json = false, history = false;
-	json_t *dead;
 	const struct vp_option options[] = {
-		VP_FLAG("history", &history),
-		VP_FLAG("json", &json),
+		VP_FLAG("sites", &a->sites),
+		VP_FLAG("history", &a->history),
+		VP_FLAG("json", &a->json),
 		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
 	int code = vp_options_parse(argc, argv, help, options, 1, 1);
 
+	a->target = argv[optind];
+	return code;
+}
+
+int vp_cmd_status(int argc, char **argv)
+{
+	struct status_args a = { 0 };
+	struct status s = { 0 };
+	struct vp_client c;
+	json_t *dead;
+	int code = parse(argc, argv, &a);
+
 	if (code >= 0)
 		return code;
-	dead = history ? history_of_the_dead(argv[optind]) : NULL;
+	dead = a.history ? history_of_the_dead(a.target) : NULL;
 	if (dead)
-		return print_dead(dead, json);
-	code = vp_client_open(&c, "status", argv[optind], VP_CLIENT_TIMEOUT_MS);
-	if (!code && history)
-		return vp_client_close(&c, show_history(&c, json));
+		return print_dead(dead, a.json);
+	code = vp_client_open(&c, "status", a.target, VP_CLIENT_TIMEOUT_MS);
+	if (!code && a.history)
+		return vp_client_close(&c, show_history(&c, a.json));
 	if (!code)
 		code = query(&c, &s);
-	if (!code && json)
+	if (!code && !a.json)
+		code = vp_pokes_complete(&c, s.pokes);
+	if (!code && a.json)
 		print_json(&s);
 	else if (!code)
-		print_text(&s);
+		print_text(&s, a.sites);
 	json_decref(s.status);
 	json_decref(s.cpus);
 	json_decref(s.pokes);

@@ -102,14 +102,14 @@ static bool is_meant(const struct sym_args *a, const char *name)
 	return a->all || !fnmatch(a->where, name, 0);
 }
 
-static void print_all(const json_t *list, bool prefixed)
+static void print_all(const json_t *list)
 {
 	const json_t *sym;
 	size_t i;
 
-	json_array_foreach(list, i, sym) printf("%s%016llx %s\n", prefixed ? "0x" : "",
-						(unsigned long long)vp_client_addr(sym, "addr").v,
-						vp_client_text(sym, "name"));
+	json_array_foreach(list, i, sym)
+		printf("0x%016llx %s\n", (unsigned long long)vp_client_addr(sym, "addr").v,
+		       vp_client_text(sym, "name"));
 }
 
 static int show_many(struct vp_client *c, const struct sym_args *a)
@@ -126,7 +126,7 @@ static int show_many(struct vp_client *c, const struct sym_args *a)
 	else if (!code && a->json)
 		vp_client_print(meant);
 	else if (!code)
-		print_all(meant, !a->all);
+		print_all(meant);
 	json_decref(meant);
 	json_decref(list);
 	return code;

@@ -28,9 +28,9 @@ static void print_difference(const json_t *d)
 	char where[128];
 
 	vp_client_where(d, where, sizeof(where));
-	printf("DIFFERS: %s %s%s(%s): %lld byte(s), %s was, %s is now", vp_client_text(d, "addr"),
-	       where, *where ? " " : "", vp_client_text(d, "in"), vp_client_int(d, "bytes"),
-	       vp_client_text(d, "was"), vp_client_text(d, "now"));
+	printf("DIFFERS: %s %s%s(%s): %lld byte(s), 0x%s was, 0x%s is now",
+	       vp_client_text(d, "addr"), where, *where ? " " : "", vp_client_text(d, "in"),
+	       vp_client_int(d, "bytes"), vp_client_text(d, "was"), vp_client_text(d, "now"));
 	if (*vp_client_text(d, "place-of"))
 		printf("; a place of the guest's own (%s), which would write something else",
 		       vp_client_text(d, "place-of"));

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "control/when.h"
 
 int vp_client_hotfixes(struct vp_client *c, json_t **found, int *rc, struct vp_err *why)
 {
@@ -41,25 +42,22 @@ static void print_function(const json_t *f)
 	else if (!strcmp(leads, "unknown"))
 		printf("cannot be read (module unloaded)\n");
 	else
-		printf("CHANGED by somebody else: %s stands there\n", vp_client_text(f, "now"));
+		printf("CHANGED by somebody else: 0x%s stands there\n", vp_client_text(f, "now"));
 }
 
 static void print_hotfix(const json_t *hotfix)
 {
 	const json_t *f, *area;
-	time_t when = (time_t)vp_client_int(hotfix, "when");
-	struct tm tm = { 0 };
+	char when[VP_WHEN_TEXT];
 	long long bytes = 0;
-	char date[32] = "";
 	const char *key;
 	size_t i;
 
-	if (localtime_r(&when, &tm))
-		strftime(date, sizeof(date), "%F %T", &tm);
 	json_object_foreach((json_t *)json_object_get(hotfix, "areas"), key, area) bytes +=
 		vp_client_int(area, "bytes");
 	printf("  %s %s  %s  %s  %s\n", vp_client_text(hotfix, "name"),
-	       vp_client_text(hotfix, "version"), date, vp_client_text(hotfix, "who"),
+	       vp_client_text(hotfix, "version"),
+	       vp_when_local(vp_client_int(hotfix, "when"), when), vp_client_text(hotfix, "who"),
 	       standing(hotfix));
 	if (*vp_client_text(hotfix, "description"))
 		printf("     %s\n", vp_client_text(hotfix, "description"));

@@ -12,6 +12,8 @@
 
 #include "control/exit_code.h"
 #include "control/internal.h"
+#include "target/hex.h"
+#include "target/qmp_wire.h"
 
 /* A batch on its way: what the callbacks of the engine need. */
 struct job {
@@ -337,6 +339,29 @@ static int take_back(struct job *j, const struct vp_applied *a, const struct vp_
 	return rc;
 }
 
+/* What was taken back, as far as it takes to do it again. */
+static json_t *took_back_json(const struct vp_applied *a)
+{
+	static const char *const keys[] = { "command", "force" };
+	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
+	const struct vp_site *s = a->sites;
+	json_t *json = json_object();
+
+	for (size_t i = 0; a->line && i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (json_object_get(a->line, keys[i]))
+			json_object_set(json, keys[i], json_object_get(a->line, keys[i]));
+	if (a->note && *a->note)
+		json_object_set_new(json, "note", vp_qmp_text(a->note));
+	if (a->nsites != 1)
+		return json;
+	vp_hex_format(s->old_bytes, s->len, old_text);
+	vp_hex_format(s->new_bytes, s->len, new_text);
+	json_object_set_new(json, "addr", vp_json_addr(s->addr.v));
+	json_object_set_new(json, "old", json_string(old_text));
+	json_object_set_new(json, "new", json_string(new_text));
+	return json;
+}
+
 static uint64_t batches_applied(const struct vp_control *c)
 {
 	struct vp_poke_stats stats;
@@ -386,6 +411,8 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 		*code = write_end(&j, *code, !*code || batches_applied(c) != was ? a->id : 0, err);
 	}
 	ret = *code ? NULL : result_json(&result, &opts);
+	if (ret)
+		json_object_set_new(ret, "took-back", took_back_json(a));
 	if (ret && (left.gone || left.old))
 		json_object_update_new(ret, json_pack("{s:I, s:I}", "gone", (json_int_t)left.gone,
 						      "old", (json_int_t)left.old));

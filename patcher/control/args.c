@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "control/internal.h"
+#include "control/when.h"
 #include "elf/where.h"
 #include "target/qmp_wire.h"
 
@@ -71,6 +72,14 @@ json_t *vp_json_addr(uint64_t addr)
 
 	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
 	return json_string(text);
+}
+
+void vp_json_set_time(json_t *object, const char *key, int64_t when)
+{
+	char text[VP_WHEN_TEXT];
+
+	if (*vp_when_iso(when, text))
+		json_object_set_new(object, key, json_string(text));
 }
 
 void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr)

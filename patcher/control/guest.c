@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/internal.h"
+#include "elf/symtab.h"
 
 /* A guest that was booted anew has its kernel elsewhere, or it is another one. */
 static bool still_there(struct vp_linux *l)
@@ -64,6 +65,18 @@ const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset)
 	if (c->cfg.symbols)
 		return vp_symtab_nearest(c->cfg.symbols, addr, offset);
 	return vp_control_linux(c, &l, NULL) ? NULL : vp_linux_nearest(l, addr, offset);
+}
+
+bool vp_control_end(struct vp_control *c, vp_gva addr, vp_gva *end)
+{
+	const struct vp_symtab *tab = vp_control_symbols(c);
+	uint64_t offset = 0, last = 0;
+
+	if (!vp_control_name(c, addr, &offset) || !vp_symtab_end(tab, addr, end))
+		return false;
+	/* In Linux the next symbol may be another module's, with something else in between. */
+	return c->cfg.symbols || (vp_control_name(c, VP_GVA(end->v - 1), &last) &&
+				  end->v - 1 - last == addr.v - offset);
 }
 
 /* No kernel is an answer; that it could not be looked at is none. */

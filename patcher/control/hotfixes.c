@@ -71,6 +71,7 @@ static json_t *hotfix_json(const struct vp_hotfix_found *f, const struct vp_appl
 			 vp_hotfix_stands_name(f->stands), "whole", (int)f->whole, "covered",
 			 (int)f->covered, "areas", areas_json(l), "functions", functions, "object",
 			 object);
+	vp_json_set_time(json, "time", l->when);
 	if (batch && batch->id)
 		json_object_set_new(json, "batch", json_integer((json_int_t)batch->id));
 	json_object_set_new(json, "recorded",

@@ -57,6 +57,9 @@ int vp_control_linux(struct vp_control *c, struct vp_linux **out, struct vp_err 
  */
 const char *vp_control_name(struct vp_control *c, vp_gva addr, uint64_t *offset);
 
+/* Where the symbol ends that names @addr (vp_symtab_end()). False: that cannot be told. */
+bool vp_control_end(struct vp_control *c, vp_gva addr, vp_gva *end);
+
 /* The symbols of the guest, whatever it runs. NULL: it has none. */
 const struct vp_symtab *vp_control_symbols(struct vp_control *c);
 
@@ -89,6 +92,10 @@ int vp_args_addr(struct vp_control *c, const json_t *value, vp_gva *out, struct 
 
 /* Put "addr", "symbol", "offset" into @object; the latter two only if a symbol is near. */
 void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr);
+
+/* Beside a moment in seconds since 1970: the same in ISO 8601, as @key; nothing for no such year.
+ */
+void vp_json_set_time(json_t *object, const char *key, int64_t when);
 
 /* --- the commands, as struct vp_qmp_command wants them ------------------------- */
 

@@ -146,7 +146,7 @@ static json_t *set_key(struct vp_control *c, struct vp_linux *l, const struct vp
 	if (!*code && flip.nsites)
 		ret = flip_key(c, w, &flip, code, err);
 	else if (!*code)
-		ret = json_pack("{s:i, s:i}", "id", 0, "sites", 0);
+		ret = json_pack("{s:i, s:i, s:b}", "id", 0, "sites", 0, "already", true);
 	vp_linux_flip_free(&flip);
 	return ret;
 }

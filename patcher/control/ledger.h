@@ -172,9 +172,18 @@ int vp_ledger_rotate(struct vp_ledger *l, uint64_t boot, struct vp_err *err);
 int vp_ledger_put_aside(struct vp_ledger *l, char **name, struct vp_err *err);
 
 /*
- * All lines, oldest first, those of files put away or aside included; a new reference. A line that
- * cannot be read is {"damaged": "FILE: line N"}. NULL and @err: -EIO, -ENOMEM.
+ * All lines, oldest first, those of files put away or aside included, each with "time", its "when"
+ * in ISO 8601; a new reference. A line that cannot be read is {"damaged": "FILE: line N"}. NULL and
+ * @err: -EIO, -ENOMEM.
  */
 json_t *vp_ledger_history(const struct vp_ledger *l, struct vp_err *err);
+
+/*
+ * What these lines add up to, for people: a row for each batch of whatever VM and boot, oldest
+ * first; a new reference. "when", "user", "command", "what" (its note), "sites" (how many), "fate"
+ * and "text" (why), "id" (of a revert: the batch that it took back), "boot"; a damaged line is one,
+ * too. What is not known is left out.
+ */
+json_t *vp_ledger_rows(const json_t *lines);
 
 #endif /* VP_CONTROL_LEDGER_H */

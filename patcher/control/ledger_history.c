@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/internal.h"
 #include "control/ledger_internal.h"
 
 struct history {
@@ -30,6 +31,8 @@ static int add_lines(struct history *h, FILE *file)
 			json = json_pack("{s:o}", "damaged",
 					 json_sprintf("%s: line %zu", h->path, number));
 		}
+		if (json_object_get(json, "when"))
+			vp_json_set_time(json, "time", vp_ledger_int(json, "when"));
 		json_array_append_new(h->lines, json);
 	}
 	free(text);

@@ -15,7 +15,7 @@ json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *c
 {
 	struct vp_control *c = arg;
 	json_t *where, *ret;
-	vp_gva addr;
+	vp_gva addr, end;
 
 	(void)fd;
 	vp_control_refresh(c);
@@ -26,6 +26,8 @@ json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *c
 		return NULL;
 	ret = json_object();
 	vp_json_set_where(c, ret, addr);
+	if (vp_control_end(c, addr, &end))
+		json_object_set_new(ret, "end", vp_json_addr(end.v));
 	return ret;
 }
 

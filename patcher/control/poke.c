@@ -157,10 +157,148 @@ static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 	return ret;
 }
 
+/* --- what stands there already ------------------------------------------------- */
+
+struct already {
+	size_t n, first; /* how many sites have their new bytes, and the first of them */
+};
+
+/* These get the new bytes as their old ones. */
+static struct already look_for_new(struct vp_control *c, struct vp_site *sites, size_t n)
+{
+	struct vp_view view = { .ahead = VP_STANDING_AHEAD };
+	struct already a = { 0 };
+	uint8_t now[VP_INSN_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		struct vp_site *s = &sites[i];
+
+		if (vp_control_read_near(c, &view, s->addr, now, s->len, NULL) ||
+		    memcmp(now, s->new_bytes, s->len) != 0)
+			continue;
+		memcpy(s->old_bytes, now, s->len);
+		if (!a.n++)
+			a.first = i;
+	}
+	vp_view_free(&view);
+	return a;
+}
+
+static bool has_written(const struct vp_applied *a, const struct vp_site *sites, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct vp_site *s = vp_applied_over(a, &sites[i]);
+
+		if (!s || s->addr.v != sites[i].addr.v || s->len != sites[i].len ||
+		    memcmp(s->new_bytes, sites[i].new_bytes, s->len) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The newest batch that is recorded as applied and wrote these bytes; 0: none. What stands in the
+ * memory is no proof that we put it there.
+ */
+static uint64_t writer_of(struct vp_control *c, const struct vp_site *sites, size_t n)
+{
+	struct vp_applied *list = NULL;
+	size_t nlist = 0;
+	uint64_t id = 0;
+
+	if (vp_control_applied(c, false, &list, &nlist, NULL))
+		return 0;
+	for (size_t i = nlist; i-- && !id;)
+		if (has_written(&list[i], sites, n))
+			id = list[i].id;
+	vp_control_applied_free(list, nlist);
+	return id;
+}
+
+/*
+ * The answer to a poke that changes nothing, as all that is to be written stands there: nothing is
+ * written, nor recorded. All checks are made with it as what is to be replaced. NULL: it is no such
+ * poke; @a tells what of it is so.
+ */
+static json_t *already_so(struct vp_control *c, const struct vp_write_args *w,
+			  const struct vp_site *sites, size_t n, struct already *a)
+{
+	struct vp_site *same = calloc(n, sizeof(*same));
+	struct vp_control_batch batch = { .sites = same, .nsites = n };
+	struct vp_write_args dry = *w;
+	json_t *ret = NULL;
+	uint64_t by = 0;
+	int code;
+
+	*a = (struct already){ 0 };
+	if (!same)
+		return NULL;
+	memcpy(same, sites, n * sizeof(*same));
+	*a = look_for_new(c, same, n);
+	dry.dry_run = true;
+	if (a->n == n)
+		ret = vp_control_apply(c, "poke", &dry, &batch, &code, NULL);
+	if (ret) {
+		by = writer_of(c, same, n);
+		json_object_update_new(ret, json_pack("{s:i, s:b, s:b}", "sites", 0, "dry-run",
+						      w->dry_run, "already", true));
+	}
+	if (by)
+		json_object_set_new(ret, "by", json_integer((json_int_t)by));
+	free(same);
+	return ret;
+}
+
+static bool changes_nothing(const struct vp_site *sites, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(sites[i].old_bytes, sites[i].new_bytes, sites[i].len) != 0)
+			return false;
+	return true;
+}
+
+/* Not one byte was written, for a reason that what stands there may be behind. */
+static bool was_refused(int code)
+{
+	return code == -ESTALE || code == -EBUSY || code == -EOPNOTSUPP;
+}
+
+/* Apply it, unless it is so already. */
+static json_t *poke_or_not(struct vp_control *c, const struct vp_write_args *w,
+			   const struct vp_site *sites, size_t n, bool force, int *code,
+			   struct vp_err *err)
+{
+	struct vp_patience patience = { 0 };
+	struct already a = { 0 };
+	struct vp_err why;
+	json_t *ret = changes_nothing(sites, n) ? already_so(c, w, sites, n, &a) : NULL;
+
+	if (ret)
+		return ret;
+	do
+		ret = poke(c, w, sites, n, force, code, &why);
+	while (vp_control_again(&patience, w, *code));
+	if (!*code)
+		return ret;
+	if (was_refused(*code))
+		ret = already_so(c, w, sites, n, &a);
+	if (ret)
+		*code = 0;
+	else if (a.n && a.n < n)
+		vp_err_set(err, *code,
+			   "%.140s; %zu of the %zu sites (the first: site %zu) have their new "
+			   "bytes already",
+			   why.text, a.n, n, a.first);
+	else
+		vp_err_set(err, *code, "%s", why.text);
+	return ret;
+}
+
+/* --- the command ---------------------------------------------------------------- */
+
 json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_control *c = arg;
-	struct vp_patience patience = { 0 };
 	struct vp_write_args w = { 0 };
 	struct vp_site *sites = NULL;
 	json_t *list, *ret = NULL;
@@ -176,9 +314,7 @@ json_t *vp_control_poke(void *arg, const json_t *args, int *fd, int *code, struc
 	if (!*code)
 		*code = parse_sites(c, list, &sites, &n, err);
 	if (!*code)
-		do
-			ret = poke(c, &w, sites, n, force, code, err);
-		while (vp_control_again(&patience, &w, *code));
+		ret = poke_or_not(c, &w, sites, n, force, code, err);
 	free(sites);
 	return ret;
 }

@@ -72,6 +72,7 @@ static json_t *batch_json(struct vp_control *c, const struct vp_applied *a, size
 				 "nsites", (json_int_t)a->nsites);
 	json_t *sites;
 
+	vp_json_set_time(json, "time", a->when);
 	add_who(json, a->line);
 	json_object_set_new(json, "recorded", json_boolean(a->fate == VP_FATE_APPLIED));
 	if (a->fate != VP_FATE_APPLIED)

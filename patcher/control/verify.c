@@ -391,12 +391,14 @@ static json_t *regions_json(const struct verify *v)
 	for (size_t i = 0; i < v->now.nregions; i++) {
 		const struct vp_baseline_region *r = &v->now.regions[i];
 		const struct vp_baseline_region *was = vp_baseline_find(&v->was, r);
-
-		json_array_append_new(
-			list,
+		json_t *json =
 			json_pack("{s:o, s:o, s:I, s:I, s:b}", "name", vp_qmp_text(r->name), "addr",
 				  vp_json_addr(r->addr), "bytes", (json_int_t)r->len, "since",
-				  (json_int_t)(was ? was->when : 0), "module", r->module != 0));
+				  (json_int_t)(was ? was->when : 0), "module", r->module != 0);
+
+		if (was)
+			vp_json_set_time(json, "since-time", was->when);
+		json_array_append_new(list, json);
 	}
 	return list;
 }

@@ -154,8 +154,9 @@ static int check_bytes(const struct plan *p, const struct vp_slot *s, struct vp_
 				  AT(s));
 	hex(found, now, s->site.len);
 	hex(want, s->site.old_bytes, s->site.len);
-	return vp_err_set(err, -ESTALE, "site %zu at 0x%llx: %s stands there, not the old bytes %s",
-			  AT(s), found, want);
+	return vp_err_set(err, -ESTALE,
+			  "site %zu at 0x%llx: 0x%s stands there, not the old bytes 0x%s", AT(s),
+			  found, want);
 }
 
 static int check_site(struct plan *p, struct vp_slot *s, struct vp_err *err)

@@ -3,6 +3,7 @@
 
 #include "base/similar.h"
 #include "elf/image.h"
+#include "elf/symtab.h"
 #include "elf/where.h"
 
 #include <errno.h>
@@ -313,9 +314,9 @@ int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, s
 	return 0;
 }
 
-const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t *offset)
+/* The one that @addr is named by, or NULL; @above: the index of the first one above @addr. */
+static const struct sym *nearest(const struct vp_symtab *tab, vp_gva addr, size_t *above)
 {
-	const struct sym *best;
 	size_t lo = 0, hi = tab->n;
 
 	while (lo < hi) {
@@ -326,22 +327,44 @@ const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t
 		else
 			hi = mid;
 	}
+	*above = lo;
 	if (!lo)
 		return NULL;
-	best = &tab->syms[lo - 1];
 
 	/* Rather the innermost one that covers @addr; from where nothing reaches it, none does. */
 	for (size_t i = lo; i-- > 0 && tab->syms[i].reach >= addr.v;) {
 		const struct sym *s = &tab->syms[i];
 
-		if (addr.v - s->value < s->size) {
-			best = s;
-			break;
-		}
+		if (addr.v - s->value < s->size)
+			return s;
 	}
-	if (offset)
+	return &tab->syms[lo - 1];
+}
+
+const char *vp_symtab_nearest(const struct vp_symtab *tab, vp_gva addr, uint64_t *offset)
+{
+	size_t above;
+	const struct sym *best = nearest(tab, addr, &above);
+
+	if (best && offset)
 		*offset = addr.v - best->value;
-	return tab->names + best->name;
+	return best ? tab->names + best->name : NULL;
+}
+
+bool vp_symtab_end(const struct vp_symtab *tab, vp_gva addr, vp_gva *end)
+{
+	size_t above;
+	const struct sym *best = nearest(tab, addr, &above);
+
+	if (!best)
+		return false;
+	if (addr.v - best->value < best->size && best->size <= UINT64_MAX - best->value)
+		*end = VP_GVA(best->value + best->size);
+	else if (above < tab->n)
+		*end = VP_GVA(tab->syms[above].value);
+	else
+		return false;
+	return true;
 }
 
 /* A name that is not there: the compiler has added to it (.part.0, .isra.0), or it is misspelt. */

@@ -103,10 +103,10 @@ static int refuse(struct vp_err *err, ZyanStatus st, const uint8_t *bytes, size_
 		snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
 	if (st == ZYDIS_STATUS_NO_MORE_DATA)
 		return vp_err_set(err, -EINVAL,
-				  "bytes \"%s\" at 0x%llx: the instruction does not end within "
+				  "bytes 0x%s at 0x%llx: the instruction does not end within "
 				  "the %zu bytes given",
 				  hex, (unsigned long long)addr.v, n);
-	return vp_err_set(err, -EINVAL, "bytes \"%s\" at 0x%llx are not a valid 64-bit instruction",
+	return vp_err_set(err, -EINVAL, "bytes 0x%s at 0x%llx are not a valid 64-bit instruction",
 			  hex, (unsigned long long)addr.v);
 }
 
@@ -249,13 +249,18 @@ int vp_insn_get_fields(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_in
 	return in.length;
 }
 
-int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size)
+int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, enum vp_insn_syntax syntax,
+		   char *text, size_t size)
 {
 	ZydisDisassembledInstruction dis;
+	ZyanStatus st;
 	int len;
 
-	if (!ZYAN_SUCCESS(
-		    ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, addr.v, bytes, n, &dis)))
+	if (syntax == VP_SYNTAX_ATT)
+		st = ZydisDisassembleATT(ZYDIS_MACHINE_MODE_LONG_64, addr.v, bytes, n, &dis);
+	else
+		st = ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, addr.v, bytes, n, &dis);
+	if (!ZYAN_SUCCESS(st))
 		return -EINVAL;
 	len = dis.info.length;
 	if (size)

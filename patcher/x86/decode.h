@@ -56,8 +56,16 @@ struct vp_insn_fields {
 int vp_insn_get_fields(const uint8_t *bytes, size_t n, vp_gva addr, struct vp_insn_fields *out,
 		       struct vp_err *err);
 
-/* Text of the instruction (Intel syntax), at most @size bytes with the NUL. Returns its length in
- * bytes, or -EINVAL. */
-int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, char *text, size_t size);
+enum vp_insn_syntax {
+	VP_SYNTAX_INTEL,
+	VP_SYNTAX_ATT, /* as the Linux kernel's own sources, oopses and objdump have it */
+};
+
+/*
+ * Text of the instruction, at most @size bytes with the NUL. Returns its length in bytes, or
+ * -EINVAL.
+ */
+int vp_insn_format(const uint8_t *bytes, size_t n, vp_gva addr, enum vp_insn_syntax syntax,
+		   char *text, size_t size);
 
 #endif /* VP_X86_DECODE_H */

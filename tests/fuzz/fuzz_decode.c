@@ -63,10 +63,11 @@ static void check_elsewhere(const uint8_t *bytes, const struct vp_insn *insn, vp
 }
 
 /* The text fits into any buffer, and is cut, not changed, in a smaller one. */
-static void check_text(const uint8_t *bytes, size_t n, vp_gva at, const struct vp_insn *insn)
+static void check_text(const uint8_t *bytes, size_t n, vp_gva at, enum vp_insn_syntax syntax,
+		       const struct vp_insn *insn)
 {
 	char whole[256], *cut;
-	int len = vp_insn_format(bytes, n, at, whole, sizeof(whole));
+	int len = vp_insn_format(bytes, n, at, syntax, whole, sizeof(whole));
 	size_t size = 1 + n % 40;
 
 	FUZZ_CHECK(len == -EINVAL || (len >= 1 && (size_t)len <= n && len <= VP_INSN_MAX));
@@ -75,10 +76,10 @@ static void check_text(const uint8_t *bytes, size_t n, vp_gva at, const struct v
 		return;
 	FUZZ_CHECK(whole[0]);
 	cut = malloc(size);
-	FUZZ_CHECK(cut && vp_insn_format(bytes, n, at, cut, size) == len);
+	FUZZ_CHECK(cut && vp_insn_format(bytes, n, at, syntax, cut, size) == len);
 	FUZZ_CHECK(strlen(cut) < size && !strncmp(cut, whole, strlen(cut)));
 	free(cut);
-	FUZZ_CHECK(vp_insn_format(bytes, n, at, NULL, 0) == len);
+	FUZZ_CHECK(vp_insn_format(bytes, n, at, syntax, NULL, 0) == len);
 }
 
 /* A jmp that can be encoded is decoded as a jmp to there; and so on. */
@@ -121,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (insn.kind == VP_INSN_MOV_IMM)
 			check_mov(in.at, &insn);
 	}
-	check_text(in.at, in.left, at, rc ? NULL : &insn);
+	check_text(in.at, in.left, at, VP_SYNTAX_INTEL, rc ? NULL : &insn);
+	check_text(in.at, in.left, at, VP_SYNTAX_ATT, rc ? NULL : &insn);
 	check_encode(at, to);
 	return 0;
 }

@@ -73,7 +73,7 @@ info=$(vp info t)
 holds "info names the guest" "$info" "name        t"
 holds "info by path" "$(vp info "$sock" --json)" '"strategies": ["int3", "stop"]'
 holds "read shows instructions and symbols" "$(vp read t site_3 --insns 1)" \
-	"<site_3>:  $nop"
+	"<site_3>:  0x$nop"
 same "read shows bytes" "$(bytes site_3)" $nop
 original=$(text)
 
@@ -86,7 +86,9 @@ same "poke by symbol, and how it is taken back" "$(vp poke t site_3 --old $nop -
 holds "read shows the new instruction" "$(vp read t site_3 --insns 1)" "mov eax, 0x44332211"
 holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1"
 holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1"
-holds "status lists it" "$(vp status t)" "site_3  $nop -> $mov  park"
+holds "status is a summary" "$(vp status t)" "int3  1 site(s) (site_3), stands"
+same "without the sites" "$(vp status t | grep -c -e '->')" 0
+holds "status --sites lists it" "$(vp status t --sites)" "site_3  0x$nop -> 0x$mov  park  stands"
 holds "poke to a jump, emulated" \
 	"$(vp poke t site_4 --old $nop --new jmp:site_7 --resume emulate)" "poke 2:"
 holds "it jumps there" "$(vp read t site_4 --insns 1)" "<site_7>"
@@ -99,7 +101,12 @@ holds "revert by id" "$(vp revert t 2)" "1 site(s) reverted"
 same "nop again" "$(bytes site_4)" $nop
 vp poke t site_3 --old $mov --new b899999999 >/dev/null
 refused "revert under a newer poke" 3 "newer" revert t 1
-same "revert --all" "$(vp revert t --all)" "3 poke(s) reverted"
+same "revert --all, each with its number, newest first" \
+	"$(vp revert t --all | sed -n 's/^poke \([0-9]*\): 1 site(s) reverted, .*/\1/p; t; /^[0-9]/p')" \
+	"4
+3
+1
+3 poke(s) reverted"
 same "restores every byte" "$(text)" "$original"
 refused "nothing left to revert" 3 "revert" revert t
 
@@ -121,6 +128,62 @@ cat >"$tmp/good.json" <<END
 END
 holds "a batch of three" "$(vp poke t --batch "$tmp/good.json")" "3 site(s) applied, 3 syncs"
 vp revert t --all >/dev/null
+
+# --- what is so already, marks, times, colours ---
+
+records() { vp status t --history --json | jq length; }
+vp poke t site_3 --old $nop --new $mov >/dev/null
+lines=$(records)
+id=$(vp status t --json | jq '.pokes[0].id')
+for old in $nop $mov; do
+	same "a poke that changes nothing, --old $old: already so, and by whom" \
+		"$(vp poke t site_3 --old $old --new $mov)" \
+		"already so: the new bytes stand there, by poke $id; nothing is written"
+done
+holds "the same as a dry run" "$(vp poke t site_3 --old $nop --new $mov --dry-run)" "already so"
+same "the same in JSON" "$(vp poke t site_3 --old $nop --new $mov --json | jq -c '[.id, .sites, .already, .by]')" \
+	"[0,0,true,$id]"
+holds "imm: the same" "$(vp imm t site_3 0x44332211)" "already so: 1144201745 stands there, by poke $id"
+holds "imm: whatever it was to be before" "$(vp imm t site_3 0x44332211 --was 7)" "already so"
+holds "nobody's doing is nobody's" "$(vp poke t site_4 --old $nop --new $nop)" "by no poke that is recorded"
+same "none of it is recorded" "$(records)" "$lines"
+printf '{"sites": [{"addr": "site_3", "old": "%s", "new": "%s"}, {"addr": "site_4", "old": "%s", "new": "%s"}]}' \
+	$nop $mov $nop $mov >"$tmp/bad.json"
+refused "a batch that is so in part" 3 "1 of the 2 sites" poke t --batch "$tmp/bad.json"
+
+same "read marks what is poked" "$(vp read t site_3 --insns 1 | grep -o '<- .*')" "<- poke $id"
+same "so does a dump" "$(vp read t site_3 --len 5 | grep -o '<- .*')" "<- poke $id"
+same "and nothing else" "$(vp read t site_4 --insns 1 | grep -c '<- poke')" 0
+same "in JSON" "$(vp read t site_3 --insns 1 --json | jq -c '.insns[0] | [.poke, .stands]')" "[$id,true]"
+same "a dump has addresses with 0x" "$(vp read t site_3 --len 40 | grep -cE '^0x[0-9a-f]{16}  ([0-9a-f]{2} )+')" 3
+holds "AT&T syntax" "$(vp read t site_3 --insns 1 --att)" 'mov $0x44332211, %eax'
+refused "AT&T syntax of a dump" 2 "--att" read t site_3 --len 5 --att
+same "read stops where the symbol ends" "$(vp read t site_3 --json | jq -c '[.insns[].where]')" \
+	"$(vp read t site_3 --insns 20 --json | jq -c '[.insns[].where | select(startswith("site_3"))]')"
+same "unless more is asked for" "$(vp read t site_3 --insns 20 | wc -l)" 20
+same "no address without 0x" "$(vp sym t --all | grep -vcE '^0x[0-9a-f]{16} ')" 0
+
+holds "the ledger is a table" "$(TZ=XYZ-1 vp status t --history)" "ID  WHEN "
+same "with the time and its zone, who, what, and what became of it" \
+	"$(TZ=XYZ-1 vp status t --history | grep -cE "^ +1  $(TZ=XYZ-1 date +%Y)-[0-9-]+ [0-9:]+ \+0100  $(id -un) +poke +1  reverted$")" 1
+same "in JSON it is what it was, with ISO times" \
+	"$(vp status t --history --json | jq '.[0] | .event == "begin" and (.when | todate) == .time')" true
+same "and so are pokes" "$(vp status t --json | jq '.pokes[0] | (.when | todate) == .time')" true
+
+# As on a terminal: script(1) has one.
+shown() { # ARGUMENTS-OF-ENV...
+	script -qec "env $*" /dev/null </dev/null
+}
+escape=$'\e['
+holds "on a terminal the mark has a colour" "$(shown -u NO_COLOR TERM=xterm "$vmpoke" read t site_3 --insns 1)" "$escape"
+same "not with NO_COLOR" "$(shown NO_COLOR=1 TERM=xterm "$vmpoke" read t site_3 --insns 1 | grep -cF "$escape")" 0
+same "nor on a dumb one" "$(shown -u NO_COLOR TERM=dumb "$vmpoke" read t site_3 --insns 1 | grep -cF "$escape")" 0
+same "nor in JSON" "$(shown -u NO_COLOR TERM=xterm "$vmpoke" read t site_3 --insns 1 --json | grep -cF "$escape")" 0
+same "nor in a pipe" "$(env -u NO_COLOR TERM=xterm "$vmpoke" read t site_3 --insns 1 | grep -cF "$escape")" 0
+again=$(vp revert t | sed -n 's/.*to have it again: vmpoke //p')
+check "a revert says how it is taken back, and that does it" vp $again
+same "the poke is there again" "$(bytes site_3)" $mov
+vp revert t >/dev/null
 
 # --- bad input ---
 
@@ -400,7 +463,7 @@ for vm in a b; do
 	holds "$vm/x can be patched" "$(vp poke "$tmp/$vm/x" site_3 --old $nop --new $mov)" "poke 1:"
 done
 for vm in a b; do
-	holds "$vm/x has its own record" "$(vp status "$tmp/$vm/x")" "site_3  $nop -> $mov"
+	holds "$vm/x has its own record" "$(vp status "$tmp/$vm/x" --sites)" "site_3  0x$nop -> 0x$mov"
 	holds "$vm/x is reverted by itself" "$(vp revert "$tmp/$vm/x")" "1 site(s) reverted"
 done
 for vm in "${vms[@]:1}"; do

@@ -90,8 +90,8 @@ check_key() { # TARGET TEXT
 		poke "$1" "$addr" --old "$nop" --new 0f1f440001
 	same "$2: nothing was written" "$(vp read "$1" "$addr" --len 5 --json | jq -r .hex)" "$nop"
 	check "$2: with --force it is done" vp poke "$1" "$addr" --old "$nop" --new 0f1f440001 --force
-	ok "$2: the ledger says so" "$(vp status "$1" --history |
-		jq -se 'any(.[]; .force == true and (.forced | test("sched_schedstats")))' >/dev/null
+	ok "$2: the ledger says so" "$(vp status "$1" --history --json |
+		jq -e 'any(.[]; .force == true and (.forced | test("sched_schedstats")))' >/dev/null
 		echo $?)"
 	check "$2: revert" vp revert "$1"
 	check "$2: all keys are right" guest_keys_right g
@@ -99,8 +99,8 @@ check_key() { # TARGET TEXT
 
 # --- kprobes -----------------------------------------------------------------
 
-# The bytes of the instruction at an address, as far as known by its first line.
-insn_at() { vp read "$1" "$2" --insns 1 | awk '{print $3; exit}'; } # TARGET WHERE
+# The bytes of the instruction at an address.
+insn_at() { vp read "$1" "$2" --insns 1 --json | jq -r '.insns[0].bytes'; } # TARGET WHERE
 
 probe() { # WHERE
 	guest_run g "cd $tracing && echo 'p:vmpoke_probe $1' >kprobe_events"
@@ -114,15 +114,15 @@ check_kprobe() { # TARGET TEXT
 	third=do_sys_openat2+$((${second#*+} + ${#hex} / 2))
 	check "$2: a kprobe that is not enabled" probe "$second"
 	refused "$2: its instruction is refused, naming it" "kprobe at do_sys_openat2" \
-		poke "$1" "$second" --old "$hex" --new "$hex" --dry-run
+		poke "$1" "$second" --old "$hex" --new nop --dry-run
 	if [ $((${#hex} / 2)) -lt 5 ]; then
 		hex=$(insn_at "$1" "$third")
 		refused "$2: so is one behind it, where a jmp would reach" "kprobe at do_sys_openat2" \
-			poke "$1" "$third" --old "$hex" --new "$hex" --dry-run
+			poke "$1" "$third" --old "$hex" --new nop --dry-run
 	fi
 	guest_run g "cd $tracing && echo >kprobe_events"
 	hex=$(insn_at "$1" "$second")
-	check "$2: without it that is nobody's" vp poke "$1" "$second" --old "$hex" --new "$hex" --dry-run
+	check "$2: without it that is nobody's" vp poke "$1" "$second" --old "$hex" --new nop --dry-run
 	check "$2: a kprobe at an entry" probe do_sys_openat2
 	refused "$2: the entry is refused, naming it" "kprobe at do_sys_openat2" \
 		poke "$1" "$where" --old "$nop" --new jmp:$func --dry-run
@@ -135,7 +135,7 @@ check_static_call() { # TARGET TEXT
 	local name hex
 	name=$(awk '$2 ~ /^__SCT__/ {print $2; exit}' "$tmp/g.symbols")
 	hex=$(insn_at "$1" "$name")
-	refused "$2: $name is refused" "static call" poke "$1" "$name" --old "$hex" --new "$hex" --dry-run
+	refused "$2: $name is refused" "static call" poke "$1" "$name" --old "$hex" --new nop --dry-run
 }
 
 # --- a sealed key with sites in a module ---------------------------------------

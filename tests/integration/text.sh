@@ -66,12 +66,16 @@ all_commands() { # WORD TARGET SYMBOL
 	both "$1" sym "$2" "$3"
 	both "$1" sym "$2" "nobody$evil"
 	both "$1" read "$2" "$3" --insns 3
+	both "$1" read "$2" "$3" --att
+	says "$1" read "$2" "$3" --len 40
 	both "$1" regs "$2"
 	both "$1" key "$2" list
 	both "$1" poke "$2" "$3" --old $nop --new $mov --dry-run
-	both "$1" poke "$2" "$3" --old $mov --new $nop # refused
+	both "$1" poke "$2" "$3" --old $mov --new $nop # already so
 	says "$1" poke "$2" "$3" --old $nop --new $mov
 	both "$1" status "$2"
+	says "$1" status "$2" --sites
+	both "$1" status "$2" --history
 	says "$1" imm "$2" "$3" 7
 	both "$1" revert "$2" 99
 	says "$1" revert "$2" --all

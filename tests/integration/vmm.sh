@@ -76,9 +76,9 @@ same "an exit from one ends all" "$code" 7
 run triple --vcpus 2
 same "a triple fault ends the run with code 8" "$?" 8
 same "what was printed before is there" "$(cat "$tmp/out")" "about to die"
-holds "the report names the vCPU" "$tmp/err" "vCPU 1: triple fault at rip=ffffffff80"
+holds "the report names the vCPU" "$tmp/err" "vCPU 1: triple fault at rip=0xffffffff80"
 holds "and the symbol" "$tmp/err" "(the_end+0x1)"
-holds "it shows the registers" "$tmp/err" "r15=1122334455667788"
+holds "it shows the registers" "$tmp/err" "r15=0x1122334455667788"
 holds "it shows the code bytes and the instruction" "$tmp/err" "0f 0b  ud2"
 
 run nx

@@ -72,6 +72,7 @@ done <<'TABLE'
 2 | read g1 "" | neither an address nor a symbol
 2 | read g1 tg_jmp5_site --len 0 | --len 0 is not a number from 1 to
 2 | read g1 tg_jmp5_site --len 5 --insns 5 | exclude each other
+2 | read g1 tg_jmp5_site --len 5 --att | --att goes without --len
 3 | read g1 0xdead000000000000 | not a canonical
 2 | sym g1 --regex '(' | --regex \( is no regular expression
 3 | sym g1 'nosuch*' | no symbol matches nosuch\*
@@ -79,7 +80,7 @@ done <<'TABLE'
 2 | poke g1 tg_jmp5_site --old zz --new 90 | old: byte 0 is not two hex digits
 2 | poke g1 tg_jmp5_site --old 0f1 --new 90 | old: byte 1 is not two hex digits
 3 | poke g1 tg_jmp5_site --old 90 --new 9090 | make them the same length
-3 | poke g1 tg_jmp5_site --old b811223344 --new 0f1f440000 | 0f1f440000 stands there, not the old bytes b811223344
+3 | poke g1 tg_jmp5_site --old b811223344 --new b855667788 | 0x0f1f440000 stands there, not the old bytes 0xb811223344
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:nosuch | unknown symbol "nosuch"
 2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume wait | --resume wait is not park, emulate or fixup
 2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume fixup | --resume fixup wants --fixup WHERE

@@ -73,6 +73,14 @@ check_sym_read() { # TARGET TEXT
 		"$(od -An -v -tx1 -j $addr -N 64 "$tmp/image" | tr -d ' \n')"
 	check "$2: read: instructions" vp read "$1" do_sys_openat2 --insns 400
 	ok "$2: read: calls by name" "$(grep -qE 'call.*\<[a-z_]+[a-z0-9_]*' "$tmp/check"; echo $?)"
+	addr=$(guest_symbol g $func)
+	# Symbols are sorted, and of one length.
+	out=$(awk -v at="${addr#0x}" '$1 "" > at "" {print "0x" $1; exit}' "$tmp/g.symbols")
+	same "$2: read: a function, up to the next symbol" \
+		"$(vp read "$1" $func --json | jq -c '[.more, (.insns | map(.bytes | length / 2) | add)]')" \
+		"[0,$((out - addr))]"
+	check "$2: read --att" vp read "$1" $func --att
+	ok "$2: read --att: the kernel's syntax" "$(grep -q '%[er]' "$tmp/check"; echo $?)"
 	check "$2: regs" vp regs "$1" --json
 	same "$2: regs: all vCPUs" "$(jq '[.. | objects | select(has("rip"))] | length' "$tmp/check")" \
 		"$GUEST_VCPUS"
@@ -103,6 +111,9 @@ check_pokes() { # TARGET TEXT
 	change 42 "$2: poke of a mov" poke "$1" "$mov" --old "$imm" --new "${imm:0:2}2a000000"
 	same "$2: status shows it, as it stands in memory" \
 		"$(vp status "$1" --json | jq -r '[.. | objects | select(has("now")) | .now] | join(" ")')" new
+	same "$2: read marks it" "$(vp read "$1" "$mov" --insns 1 --json | jq '.insns[0] | .poke > 0 and .stands')" true
+	same "$2: once more is already so" "$(vp poke "$1" "$mov" --old "$imm" --new "${imm:0:2}2a000000" --json |
+		jq -c '[.already, .id, .by > 0]')" "[true,0,true]"
 	change 99 "$2: revert" revert "$1"
 	change 1 "$2: poke of the entry nop to a jmp" poke "$1" "$nop" --old "$jmp" \
 		--new jmp:${func%max}min

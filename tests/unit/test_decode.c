@@ -219,26 +219,47 @@ static void random_bytes(void **state)
 	assert_true(valid > 10000);
 }
 
+static int format_as(enum vp_insn_syntax syntax, const char *bytes, size_t n, char *text,
+		     size_t size)
+{
+	return vp_insn_format((const uint8_t *)bytes, n, VP_GVA(AT), syntax, text, size);
+}
+
 static void format(void **state)
 {
 	char text[96];
 
 	(void)state;
-	assert_int_equal(vp_insn_format((const uint8_t *)"\x0f\x1f\x44\x00\x00", 5, VP_GVA(AT),
-					text, sizeof(text)),
+	assert_int_equal(format_as(VP_SYNTAX_INTEL, "\x0f\x1f\x44\x00\x00", 5, text, sizeof(text)),
 			 5);
 	assert_string_equal(text, "nop [rax+rax*1], eax");
-	assert_int_equal(vp_insn_format((const uint8_t *)"\xe9\xfb\x0f\x00\x00\x90", 6, VP_GVA(AT),
-					text, sizeof(text)),
-			 5);
+	assert_int_equal(
+		format_as(VP_SYNTAX_INTEL, "\xe9\xfb\x0f\x00\x00\x90", 6, text, sizeof(text)), 5);
 	assert_string_equal(text, "jmp 0xFFFFFFFF81001000");
 
 	memset(text, 'x', sizeof(text));
-	assert_int_equal(vp_insn_format((const uint8_t *)"\xc3", 1, VP_GVA(AT), text, 3), 1);
+	assert_int_equal(format_as(VP_SYNTAX_INTEL, "\xc3", 1, text, 3), 1);
 	assert_memory_equal(text, "re\0x", 4);
-	assert_int_equal(vp_insn_format((const uint8_t *)"\x06", 1, VP_GVA(AT), text, 3), -EINVAL);
-	assert_int_equal(vp_insn_format((const uint8_t *)"\xe9\x00", 2, VP_GVA(AT), text, 3),
-			 -EINVAL);
+	assert_int_equal(format_as(VP_SYNTAX_INTEL, "\x06", 1, text, 3), -EINVAL);
+	assert_int_equal(format_as(VP_SYNTAX_INTEL, "\xe9\x00", 2, text, 3), -EINVAL);
+}
+
+/* As objdump has it: a size behind the name, % before registers, $ before constants, what is
+ * written last. */
+static void format_att(void **state)
+{
+	char text[96];
+
+	(void)state;
+	assert_int_equal(format_as(VP_SYNTAX_ATT, "\x48\x89\xd8", 3, text, sizeof(text)), 3);
+	assert_string_equal(text, "mov %rbx, %rax");
+	assert_int_equal(format_as(VP_SYNTAX_ATT, "\xb8\x63\x00\x00\x00", 5, text, sizeof(text)),
+			 5);
+	assert_string_equal(text, "mov $0x63, %eax");
+	assert_int_equal(
+		format_as(VP_SYNTAX_ATT, "\xe9\xfb\x0f\x00\x00\x90", 6, text, sizeof(text)), 5);
+	assert_string_equal(text, "jmp 0xFFFFFFFF81001000");
+	assert_int_equal(format_as(VP_SYNTAX_ATT, "\x06", 1, text, sizeof(text)), -EINVAL);
 }
 
 /* Where the numbers of an instruction stand. */
@@ -299,7 +320,7 @@ int main(void)
 		cmocka_unit_test(golden_bytes),	 cmocka_unit_test(golden_bytes_cut),
 		cmocka_unit_test(invalid_bytes), cmocka_unit_test(ambiguous_branches),
 		cmocka_unit_test(random_bytes),	 cmocka_unit_test(fields),
-		cmocka_unit_test(format),
+		cmocka_unit_test(format),	 cmocka_unit_test(format_att),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 
 #include <vmpoke/symbol.h>
 
+#include "elf/symtab.h"
+
 static const struct elf_symbol syms[] = {
 	{ "outer", 0x1000, 0x100, STT_FUNC, SEC_TEXT },
 	{ "inner", 0x1010, 0x10, STT_FUNC, SEC_TEXT },
@@ -67,6 +69,32 @@ static void find(void **state)
 	assert_int_equal(vp_symtab_find(tab, "twice", &a, &err), -EEXIST);
 	assert_non_null(strstr(err.text, "0x3000 and at 0x3010"));
 	assert_int_equal(a.v, 7);
+}
+
+/* By the size of what the address is named by; else the next symbol. */
+static void ends(void **state)
+{
+	static const struct {
+		uint64_t addr, end;
+	} rows[] = {
+		{ 0xfff, 0 },	    { 0x1000, 0x1100 }, { 0x1010, 0x1020 }, /* inner */
+		{ 0x1020, 0x1100 },			/* behind it, so outer again */
+		{ 0x1040, 0x1100 },			/* a label inside of it */
+		{ 0x10ff, 0x1100 }, { 0x1100, 0x2000 }, /* behind its end: the next one */
+		{ 0x3000, 0x3004 }, { 0x4000, -16ull }, /* no size is known */
+		{ -16ull, -8ull },			/* its size would wrap */
+		{ -8ull, 0 },
+	};
+	vp_gva end;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool known = vp_symtab_end(tab, VP_GVA(rows[i].addr), &end);
+
+		assert_int_equal(known, rows[i].end != 0);
+		if (known)
+			assert_int_equal(end.v, rows[i].end);
+	}
 }
 
 static void nearest(void **state)
@@ -400,6 +428,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(find, setup, teardown),
 		cmocka_unit_test_setup_teardown(nearest, setup, teardown),
+		cmocka_unit_test_setup_teardown(ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(parse, setup, teardown),
 		cmocka_unit_test(meant),
 		cmocka_unit_test(parse_without_table),
