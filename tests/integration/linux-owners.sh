@@ -54,12 +54,12 @@ check_ftrace() { # TARGET TEXT
 
 	guest_run g "echo '__x64_sys_sched_*' >$tracing/set_ftrace_filter"
 	check "$2: it starts once more" tracer function
-	refused "$2: no revert while it traces" ftrace_ops_list revert "$1" --timeout 500
+	refused "$2: no revert while it traces" ftrace_ops_list revert "$1" --timeout 2000
 	same "$2: the poke stands" "$(vp status "$1" --json |
 		jq -r '[.. | objects | select(has("now")) | .now] | join(" ")')" new
 	find_entry "$1" do_sys_openat2
 	refused "$2: nor a poke of any other entry" "ftrace is in use" \
-		poke "$1" "$where" --old "$nop" --new jmp:$func --timeout 500
+		poke "$1" "$where" --old "$nop" --new jmp:$func --timeout 2000
 	(sleep 3 && tracer nop >"$tmp/stops" 2>&1) &
 	began=$SECONDS
 	check "$2: a revert waits until it stops" vp revert "$1" --timeout 50000
@@ -71,7 +71,7 @@ check_ftrace() { # TARGET TEXT
 	same "$2: it traces the function again" "$(traced $func)" 1
 	find_entry "$1" $func
 	refused "$2: an entry that is traced is refused" "traces" \
-		poke "$1" "$where" --old "$nop" --new jmp:${func%max}min --timeout 500
+		poke "$1" "$where" --old "$nop" --new jmp:${func%max}min --timeout 2000
 	check "$2: it stops" tracer nop
 	ftrace_works "$2: after the revert"
 }

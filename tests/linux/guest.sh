@@ -164,7 +164,7 @@ guest_run() { # NAME COMMAND
 }
 
 guest_qmp() { # NAME JSON
-	local link_in link_out link_pid line answers=0
+	local link_in link_out link_pid line="" answers=0
 	guest_connect "$1" watch
 	printf '%s\n' '{"execute":"qmp_capabilities"}' "$2" >&"$link_in"
 	while [ $answers -lt 2 ] && IFS= read -r -t "$GUEST_LIMIT" line <&"$link_out"; do
