@@ -22,6 +22,7 @@ test_packages=(
 	patchelf						 # tests/linux
 	python3							 # examples
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+	debootstrap # tests/first-hour
 )
 
 case ${1-} in

@@ -18,6 +18,7 @@
 #define TIMEOUT_MAX_MS	 600000u
 
 struct vp_vm_control {
+	const struct vp_vm_control_config *cfg;
 	struct vp_vm *vm;
 	struct vp_control *control;	 /* the commands that every target has */
 	struct vp_qmp_command *commands; /* those and ours */
@@ -266,8 +267,7 @@ static int make_commands(struct vp_vm_control *c, struct vp_err *err)
 	return 0;
 }
 
-static int make_control(struct vp_vm_control *c, const struct vp_vm_control_config *cfg,
-			struct vp_err *err)
+static int make_control(struct vp_vm_control *c, struct vp_err *err)
 {
 	const struct vp_symtab *symbols = vp_vm_symbols(c->vm);
 	struct vp_process self;
@@ -275,7 +275,7 @@ static int make_control(struct vp_vm_control *c, const struct vp_vm_control_conf
 		.target = vp_local_target(vp_vm_local(c->vm)),
 		.engine = vp_vm_engine(c->vm),
 		.symbols = vp_symtab_count(symbols) ? symbols : NULL,
-		.ledger = cfg->ledger,
+		.ledger = c->cfg->ledger,
 		.strategy = VP_STRATEGY_INT3,
 		.host = c,
 		.event = send_event,
@@ -300,26 +300,35 @@ static void control_free(struct vp_vm_control *c)
 	free(c);
 }
 
-int vp_vm_control_listen(struct vp_vm *vm, const struct vp_vm_control_config *cfg,
-			 struct vp_vm_control **out, struct vp_err *err)
+int vp_vm_control_listen(const struct vp_vm_control_config *cfg, struct vp_vm_control **out,
+			 struct vp_err *err)
 {
 	struct vp_vm_control *c = calloc(1, sizeof(*c));
 	int ret;
 
 	if (!c)
 		return vp_err_set(err, -ENOMEM, "out of memory");
-	c->vm = vm;
-	ret = c->ram_fd = open_ram_read_only(vm, err);
-	if (ret >= 0)
-		ret = make_commands(c, err);
+	c->cfg = cfg;
+	c->ram_fd = -1;
+	ret = make_commands(c, err);
 	if (!ret)
-		ret = make_control(c, cfg, err);
-	if (!ret)
-		ret = vp_qmp_server_new(cfg->path, c->commands, c->control, &c->server, err);
+		ret = vp_qmp_server_new(cfg->path, c->commands, NULL, &c->server, err);
 	if (ret)
 		control_free(c);
 	else
 		*out = c;
+	return ret;
+}
+
+int vp_vm_control_attach(struct vp_vm_control *c, struct vp_vm *vm, struct vp_err *err)
+{
+	int ret;
+
+	c->vm = vm;
+	c->ram_fd = open_ram_read_only(vm, err);
+	ret = c->ram_fd < 0 ? c->ram_fd : make_control(c, err);
+	if (!ret)
+		vp_qmp_server_set_arg(c->server, c->control);
 	return ret;
 }
 

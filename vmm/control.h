@@ -7,18 +7,20 @@
 
 struct vp_vm_control;
 
-/* All borrowed until vp_vm_control_stop(). */
+/* It and what it points to are borrowed until vp_vm_control_stop(). */
 struct vp_vm_control_config {
 	const char *path;   /* of the socket */
 	const char *ledger; /* a file that records every poke; NULL: nothing is recorded */
 };
 
 /*
- * Take cfg->path for @vm (borrowed): clients may connect, and wait. Errors as vp_qmp_server_new().
- * Then, when the guest runs, serve them on a thread of its own.
+ * Take cfg->path, before there is a VM: clients may connect, and wait. Errors as
+ * vp_qmp_server_new(). Then give it the VM (borrowed), and when the guest runs serve them on a
+ * thread of its own.
  */
-int vp_vm_control_listen(struct vp_vm *vm, const struct vp_vm_control_config *cfg,
-			 struct vp_vm_control **out, struct vp_err *err);
+int vp_vm_control_listen(const struct vp_vm_control_config *cfg, struct vp_vm_control **out,
+			 struct vp_err *err);
+int vp_vm_control_attach(struct vp_vm_control *c, struct vp_vm *vm, struct vp_err *err);
 int vp_vm_control_serve(struct vp_vm_control *c, struct vp_err *err);
 
 /* Tell the clients that the guest has ended (@st), finish the command in hand, close, join. */

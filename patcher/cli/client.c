@@ -3,9 +3,11 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "elf/where.h"
+#include "target/wait.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +80,24 @@ int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp *
 			  path, path);
 }
 
+/* `vmpoke run ... &` may take this long to listen, which it does first of all. */
+#define BEGUN_MS 1000
+#define AGAIN_MS 10
+
+/* To a guest by its name. One that was begun just now is not there yet. */
+static int connect_by_name(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
+			   struct vp_err *err)
+{
+	const int64_t end = vp_now_ms() + BEGUN_MS;
+	int rc;
+
+	do {
+		rc = vp_client_connect(path, timeout_ms, out, err);
+	} while ((rc == -ENOENT || rc == -ECONNREFUSED) && vp_now_ms() < end &&
+		 !poll(NULL, 0, AGAIN_MS));
+	return rc;
+}
+
 int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
 			 unsigned int timeout_ms, const char *kernel_file)
 {
@@ -95,7 +115,8 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
 				   "knows its own kernel");
 	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
-	    vp_client_connect(path, timeout_ms, &c->qmp, &err))
+	    (strchr(target, '/') ? vp_client_connect : connect_by_name)(path, timeout_ms, &c->qmp,
+									&err))
 		return vp_client_no_target(cmd, target, &err);
 	return VP_EXIT_OK;
 }

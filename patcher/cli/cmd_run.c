@@ -57,6 +57,7 @@ struct run_args {
 	const char *kernel, *initrd, *append, *name, *socket, *console, *memory, *kvm;
 	uint64_t vcpus, memory_mib;
 	bool no_reboot, detach;
+	unsigned int lives; /* that the guest had before */
 	int console_fd;
 	struct vp_detach detached;
 };
@@ -193,31 +194,47 @@ static int report_end(const struct vp_vm_status *st)
 	return VP_EXIT_OK;
 }
 
-/* One life of the guest, from power-on to power-off or reset: @end tells. */
-static int run_vm(struct vp_vm *vm, struct run_args *a, const struct vp_vm_control_config *socket,
-		  int signal_fd, enum vp_vm_end *end)
+/* One life of the guest, from power-on to power-off or reset: @st tells. */
+static int run_vm(struct vp_vm *vm, struct run_args *a, struct vp_vm_control *control,
+		  int signal_fd, struct vp_vm_status *st)
 {
-	struct vp_vm_control *control = NULL;
-	struct vp_vm_status st = { .end = VP_VM_HOST_QUIT };
 	struct vp_terminal terminal;
 	struct vp_err err = { "" };
-	int code;
 
-	/* The socket first: a name that is taken must be found out before the guest runs. */
-	if (socket && vp_vm_control_listen(vm, socket, &control, &err))
+	if (control && vp_vm_control_attach(control, vm, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
-	if (vp_vm_start(vm, &err) || (control && vp_vm_control_serve(control, &err))) {
-		code = vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
-	} else {
-		vp_detach_tell(&a->detached, a->console_fd);
-		vp_terminal_open(&terminal, vp_vm_is_linux(vm) ? STDIN_FILENO : -1);
-		wait_end(vm, signal_fd, &terminal, &st);
-		vp_terminal_close(&terminal);
-		code = report_end(&st);
-	}
-	*end = st.end;
+	if (vp_vm_start(vm, &err) || (control && vp_vm_control_serve(control, &err)))
+		return vp_cmd_fail("run", VP_EXIT_HOST, "%s", err.text);
+	vp_detach_tell(&a->detached, a->console_fd);
+	vp_terminal_open(&terminal, vp_vm_is_linux(vm) ? STDIN_FILENO : -1);
+	wait_end(vm, signal_fd, &terminal, st);
+	vp_terminal_close(&terminal);
+	return report_end(st);
+}
+
+/*
+ * Make the VM and run it. The socket comes first: a name that is taken is found out before there is
+ * a guest, and who asks for a VM that was begun just now is not told that there is none.
+ */
+static int run_life(const struct vp_vm_config *cfg, struct run_args *a,
+		    const struct vp_vm_control_config *socket, int signal_fd,
+		    struct vp_vm_status *st)
+{
+	struct vp_vm_control *control = NULL;
+	struct vp_err err = { "" };
+	struct vp_vm *vm = NULL;
+	int rc, code;
+
+	if (socket && vp_vm_control_listen(socket, &control, &err))
+		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
+	rc = vp_vm_create(cfg, &vm, &err);
+	if (!rc && !a->lives++ && vp_vm_notice(vm))
+		fprintf(stderr, "vmpoke run: %s\n", vp_vm_notice(vm));
+	code = rc ? vp_cmd_fail("run", create_exit_code(rc), "%s", err.text)
+		  : run_vm(vm, a, control, signal_fd, st);
 	if (control)
-		vp_vm_control_stop(control, &st);
+		vp_vm_control_stop(control, st);
+	vp_vm_destroy(vm);
 	return code;
 }
 
@@ -225,24 +242,15 @@ static int run_vm(struct vp_vm *vm, struct run_args *a, const struct vp_vm_contr
 static int run_lives(const struct vp_vm_config *cfg, struct run_args *a,
 		     const struct vp_vm_control_config *socket)
 {
-	enum vp_vm_end end = VP_VM_RUNNING;
-	int code = VP_EXIT_OK, rc, signal_fd = signals_open();
-	bool first = true;
+	int code, signal_fd = signals_open();
+	struct vp_vm_status st;
 
 	if (signal_fd < 0)
 		return vp_cmd_fail("run", VP_EXIT_HOST, "signalfd: %s", strerror(errno));
 	do {
-		struct vp_err err = { "" };
-		struct vp_vm *vm = NULL;
-
-		rc = vp_vm_create(cfg, &vm, &err);
-		if (!rc && first && vp_vm_notice(vm))
-			fprintf(stderr, "vmpoke run: %s\n", vp_vm_notice(vm));
-		first = false;
-		code = rc ? vp_cmd_fail("run", create_exit_code(rc), "%s", err.text)
-			  : run_vm(vm, a, socket, signal_fd, &end);
-		vp_vm_destroy(vm);
-	} while (!rc && end == VP_VM_RESET && !a->no_reboot);
+		st = (struct vp_vm_status){ .end = VP_VM_HOST_QUIT };
+		code = run_life(cfg, a, socket, signal_fd, &st);
+	} while (st.end == VP_VM_RESET && !a->no_reboot);
 	close(signal_fd);
 	return code;
 }

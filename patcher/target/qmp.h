@@ -100,6 +100,9 @@ struct vp_qmp_command {
 int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, void *arg,
 		      struct vp_qmp_server **out, struct vp_err *err);
 
+/* What handlers get in place of @arg, before anybody is served: who listens early has it later. */
+void vp_qmp_server_set_arg(struct vp_qmp_server *s, void *arg);
+
 /* Serve until vp_qmp_server_stop(), and until what was begun is done and answered. */
 int vp_qmp_server_run(struct vp_qmp_server *s);
 void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */

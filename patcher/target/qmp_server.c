@@ -95,6 +95,11 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 	return 0;
 }
 
+void vp_qmp_server_set_arg(struct vp_qmp_server *s, void *arg)
+{
+	s->arg = arg;
+}
+
 /* --- clients --- */
 
 static void client_drop(struct client *c)

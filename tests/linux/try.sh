@@ -4,24 +4,30 @@
 #
 #	tests/linux/try.sh FLAVOUR [QEMU-ARG...]	FLAVOUR: see kernel.sh
 #
-# Boots it (see guest.sh), prints its targets and gives a prompt whose commands run in the guest.
-# The end of the input ends the guest.
+# Installs what it needs, boots it (see guest.sh), prints its targets and gives a prompt whose commands run
+# in the guest; those that begin with ! run here, where $TARGET is the guest. The end of the input ends the guest.
 set -u
 . "$(dirname "$0")/guest.sh"
 trap guest_cleanup EXIT
 trap 'exit 1' INT TERM
 
 [ $# -gt 0 ] || { echo "usage: try.sh FLAVOUR [QEMU-ARG...]" >&2; exit 2; }
+"$guest_here/../../.ci/deps.sh" qemu-system-x86 socat busybox-static cpio xz-utils jq || exit 1
 guest_start guest "$@" || exit 1
 dir=$(guest_dir guest)
+export TARGET=qemu+qmp:$dir/qmp PATH=$guest_here/../../build:$PATH
 cat <<END
 QEMU is process $(guest_pid guest). Targets:
   qemu+gdb:$dir/gdb
-  qemu+qmp:$dir/qmp
+  $TARGET
 Console: $dir/console.log, socat - UNIX-CONNECT:$dir/console
 In the guest: load start, load check, load stop, cat /run/witness
+On the host: !vmpoke info \$TARGET
 END
 while read -r -e -p "guest# " command; do
-	[ -n "$command" ] || continue
-	guest_run guest "$command" || echo "(exit code $?)"
+	case $command in
+	'') ;;
+	!*) bash -c "${command#!}" </dev/null || echo "(exit code $?)" ;;
+	*) guest_run guest "$command" || echo "(exit code $?)" ;;
+	esac
 done

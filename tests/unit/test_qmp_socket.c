@@ -158,11 +158,57 @@ static void test_wrong_server_uid(void **state)
 	unlink(path);
 }
 
+static json_t *tell(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	(void)args, (void)fd, (void)code, (void)err;
+	return json_pack("{s:s}", "arg", arg ? arg : "none");
+}
+
+static const struct vp_qmp_command telling[] = { { "tell", tell, VP_QMP_AT_ONCE },
+						 { NULL, NULL, VP_QMP_IN_TURN } };
+
+static void *ask_tell(void *path)
+{
+	json_t *ret = NULL;
+	struct vp_qmp *q;
+
+	if (vp_qmp_connect(path, HANG_MS, &q, NULL))
+		return NULL;
+	vp_qmp_call(q, "tell", json_object(), &ret, NULL, NULL);
+	vp_qmp_close(q);
+	return ret;
+}
+
+/* Who comes before anybody serves waits, and gets what handlers are given then. */
+static void test_early_client(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qmp_server *s = NULL;
+	pthread_t client, server;
+	struct vp_err err;
+	void *ret = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/early", f->dir);
+	assert_int_equal(vp_qmp_server_new(path, telling, NULL, &s, &err), 0);
+	assert_int_equal(pthread_create(&client, NULL, ask_tell, path), 0);
+	vp_qmp_server_set_arg(s, "late");
+	assert_int_equal(pthread_create(&server, NULL, serve, s), 0);
+	assert_int_equal(pthread_join(client, &ret), 0);
+	assert_non_null(ret);
+	assert_string_equal(json_string_value(json_object_get(ret, "arg")), "late");
+	json_decref(ret);
+	vp_qmp_server_stop(s);
+	pthread_join(server, NULL);
+	vp_qmp_server_free(s);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_stale_and_live),
+		TEST(test_early_client),
 		TEST(test_wrong_uid),
 		TEST(test_wrong_server_uid),
 	};
