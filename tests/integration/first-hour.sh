@@ -96,7 +96,8 @@ mine() { # LINE
 type_readme() { # ID
 	local line n=0
 	while IFS= read -r line; do
-		line=$(sed -E 's/ +#.*//' <<<"$line")
+		line=$(sed -E 's/(^| )+#.*//' <<<"$line")
+		[ -n "${line// /}" ] || continue # the comment goes on
 		if [[ $line == 'make check'* ]]; then
 			echo "# README: $line: is what runs this script"
 			continue
