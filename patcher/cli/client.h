@@ -43,6 +43,15 @@ void vp_client_tell_revert(const char *target, const json_t *ret);
 int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
 		      struct vp_err *err);
 
+/*
+ * May the default libvirt be asked by the way? To ask a libvirt of the session would start its
+ * daemon: that one only if it runs.
+ */
+bool vp_client_libvirt_runs(void);
+
+/* Print the targets that begin with @prefix, one a line, as `vmpoke list --names`. */
+void vp_list_targets(const char *prefix);
+
 /* At @target nobody answers (@why): say so, and what it may have been meant for. The exit code. */
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why);
 

@@ -88,6 +88,8 @@ int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	/* strtoull() also takes signs and blanks. */
 	if (hex ? !isxdigit((unsigned char)*digits) : !isdigit((unsigned char)*digits))
 		return -EINVAL;
+	if (!hex && digits[0] == '0' && digits[1]) /* octal, or not? (elf/where.h) */
+		return -EINVAL;
 	errno = 0;
 	value = strtoull(digits, &end, hex ? 16 : 10);
 	if (errno || *end || value < min || value > max)

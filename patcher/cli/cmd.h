@@ -50,7 +50,7 @@ int vp_cmd_recover(int argc, char **argv);
 int vp_cmd_fail(const char *cmd, int exit_code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A whole decimal or 0x number within [min, max]; -EINVAL. */
+/* A whole number within [min, max], decimal without zeros before it, or 0x; -EINVAL. */
 int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 /* Read a whole file into malloc()ed memory (at most @max bytes). -errno, text filled. */

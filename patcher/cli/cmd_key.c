@@ -93,8 +93,9 @@ static int list(struct vp_client *c, const struct key_args *a)
 static void tell_back(const struct key_args *a, const json_t *ret)
 {
 	if (json_object_get(ret, "took-back"))
-		printf("  which took poke %lld back; to have it again: vmpoke key set %s %s %s\n",
-		       vp_client_int(ret, "id"), a->target, a->name, a->on ? "off" : "on");
+		vp_common_hint(
+			"  which took poke %lld back; to have it again: vmpoke key set %s %s %s\n",
+			vp_client_int(ret, "id"), a->target, a->name, a->on ? "off" : "on");
 	else
 		vp_client_tell_revert(a->target, ret);
 }

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/tell.h"
 #include "cli/client.h"
@@ -39,13 +42,35 @@ static void add_kernel(json_t *entry, const json_t *kernel, const json_t *pokes)
 
 /* --- our own ----------------------------------------------------------------- */
 
-static void add_own(json_t *list, const char *dir, const char *name)
+/* Does anybody listen there? He is asked nothing. */
+static bool listens(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool yes = false;
+
+	if (fd >= 0 && strlen(path) < sizeof(addr.sun_path)) {
+		strcpy(addr.sun_path, path);
+		yes = !connect(fd, (struct sockaddr *)&addr, sizeof(addr)) || errno == EAGAIN;
+	}
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static void add_own(json_t *list, const char *dir, const char *name, bool look)
 {
 	json_t *vm = NULL, *status = NULL, *kernel = NULL, *pokes = NULL, *entry;
 	char path[512];
 	struct vp_qmp *q;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (!look) {
+		if (listens(path))
+			json_array_append_new(list,
+					      json_pack("{s:o}", "target", vp_qmp_text(name)));
+		return;
+	}
 	if (vp_client_connect(path, LIST_TIMEOUT_MS, &q, NULL))
 		return; /* the socket of a VM that was killed, or no socket */
 	if (!vp_client_ask(q, NULL, "query-vm", json_object(), &vm, NULL) &&
@@ -65,7 +90,7 @@ static void add_own(json_t *list, const char *dir, const char *name)
 	vp_qmp_close(q);
 }
 
-static void list_own(json_t *list)
+static void list_own(json_t *list, bool look)
 {
 	char dir[256];
 	struct dirent **names;
@@ -76,7 +101,7 @@ static void list_own(json_t *list)
 	n = scandir(dir, &names, NULL, alphasort);
 	for (int i = 0; i < n; i++) {
 		if (*names[i]->d_name != '.')
-			add_own(list, dir, names[i]->d_name);
+			add_own(list, dir, names[i]->d_name, look);
 		free(names[i]);
 	}
 	if (n >= 0)
@@ -95,8 +120,9 @@ static int add_domain(void *arg, const struct vp_qemu_domain *d)
 	struct domains *to = arg;
 	char target[512]; /* cut: then it is refused when it is used */
 
+	/* Behind a URI a name begins at the last colon: one that has some goes by its UUID. */
 	snprintf(target, sizeof(target), "libvirt%s%s:%s", to->uri ? "+" : "",
-		 to->uri ? to->uri : "", d->name);
+		 to->uri ? to->uri : "", to->uri && strchr(d->name, ':') ? d->uuid : d->name);
 	json_array_append_new(to->list,
 			      json_pack("{s:o, s:s, s:s, s:o, s:I}", "target", vp_qmp_text(target),
 					"type", "libvirt", "uuid", d->uuid, "state",
@@ -139,6 +165,8 @@ static int list_domains(json_t *list, const char *uri, bool look)
 
 	if (code)
 		return code;
+	if (!look && !uri && !vp_client_libvirt_runs()) /* not woken up for its names */
+		return VP_EXIT_OK;
 	rc = vp_qemu_list(uri, cfg.timeout_ms ? cfg.timeout_ms : LIST_TIMEOUT_MS, add_domain, &to,
 			  &err);
 	if (rc && uri)
@@ -155,12 +183,24 @@ static int list_domains(json_t *list, const char *uri, bool look)
 
 /* --- output ------------------------------------------------------------------ */
 
-static void print_names(const json_t *list)
+static void print_names(const json_t *list, const char *prefix)
 {
 	const json_t *e;
 	size_t i;
 
-	json_array_foreach(list, i, e) printf("%s\n", vp_client_text(e, "target"));
+	json_array_foreach(list, i,
+			   e) if (!strncmp(vp_client_text(e, "target"), prefix, strlen(prefix)))
+		printf("%s\n", vp_client_text(e, "target"));
+}
+
+void vp_list_targets(const char *prefix)
+{
+	json_t *list = json_array();
+
+	list_own(list, false);
+	list_domains(list, NULL, false);
+	print_names(list, prefix);
+	json_decref(list);
 }
 
 static void print_text(const json_t *list)
@@ -207,12 +247,12 @@ int vp_cmd_list(int argc, char **argv)
 	if (names && json)
 		return vp_cmd_fail("list", VP_EXIT_USAGE, "--names and --json exclude each other");
 	list = json_array();
-	list_own(list);
+	list_own(list, !names);
 	code = list_domains(list, vp_common.connect, !names);
 	if (!code && json)
 		vp_client_print(list);
 	else if (!code && names)
-		print_names(list);
+		print_names(list, "");
 	else if (!code)
 		print_text(list);
 	json_decref(list);

@@ -115,6 +115,12 @@ static int parse(int argc, char **argv, struct run_args *a)
 	if (a->name && strchr(a->name, '/'))
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name %s has a '/': use --socket",
 				   a->name);
+	if (a->name && (*a->name == '-' || strpbrk(a->name, ": \t")))
+		return vp_cmd_fail(
+			"run", VP_EXIT_USAGE,
+			"--name \"%s\": no name of a VM begins with '-' or has a colon or a "
+			"blank: other commands would not know it",
+			a->name);
 	if (a->name && a->socket)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--name and --socket exclude each other");
 	if (a->detach && !a->name && !a->socket)

@@ -104,9 +104,13 @@ int vp_common_target(const char *cmd, char **target)
 		return -1;
 	if (!strncmp(name, domain, strlen(domain)))
 		name += strlen(domain);
-	else if (strpbrk(name, ":/"))
-		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
-				   "--connect goes with a domain of libvirt, and %s is none", name);
+	/* With a colon in it the name would begin elsewhere (remote.h). */
+	if (strpbrk(name, ":/"))
+		return vp_cmd_fail(
+			cmd, VP_EXIT_USAGE,
+			"--connect goes with a domain of libvirt, and %s is none, or has a "
+			"colon in its name: take its UUID then",
+			*target);
 	if (asprintf(target, "libvirt+%s:%s", vp_common.connect, name) < 0)
 		return vp_cmd_fail(cmd, VP_EXIT_HOST, "out of memory");
 	return -1;

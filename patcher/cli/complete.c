@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/client.h"
 #include "cli/options.h"
 
 #define FILE_NAMES ":files\n"
@@ -128,14 +129,6 @@ static void offer_words(const char *word, size_t len, const char *typed)
 	}
 }
 
-static void offer_targets(void)
-{
-	static char list[] = "list", names[] = "--names";
-	char *argv[] = { list, names, NULL };
-
-	vp_cmd_list(2, argv);
-}
-
 enum operand { NOTHING, TARGETS, FILES };
 
 /* If this line of usage goes on behind @given: offer its words, or say what it wants. */
@@ -174,7 +167,7 @@ static void offer_operand(const struct command *c, const char *name, const char 
 		line = end ? end + 1 : NULL;
 	}
 	if (wanted[TARGETS])
-		offer_targets();
+		vp_list_targets(typed);
 	if (wanted[FILES])
 		fputs(FILE_NAMES, stdout);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/colour.h"
+#include "cli/common.h"
 #include "cli/pokes.h"
 
 static bool meet(uint64_t a, size_t a_len, uint64_t b, size_t b_len)
@@ -46,7 +47,7 @@ int vp_marks_look(struct vp_client *c, uint64_t addr, size_t len, struct vp_mark
 	*out = (struct vp_marks){ 0 };
 	code = vp_client_pokes(c, &out->pokes, &why);
 	if (!code && !out->pokes)
-		vp_cmd_fail(c->cmd, 0, "note: what is poked is not marked: %s", why.text);
+		vp_common_note(c->cmd, "what is poked is not marked: %s", why.text);
 	if (!code)
 		code = vp_pokes_complete(c, out->pokes);
 	json_array_foreach(out->pokes, i, poke)

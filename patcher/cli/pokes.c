@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/common.h"
+
 #define NOTE_MAX 63 /* vp_poke_opts.note */
 
 static int complete_one(struct vp_client *c, json_t *poke)
@@ -75,16 +77,20 @@ void vp_poke_tell_again(const char *target, const json_t *ret)
 	const json_t *was = json_object_get(ret, "took-back");
 	const char *command = vp_client_text(was, "command"), *note = vp_client_text(was, "note");
 	const char *force = json_is_true(json_object_get(was, "force")) ? " --force" : "";
+	const char *fixup = vp_client_text(was, "fixup");
 
 	/* A note may have been cut short. */
 	if (!strcmp(command, "key-set") && *note && strlen(note) < NOTE_MAX)
-		printf("  to have it again: vmpoke key set %s %s\n", target, note);
+		vp_common_hint("  to have it again: vmpoke key set %s %s\n", target, note);
 	else if (!strcmp(command, "poke") && *vp_client_text(was, "addr"))
-		printf("  to have it again: vmpoke poke %s %s --old 0x%s --new 0x%s%s\n", target,
-		       vp_client_text(was, "addr"), vp_client_text(was, "old"),
-		       vp_client_text(was, "new"), force);
+		vp_common_hint(
+			"  to have it again: vmpoke poke %s %s --old 0x%s --new 0x%s --resume "
+			"%s%s%s%s\n",
+			target, vp_client_text(was, "addr"), vp_client_text(was, "old"),
+			vp_client_text(was, "new"), vp_client_text(was, "resume"),
+			*fixup ? " --fixup " : "", fixup, force);
 	else
-		printf("  to have it again: what was done is in vmpoke status %s --history "
-		       "--json\n",
-		       target);
+		vp_common_hint("  to have it again: what was done is in vmpoke status %s --history "
+			       "--json\n",
+			       target);
 }

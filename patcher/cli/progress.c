@@ -15,7 +15,7 @@
 
 /* What is begun and not ended; one may be a part of another. */
 static struct work {
-	char what[128];
+	char what[256];
 	int64_t begin_ms; /* 0: unused */
 } works[4];
 

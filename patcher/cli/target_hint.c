@@ -43,17 +43,21 @@ static int is_domain(void *arg, const struct vp_qemu_domain *d)
 	return !strcmp(d->name, arg);
 }
 
-/* To ask a libvirt of the session would start its daemon: that one only if it runs. */
-static bool libvirt_has(const char *target)
+bool vp_client_libvirt_runs(void)
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
-	char name[256], path[256];
+	char path[256];
 
-	if (geteuid()) {
-		snprintf(path, sizeof(path), "%s/libvirt/libvirt-sock", dir ? dir : "");
-		if (access(path, F_OK))
-			return false;
-	}
+	snprintf(path, sizeof(path), "%s/libvirt/libvirt-sock", dir ? dir : "");
+	return !geteuid() || !access(path, F_OK);
+}
+
+static bool libvirt_has(const char *target)
+{
+	char name[256];
+
+	if (!vp_client_libvirt_runs())
+		return false;
 	snprintf(name, sizeof(name), "%s", target);
 	return vp_qemu_list(NULL, HINT_TIMEOUT_MS, is_domain, name, NULL) == 1;
 }

@@ -359,6 +359,9 @@ static json_t *took_back_json(const struct vp_applied *a)
 	json_object_set_new(json, "addr", vp_json_addr(s->addr.v));
 	json_object_set_new(json, "old", json_string(old_text));
 	json_object_set_new(json, "new", json_string(new_text));
+	json_object_set_new(json, "resume", json_string(vp_resume_name(s->resume)));
+	if (s->resume == VP_RESUME_FIXUP)
+		json_object_set_new(json, "fixup", vp_json_addr(s->fixup.v));
 	return json;
 }
 

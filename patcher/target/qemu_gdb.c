@@ -14,13 +14,13 @@
 static int check_listener(struct vp_qemu *q, struct vp_err *err)
 {
 	char key[80], process[VP_PROCESS_TEXT];
-	struct vp_vmlock *l;
+	struct vp_vmlock *l = NULL;
 	int pid, rc;
 
 	if (q->cfg.repair ||
 	    !vp_vmlock_find(q->locks[0], vp_process_listens, q->gdb_path, key, process))
 		return 0;
-	rc = vp_vmlock_open(q->cfg.state_dir, key, &l, err);
+	rc = vp_qemu_open_lock(q, key, &l, err);
 	if (rc)
 		return rc;
 	vp_vmlock_of(l, process, true);
@@ -28,7 +28,7 @@ static int check_listener(struct vp_qemu *q, struct vp_err *err)
 	if (!rc) {
 		pid = vp_vmlock_interrupted(l);
 		if (pid)
-			rc = vp_qemu_is_marked(q, pid, err);
+			rc = vp_qemu_is_marked(q, l, pid, err);
 		vp_vmlock_drop(l);
 	}
 	vp_vmlock_close(l);
@@ -118,12 +118,14 @@ static int identify(struct vp_qemu *q, int listener, struct vp_err *err)
 	if (rc)
 		return rc;
 	pid = vp_vmlock_interrupted(q->locks[1]);
-	if (pid && q->cfg.repair)
-		q->interrupted = pid;
 	if (pid) /* it stands by that one's hand, as far as is known */
 		q->found_running = announced;
+	if (pid && q->cfg.repair)
+		rc = vp_qemu_check_keeper(q, err); /* before anything is marked over it */
+	if (pid && q->cfg.repair && !rc)
+		q->interrupted = pid;
 	vp_vmlock_drop(q->locks[1]);
-	return 0;
+	return rc;
 }
 
 static int settle(struct vp_qemu *q, struct vp_err *err)

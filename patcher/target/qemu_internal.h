@@ -115,7 +115,9 @@ void vp_qemu_drop(struct vp_qemu *q);
 
 /* With the locks. -EUCLEAN: a vmpoke was killed in a window, and nobody has put that right. */
 int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err);
-int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err); /* with its text */
+/* Its text: @l has found the mark of process @pid. */
+int vp_qemu_is_marked(const struct vp_qemu *q, const struct vp_vmlock *l, int pid,
+		      struct vp_err *err);
 
 /* With the locks, marks found: may we repair that? -EUCLEAN: another keeper's. */
 int vp_qemu_check_keeper(const struct vp_qemu *q, struct vp_err *err);
@@ -186,7 +188,10 @@ int vp_qemu_run(struct vp_qemu *q, unsigned int ms, struct vp_err *err);
 /* With a gdbstub alone: connect, find out, let the VM go on. */
 int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err);
 
-/* A lock file more; the identity; what vp_qemu_config.repair does about q->interrupted. */
+/* A lock file with our keeper; one more of the VM; the identity; what vp_qemu_config.repair does
+ * about q->interrupted. */
+int vp_qemu_open_lock(const struct vp_qemu *q, const char *key, struct vp_vmlock **out,
+		      struct vp_err *err);
 int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err);
 int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);

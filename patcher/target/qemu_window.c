@@ -27,17 +27,23 @@ int vp_qemu_check_keeper(const struct vp_qemu *q, struct vp_err *err)
 
 	if (!keeper)
 		return 0;
+	if (!strcmp(keeper, VP_KEEPER))
+		return vp_err_set(err, -EUCLEAN,
+				  "a vmpoke was killed while it held %.60s stopped: run `vmpoke "
+				  "recover %.60s`",
+				  q->name, q->name);
 	return vp_err_set(err, -EUCLEAN,
 			  "what was killed while it held %.50s stopped keeps its own record "
 			  "(\"%s\"): only that can put right what it may have left half done",
 			  q->name, keeper);
 }
 
-int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err)
+int vp_qemu_is_marked(const struct vp_qemu *q, const struct vp_vmlock *l, int pid,
+		      struct vp_err *err)
 {
-	const char *keeper = other_keeper(q);
+	const char *keeper = vp_vmlock_found_keeper(l);
 
-	if (keeper)
+	if (keeper && strcmp(keeper, VP_KEEPER) != 0)
 		return vp_err_set(err, -EUCLEAN,
 				  "a process (%d) of \"%s\" was killed, or lost contact, while it "
 				  "held %.50s stopped: run that again, it alone can put it right",
@@ -53,11 +59,13 @@ int vp_qemu_is_marked(struct vp_qemu *q, int pid, struct vp_err *err)
 
 int vp_qemu_check_marks(struct vp_qemu *q, struct vp_err *err)
 {
-	int pid = 0;
+	for (size_t i = 0; i < q->nlocks; i++) {
+		int pid = vp_vmlock_interrupted(q->locks[i]);
 
-	for (size_t i = 0; i < q->nlocks && !pid; i++)
-		pid = vp_vmlock_interrupted(q->locks[i]);
-	return pid && !q->interrupted ? vp_qemu_is_marked(q, pid, err) : 0;
+		if (pid && !q->interrupted)
+			return vp_qemu_is_marked(q, q->locks[i], pid, err);
+	}
+	return 0;
 }
 
 int vp_qemu_take(struct vp_qemu *q, struct vp_err *err)
@@ -279,14 +287,26 @@ void vp_qemu_window_leave(struct vp_qemu *q)
 	vp_qemu_window_end(q, !rc || rc == -EBUSY);
 }
 
+int vp_qemu_open_lock(const struct vp_qemu *q, const char *key, struct vp_vmlock **out,
+		      struct vp_err *err)
+{
+	int rc = vp_vmlock_open(q->cfg.state_dir, key, out, err);
+
+	if (!rc)
+		rc = vp_vmlock_keeper(*out, q->cfg.keeper ? q->cfg.keeper : "program", err);
+	if (rc)
+		vp_vmlock_close(*out);
+	return rc;
+}
+
 int vp_qemu_add_lock(struct vp_qemu *q, const char *key, struct vp_err *err)
 {
-	int rc = vp_vmlock_open(q->cfg.state_dir, key, &q->locks[q->nlocks], err);
+	struct vp_vmlock *l = NULL;
+	int rc = vp_qemu_open_lock(q, key, &l, err);
 
-	if (rc)
-		return rc;
-	return vp_vmlock_keeper(q->locks[q->nlocks++], q->cfg.keeper ? q->cfg.keeper : "program",
-				err);
+	if (!rc)
+		q->locks[q->nlocks++] = l;
+	return rc;
 }
 
 /* Clones have one UUID: each is marked by its process. */

@@ -17,9 +17,8 @@
 #include "target/flock.h"
 #include "target/process.h"
 
-#define MARK	   ".mark"
-#define NOTE	   "note " /* begins a line of it */
-#define OWN_KEEPER "vmpoke"
+#define MARK ".mark"
+#define NOTE "note " /* begins a line of it */
 
 struct vp_vmlock {
 	int folder, fd;
@@ -76,7 +75,7 @@ int vp_vmlock_open(const char *dir, const char *key, struct vp_vmlock **out, str
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	l->mark_fd = -1;
-	strcpy(l->keeper, OWN_KEEPER);
+	strcpy(l->keeper, VP_KEEPER);
 	rc = l->folder = open_folder(dir, err);
 	if (rc < 0) {
 		free(l);
@@ -119,6 +118,11 @@ int vp_vmlock_keeper(struct vp_vmlock *l, const char *keeper, struct vp_err *err
 				  keeper);
 	strcpy(l->keeper, keeper);
 	return 0;
+}
+
+const char *vp_vmlock_found_keeper(const struct vp_vmlock *l)
+{
+	return *l->found_keeper ? l->found_keeper : NULL;
 }
 
 const char *vp_vmlock_other_keeper(const struct vp_vmlock *l)
@@ -211,6 +215,9 @@ int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err)
 	char text[MARK_SIZE], fresh[192];
 	bool ok;
 
+	if (vp_vmlock_other_keeper(l)) /* its mark is all that tells of it */
+		return vp_err_set(err, -EUCLEAN, "the VM is marked by \"%s\": nothing done",
+				  l->found_keeper);
 	write_text(l, text);
 	snprintf(fresh, sizeof(fresh), "%s.new", l->mark);
 	unlinkat(l->folder, fresh, 0);
@@ -226,17 +233,6 @@ int vp_vmlock_mark(struct vp_vmlock *l, struct vp_err *err)
 	}
 	l->marked = true;
 	return 0;
-}
-
-void vp_vmlock_unmark(struct vp_vmlock *l)
-{
-	if (!l->marked || unlinkat(l->folder, l->mark, 0))
-		return;
-	close_mark(l);
-	l->marked = false;
-	l->note[0] = 0;
-	if (strcmp(l->mark, l->common)) /* whoever left that one could not tell which VM it was */
-		unlinkat(l->folder, l->common, 0);
 }
 
 /* What a mark says: who left it, for which process of the VM, and the note. */
@@ -267,6 +263,25 @@ static int parse_mark(const struct vp_vmlock *l, const char *name, struct mark *
 	snprintf(m->note, sizeof(m->note), "%.*s", qemu ? (int)strcspn(qemu, "\n") : 0,
 		 qemu ? qemu : "");
 	return 0;
+}
+
+static bool is_ours(const struct vp_vmlock *l, const struct mark *m)
+{
+	return !strcmp(m->keeper, l->keeper);
+}
+
+void vp_vmlock_unmark(struct vp_vmlock *l)
+{
+	struct mark m;
+
+	if (!l->marked || unlinkat(l->folder, l->mark, 0))
+		return;
+	close_mark(l);
+	l->marked = false;
+	l->note[0] = 0;
+	/* Whoever left that one could not tell which VM it was. */
+	if (strcmp(l->mark, l->common) && (parse_mark(l, l->common, &m) || is_ours(l, &m)))
+		unlinkat(l->folder, l->common, 0);
 }
 
 static int read_mark(struct vp_vmlock *l, const char *name)
@@ -325,9 +340,19 @@ bool vp_vmlock_find(struct vp_vmlock *l, bool (*is)(const char *process, const c
 
 int vp_vmlock_interrupted(struct vp_vmlock *l)
 {
-	int pid = l->marked ? 0 : read_mark(l, l->mark);
+	struct mark m;
+	int pid;
 
-	return pid || l->marked ? pid : read_mark(l, l->common);
+	if (l->marked)
+		return 0;
+	pid = read_mark(l, l->mark);
+	if (!pid)
+		return read_mark(l, l->common);
+	/* There may be both: one that is another's is not passed over. */
+	if (strcmp(l->mark, l->common) && !parse_mark(l, l->common, &m) &&
+	    !vp_process_gone(m.process) && !is_ours(l, &m))
+		strcpy(l->found_keeper, m.keeper);
+	return pid;
 }
 
 int vp_vmlock_note(struct vp_vmlock *l, const char *text, struct vp_err *err)

@@ -14,6 +14,9 @@
 
 #include "target/process.h"
 
+/* Of vmpoke's own commands. */
+#define VP_KEEPER "vmpoke"
+
 struct vp_vmlock;
 
 /* @key: letters, digits, '-'. The folder is made if need be. -EACCES, -ENOSPC, ... */
@@ -26,7 +29,11 @@ void vp_vmlock_close(struct vp_vmlock *l);
  */
 int vp_vmlock_keeper(struct vp_vmlock *l, const char *keeper, struct vp_err *err);
 
-/* After vp_vmlock_interrupted() has found a mark: whose it is; NULL: ours. */
+/*
+ * After vp_vmlock_interrupted() has found a mark: whose it is (NULL: it does not say); the same if
+ * that is another's, which is never written over; else NULL.
+ */
+const char *vp_vmlock_found_keeper(const struct vp_vmlock *l);
 const char *vp_vmlock_other_keeper(const struct vp_vmlock *l);
 
 /*

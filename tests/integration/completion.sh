@@ -8,7 +8,8 @@ tmp=$(mktemp -d)
 export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state PATH=$PWD/build:$PATH
 trap 'vmpoke quit web1 2>/dev/null; rm -rf "$tmp"' EXIT
 
-vmpoke run --kernel build/guest/testguest.elf --name web1 --detach >/dev/null || { ok "a guest runs" 1; exit 1; }
+vmpoke run --kernel build/guest/testguest.elf --name web1 --detach >"$tmp/run-says" || { ok "a guest runs" 1; exit 1; }
+pid=$(grep -oE 'process [0-9]+' "$tmp/run-says" | grep -oE '[0-9]+')
 
 offered() { # WORDS...: the words alone
 	vmpoke complete "$@" | cut -f 1
@@ -32,9 +33,13 @@ ok "there are some" $?
 
 same "a command" "$(vmpoke complete inf)" $'info\tdescribe a running guest and its kernel'
 same "a target" "$(offered info we)" web1
+same "... and no other one in its place" "$(offered info nobody)" ""
 same "an object behind it" "$(offered hotfix apply web1 "")" :files
 same "a choice" "$(offered poke web1 x --resume em)" emulate
 same "a file" "$(offered run --kernel "")" :files
+kill -STOP "$pid"
+same "a guest that does not answer is a target" "$(timeout 5 build/vmpoke complete revert w)" web1
+kill -CONT "$pid"
 same "words between operands" "$(offered key set web1 some_key "" | xargs)" "on off"
 same "an option's value is no operand" "$(offered read --len 5 web)" web1
 same "nothing behind all operands" "$(offered stop web1 "")" ""

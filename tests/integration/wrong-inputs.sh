@@ -109,6 +109,9 @@ done <<'TABLE'
 7 | run --kernel folder | folder: Is a directory
 7 | run --kernel fix.c | fix.c: not an ELF file
 2 | run --kernel kernel.elf --memory 5T | --memory 5T is no size from 16M to 3G
+2 | run --kernel kernel.elf --name libvirt:x | no name of a VM .* has a colon
+2 | run --kernel kernel.elf --vcpus 02 | --vcpus 02 is not a number
+2 | imm g1 tg_jmp5_site 040 | VALUE 040 is not a number
 2 | run --kernel kernel.elf --detach | --detach wants --name or --socket
 4 | run --kernel kernel.elf --name g1 | is in use by a running VM
 6 | run --kernel kernel.elf --kvm /dev/null | /dev/null is not KVM

@@ -13,8 +13,9 @@ int qemu_setup(void **state)
 	f->q = fake_qemu_new();
 	strcpy(f->state_dir, "/tmp/vmpoke-state-XXXXXX");
 	assert_non_null(mkdtemp(f->state_dir));
-	f->qmp = f->gdb =
-		(struct vp_qemu_config){ .state_dir = f->state_dir, .timeout_ms = HANG_MS };
+	f->qmp = f->gdb = (struct vp_qemu_config){ .keeper = "vmpoke",
+						   .state_dir = f->state_dir,
+						   .timeout_ms = HANG_MS };
 	f->qmp.qmp_path = f->q->qmp_path;
 	f->gdb.gdb_path = f->q->gdb_path;
 	*state = f;

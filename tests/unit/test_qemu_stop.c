@@ -492,6 +492,32 @@ static void test_faults_gdb(void **state)
 		nothing_lasts(f, &f->gdb, fault);
 }
 
+static int never_repair(void *arg, struct vp_target *t, const char *identity, const char *process,
+			struct vp_err *err)
+{
+	(void)arg, (void)t, (void)identity, (void)process, (void)err;
+	fail_msg("another's record is not ours");
+	return 0;
+}
+
+/* Another keeper's mark stays as it is, however often one who may not repair it tries. */
+static void test_other_keeper(void **state)
+{
+	struct fixture *f = *state;
+	struct vp_qemu_config agent = f->qmp;
+
+	agent.keeper = "my-agent";
+	be_killed(&agent);
+	for (int i = 0; i < 4; i++) {
+		struct vp_qemu_config cfg = i % 2 ? f->qmp : f->gdb;
+
+		cfg.keeper = "vmpoke";
+		cfg.repair = never_repair;
+		refused(f, &cfg, -EUCLEAN, "my-agent");
+		assert_false(f->q->running);
+	}
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, qemu_setup, qemu_teardown)
@@ -509,6 +535,7 @@ int main(void)
 		TEST(test_stopped_by_migration),
 		TEST(test_faults_qmp),
 		TEST(test_faults_gdb),
+		TEST(test_other_keeper),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
