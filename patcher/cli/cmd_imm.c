@@ -17,7 +17,7 @@ static const char help[] =
 	"\n"
 	"Replace the constant of the instruction at WHERE (mov, add, sub, and, or, xor, cmp, "
 	"test).\n"
-	"VALUE is a number, decimal or 0x...; a negative one comes after --. The instruction "
+	"VALUE is a number, decimal or 0x...; it may be negative. The instruction "
 	"keeps\n"
 	"its length: what does not fit is refused.\n"
 	"\n"
