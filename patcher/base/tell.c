@@ -8,25 +8,25 @@ void vp_listen(const struct vp_listener *listener)
 	ear = listener;
 }
 
-bool vp_is_listened_to(void)
+bool vp_is_asked_heard(void)
 {
-	return ear;
+	return ear && ear->asked;
 }
 
 void vp_tell_asked(const char *whom, const char *what)
 {
-	if (ear)
+	if (ear && ear->asked)
 		ear->asked(whom, what);
 }
 
 void vp_tell_answered(const char *whom)
 {
-	if (ear)
+	if (ear && ear->answered)
 		ear->answered(whom);
 }
 
 void vp_tell_progress(const char *what, uint64_t done, uint64_t total)
 {
-	if (ear)
+	if (ear && ear->progress)
 		ear->progress(what, done, total);
 }

@@ -8,7 +8,10 @@
 
 #include <vmpoke/types.h>
 
-/* Called on the thread that works, with whatever locks it has: it must not call back. */
+/*
+ * Called on the thread that works, with whatever locks it has: it must not call back. NULL: that is
+ * not listened to.
+ */
 struct vp_listener {
 	/* Somebody (a socket, libvirt) is asked something; and has answered, or failed to. */
 	void (*asked)(const char *whom, const char *what);
@@ -19,8 +22,9 @@ struct vp_listener {
 
 /* From now on, in all threads: set it before there are others. NULL: nobody listens. */
 void vp_listen(const struct vp_listener *listener);
-bool vp_is_listened_to(void);
 
+/* Does anybody hear vp_tell_asked()? Else what is asked need not be put into words. */
+bool vp_is_asked_heard(void);
 void vp_tell_asked(const char *whom, const char *what);
 void vp_tell_answered(const char *whom);
 void vp_tell_progress(const char *what, uint64_t done, uint64_t total);

@@ -49,9 +49,6 @@ int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp *
  */
 bool vp_client_libvirt_runs(void);
 
-/* Print the targets that begin with @prefix, one a line, as `vmpoke list --names`. */
-void vp_list_targets(const char *prefix);
-
 /* At @target nobody answers (@why): say so, and what it may have been meant for. The exit code. */
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why);
 

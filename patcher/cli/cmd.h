@@ -39,6 +39,7 @@ int vp_cmd_cont(int argc, char **argv);
 int vp_cmd_quit(int argc, char **argv);
 int vp_cmd_vcpu(int argc, char **argv);
 int vp_cmd_list(int argc, char **argv);
+void vp_list_targets(const char *prefix); /* `list --names`, of those that begin so */
 int vp_cmd_sym(int argc, char **argv);
 int vp_cmd_regs(int argc, char **argv);
 int vp_cmd_imm(int argc, char **argv);

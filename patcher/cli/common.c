@@ -36,8 +36,6 @@ static void asked(const char *whom, const char *what)
 {
 	char text[256];
 
-	if (!vp_common.verbose)
-		return;
 	snprintf(text, sizeof(text), "%.60s: %.180s", whom, what);
 	vp_text_clean(text);
 	end_line("");
@@ -54,21 +52,12 @@ static void answered(const char *whom)
 	end_line(text);
 }
 
-static void progress(const char *what, uint64_t done, uint64_t total)
-{
-	if (!vp_common.verbose && !vp_common.quiet)
-		vp_progress_show(what, done, total);
-}
-
 void vp_common_begin(void)
 {
-	static const struct vp_listener listener = {
-		.asked = asked,
-		.answered = answered,
-		.progress = progress,
-	};
+	static const struct vp_listener questions = { .asked = asked, .answered = answered };
+	static const struct vp_listener progress = { .progress = vp_progress_show };
 
-	vp_listen(&listener);
+	vp_listen(vp_common.verbose ? &questions : vp_common.quiet ? NULL : &progress);
 }
 
 void vp_common_note(const char *cmd, const char *fmt, ...)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/client.h"
 #include "cli/options.h"
 
 #define FILE_NAMES ":files\n"

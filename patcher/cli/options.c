@@ -184,8 +184,8 @@ static int finish(char **argv, const struct vp_option *options, int operands)
 
 	vp_common_begin();
 	for (; options->name && code < 0; options++)
-		if (options->value == &vp_common.connect && operands >= (int)options->max &&
-		    operands)
+		if (options->value == &vp_common.connect && options->max &&
+		    operands >= (int)options->max)
 			code = vp_common_target(argv[0], &argv[optind + (int)options->min]);
 	return code;
 }

@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "target/wait.h"
 
 #define LONG_MS	 1000 /* what takes longer is worth a line */
 #define EVERY_MS 200
@@ -21,14 +21,6 @@ static struct work {
 
 static bool shown;
 static int64_t shown_ms;
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 void vp_progress_wipe(void)
 {
@@ -70,7 +62,7 @@ static void show(const struct work *w, uint64_t done, uint64_t total, int64_t sp
 
 void vp_progress_show(const char *what, uint64_t done, uint64_t total)
 {
-	int64_t now = now_ms();
+	int64_t now = vp_now_ms();
 	struct work *w = find(what, now);
 
 	if (total && done >= total) {

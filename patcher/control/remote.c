@@ -9,6 +9,7 @@
 #include "control/remote.h"
 #include "hotfix/call.h"
 #include "target/qmp_wire.h"
+#include "target/vmlock.h"
 
 struct vp_remote {
 	struct vp_remote_config cfg;
@@ -199,7 +200,7 @@ int vp_remote_open(const char *target, const struct vp_remote_config *cfg, struc
 	struct vp_qemu_config qemu = {
 		.state_dir = cfg->state_dir,
 		.name = target,
-		.keeper = "vmpoke",
+		.keeper = VP_KEEPER,
 		.timeout_ms = cfg->timeout_ms,
 		.repair = cfg->recover ? repair : NULL,
 		.repair_arg = r,

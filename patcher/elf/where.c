@@ -9,6 +9,11 @@
 #define HEX_DIGITS   "0123456789abcdefABCDEF"
 #define FULL_ADDRESS 16
 
+static bool is_full_address(const char *text)
+{
+	return strlen(text) == FULL_ADDRESS && strspn(text, HEX_DIGITS) == FULL_ADDRESS;
+}
+
 static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
 {
 	bool prefix = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
@@ -16,8 +21,7 @@ static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
 	size_t len = strlen(digits), hex = strspn(digits, HEX_DIGITS),
 	       decimal = strspn(digits, "0123456789");
 
-	if (!prefix && len == hex && len == FULL_ADDRESS)
-		prefix = true;
+	prefix |= is_full_address(text);
 	if (!prefix && len == hex && len > decimal)
 		return vp_err_set(err, -EINVAL, "\"%.100s\" is not a number: write 0x%.100s", text,
 				  text);
@@ -33,11 +37,6 @@ static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
 	if (errno == ERANGE)
 		return vp_err_set(err, -ERANGE, "\"%.100s\" does not fit 64 bits", text);
 	return 0;
-}
-
-static bool is_full_address(const char *text)
-{
-	return strlen(text) == FULL_ADDRESS && strspn(text, HEX_DIGITS) == FULL_ADDRESS;
 }
 
 int vp_where_split(const char *text, struct vp_where *out, struct vp_err *err)

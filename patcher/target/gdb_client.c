@@ -68,6 +68,8 @@ static void tell(const char *payload, size_t len)
 {
 	char what[64];
 
+	if (!vp_is_asked_heard())
+		return;
 	snprintf(what, sizeof(what), "%.*s", len < sizeof(what) ? (int)len : (int)sizeof(what) - 1,
 		 payload);
 	vp_tell_asked(NAME, what);

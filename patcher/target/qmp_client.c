@@ -165,14 +165,16 @@ static json_t *request_of(const char *command, json_t *args)
 	return json_pack("{s:s}", "execute", command);
 }
 
-/* What is asked, for whoever wants to hear it: the command, and its arguments, cut if they are
- * long. */
+/* For whoever wants to hear it: the command, and its arguments, cut if they are long. */
 static void tell(const struct vp_qmp *q, const json_t *request)
 {
 	const char *command = json_string_value(json_object_get(request, "execute"));
 	const json_t *args = json_object_get(request, "arguments");
-	char *text = args && vp_is_listened_to() ? json_dumps(args, JSON_COMPACT) : NULL, what[200];
+	char *text, what[200];
 
+	if (!vp_is_asked_heard())
+		return;
+	text = args ? json_dumps(args, JSON_COMPACT) : NULL;
 	snprintf(what, sizeof(what), "%s%s%.120s", command ? command : "", text ? " " : "",
 		 text ? text : "");
 	free(text);

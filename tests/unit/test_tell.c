@@ -36,10 +36,10 @@ static void test_listener(void **state)
 
 	(void)state;
 	tell_all();
-	assert_false(vp_is_listened_to());
+	assert_false(vp_is_asked_heard());
 	assert_string_equal(heard, "");
 	vp_listen(&listener);
-	assert_true(vp_is_listened_to());
+	assert_true(vp_is_asked_heard());
 	vp_tell_asked("QEMU", "quit");
 	assert_string_equal(heard, "QEMU? quit");
 	vp_tell_answered("QEMU");
