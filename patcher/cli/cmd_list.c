@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "base/tell.h"
 #include "cli/client.h"
@@ -42,20 +40,11 @@ static void add_kernel(json_t *entry, const json_t *kernel, const json_t *pokes)
 
 /* --- our own ----------------------------------------------------------------- */
 
-/* Does anybody listen there? He is asked nothing. */
 static bool listens(const char *path)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool yes = false;
+	struct sockaddr_un addr;
 
-	if (fd >= 0 && strlen(path) < sizeof(addr.sun_path)) {
-		strcpy(addr.sun_path, path);
-		yes = !connect(fd, (struct sockaddr *)&addr, sizeof(addr)) || errno == EAGAIN;
-	}
-	if (fd >= 0)
-		close(fd);
-	return yes;
+	return !vp_qmp_address(path, &addr, NULL) && !vp_qmp_probe(&addr);
 }
 
 static void add_own(json_t *list, const char *dir, const char *name, bool look)

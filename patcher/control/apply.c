@@ -12,7 +12,6 @@
 
 #include "control/exit_code.h"
 #include "control/internal.h"
-#include "target/hex.h"
 #include "target/qmp_wire.h"
 
 /* A batch on its way: what the callbacks of the engine need. */
@@ -343,8 +342,6 @@ static int take_back(struct job *j, const struct vp_applied *a, const struct vp_
 static json_t *took_back_json(const struct vp_applied *a)
 {
 	static const char *const keys[] = { "command", "force" };
-	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
-	const struct vp_site *s = a->sites;
 	json_t *json = json_object();
 
 	for (size_t i = 0; a->line && i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -354,14 +351,8 @@ static json_t *took_back_json(const struct vp_applied *a)
 		json_object_set_new(json, "note", vp_qmp_text(a->note));
 	if (a->nsites != 1)
 		return json;
-	vp_hex_format(s->old_bytes, s->len, old_text);
-	vp_hex_format(s->new_bytes, s->len, new_text);
-	json_object_set_new(json, "addr", vp_json_addr(s->addr.v));
-	json_object_set_new(json, "old", json_string(old_text));
-	json_object_set_new(json, "new", json_string(new_text));
-	json_object_set_new(json, "resume", json_string(vp_resume_name(s->resume)));
-	if (s->resume == VP_RESUME_FIXUP)
-		json_object_set_new(json, "fixup", vp_json_addr(s->fixup.v));
+	json_object_set_new(json, "addr", vp_json_addr(a->sites->addr.v));
+	vp_json_set_change(json, a->sites);
 	return json;
 }
 

@@ -8,6 +8,7 @@
 #include "control/internal.h"
 #include "control/when.h"
 #include "elf/where.h"
+#include "target/hex.h"
 #include "target/qmp_wire.h"
 
 int vp_args_unpack(const json_t *args, struct vp_err *err, const char *fmt, ...)
@@ -72,6 +73,19 @@ json_t *vp_json_addr(uint64_t addr)
 
 	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
 	return json_string(text);
+}
+
+void vp_json_set_change(json_t *object, const struct vp_site *s)
+{
+	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
+
+	vp_hex_format(s->old_bytes, s->len, old_text);
+	vp_hex_format(s->new_bytes, s->len, new_text);
+	json_object_set_new(object, "old", json_string(old_text));
+	json_object_set_new(object, "new", json_string(new_text));
+	json_object_set_new(object, "resume", json_string(vp_resume_name(s->resume)));
+	if (s->resume == VP_RESUME_FIXUP)
+		json_object_set_new(object, "fixup", vp_json_addr(s->fixup.v));
 }
 
 void vp_json_set_time(json_t *object, const char *key, int64_t when)

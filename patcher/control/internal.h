@@ -93,6 +93,9 @@ int vp_args_addr(struct vp_control *c, const json_t *value, vp_gva *out, struct 
 /* Put "addr", "symbol", "offset" into @object; the latter two only if a symbol is near. */
 void vp_json_set_where(struct vp_control *c, json_t *object, vp_gva addr);
 
+/* What a site changes: "old", "new", "resume", "fixup" if it has one. */
+void vp_json_set_change(json_t *object, const struct vp_site *s);
+
 /* Beside a moment in seconds since 1970: the same in ISO 8601, as @key; nothing for no such year.
  */
 void vp_json_set_time(json_t *object, const char *key, int64_t when);

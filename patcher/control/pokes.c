@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "control/internal.h"
-#include "target/hex.h"
 #include "target/qmp_wire.h"
 
 #define SITES_LISTED_MAX 4096 /* in one answer of query-pokes that names no batch */
@@ -33,17 +32,10 @@ static const char *site_state(struct vp_control *c, const struct vp_site *s,
 static json_t *site_json(struct vp_control *c, const struct vp_site *s,
 			 const struct vp_module_was *was, const struct vp_applied *cover)
 {
-	char old_text[2 * VP_INSN_MAX + 1], new_text[2 * VP_INSN_MAX + 1];
 	json_t *json = json_object();
 
-	vp_hex_format(s->old_bytes, s->len, old_text);
-	vp_hex_format(s->new_bytes, s->len, new_text);
 	vp_json_set_where(c, json, s->addr);
-	json_object_set_new(json, "old", json_string(old_text));
-	json_object_set_new(json, "new", json_string(new_text));
-	json_object_set_new(json, "resume", json_string(vp_resume_name(s->resume)));
-	if (s->resume == VP_RESUME_FIXUP)
-		json_object_set_new(json, "fixup", vp_json_addr(s->fixup.v));
+	vp_json_set_change(json, s);
 	json_object_set_new(json, "now", json_string(cover ? "covered" : site_state(c, s, was)));
 	if (*was->name)
 		json_object_set_new(json, "module", vp_qmp_text(was->name));

@@ -14,7 +14,8 @@
 
 #include "base/text.h"
 
-static bool read_text(const char *path, char *text, size_t size)
+/* How many bytes of it there are, up to @size - 1; a NUL comes behind them. */
+static size_t read_text(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
@@ -22,7 +23,7 @@ static bool read_text(const char *path, char *text, size_t size)
 	if (fd >= 0)
 		close(fd);
 	text[n > 0 ? n : 0] = 0;
-	return n > 0;
+	return n > 0 ? (size_t)n : 0;
 }
 
 /*
@@ -88,20 +89,15 @@ bool vp_process_user(uid_t uid, char *text, size_t size)
 
 bool vp_process_describe(int pid, char *text, size_t size)
 {
-	char path[32], words[512] = "", user[64];
+	char path[32], words[512], user[64];
 	struct stat st;
-	ssize_t n = -1;
-	int fd;
+	size_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && !fstat(fd, &st))
-		n = read(fd, words, sizeof(words) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
+	if (stat(path, &st))
 		return false;
-	for (ssize_t i = 0; i + 1 < n; i++)
+	n = read_text(path, words, sizeof(words));
+	for (size_t i = 0; i + 1 < n; i++)
 		if (!words[i])
 			words[i] = ' ';
 	vp_process_user(st.st_uid, user, sizeof(user));

@@ -42,24 +42,31 @@ int vp_qmp_address(const char *path, struct sockaddr_un *addr, struct vp_err *er
 	return 0;
 }
 
+int vp_qmp_probe(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? -errno : 0;
+	close(fd);
+	return rc == -EAGAIN ? 0 : rc; /* its backlog is full, so somebody listens */
+}
+
 /* Remove what stands at the path if it is a socket that nobody listens on. */
 static int remove_stale(const struct sockaddr_un *addr, struct vp_err *err)
 {
 	const char *path = addr->sun_path;
 	struct stat st;
-	int fd, ret;
+	int ret;
 
 	if (lstat(path, &st))
 		return errno == ENOENT ? 0
 				       : vp_err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return vp_err_set(err, -EEXIST, "%s is not a socket: refused to replace it", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return vp_err_set(err, -errno, "socket: %s", strerror(errno));
-	ret = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
-	close(fd);
-	if (ret == 0 || ret == EAGAIN) /* EAGAIN: its backlog is full, so somebody listens */
+	ret = -vp_qmp_probe(addr);
+	if (!ret)
 		return vp_err_set(err, -EADDRINUSE,
 				  "%s is in use by a running VM: choose another name or path",
 				  path);

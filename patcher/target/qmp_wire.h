@@ -90,6 +90,10 @@ int vp_qmp_check_peer(int sock, struct vp_err *err);
 struct sockaddr_un;
 int vp_qmp_address(const char *path, struct sockaddr_un *addr, struct vp_err *err);
 
+/* Does anybody listen there? He is asked nothing. 0: yes; else -errno, as socket() and connect().
+ */
+int vp_qmp_probe(const struct sockaddr_un *addr);
+
 /*
  * Listen on @addr, mode 0600, and return the socket (it does not block). What stands there is
  * replaced if it is a socket that nobody listens on. Errors as vp_qmp_server_new().
