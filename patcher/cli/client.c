@@ -185,12 +185,12 @@ int vp_client_call(struct vp_client *c, const char *command, json_t *args, json_
 	return code && !vp_client_is_broken(c) ? vp_cmd_fail(c->cmd, code, "%s", err.text) : code;
 }
 
-int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why)
+int vp_client_pokes(struct vp_client *c, json_t *args, json_t **pokes, struct vp_err *why)
 {
 	int rc, code;
 
 	why->text[0] = 0;
-	code = vp_client_try(c, "query-pokes", json_object(), pokes, &rc, why);
+	code = vp_client_try(c, "query-pokes", args, pokes, &rc, why);
 	return vp_client_is_broken(c) ? code : VP_EXIT_OK;
 }
 

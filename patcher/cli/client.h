@@ -78,10 +78,10 @@ int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t
 		  struct vp_err *err);
 
 /*
- * What is applied. That it cannot be told is no failure of a command that looks: @pokes stays NULL
- * then, and @why says it. An exit code.
+ * What is applied, by query-pokes; @args are given away. That it cannot be told is no failure of a
+ * command that looks: @pokes stays NULL then, and @why says it. An exit code.
  */
-int vp_client_pokes(struct vp_client *c, json_t **pokes, struct vp_err *why);
+int vp_client_pokes(struct vp_client *c, json_t *args, json_t **pokes, struct vp_err *why);
 
 /* How many of them the ledger has as applied; the others stand without a record. */
 size_t vp_client_recorded(const json_t *pokes);

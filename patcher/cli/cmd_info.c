@@ -130,7 +130,7 @@ static int gather(struct vp_client *c, const struct info_args *a, json_t **info)
 		return vp_client_is_broken(c) ? code : vp_cmd_fail("info", code, "%s", err.text);
 	else if (!has_own_symbols(*info))
 		json_object_set_new(*info, "linux", vp_qmp_text(err.text));
-	code = vp_client_pokes(c, &pokes, &err);
+	code = vp_client_pokes(c, json_object(), &pokes, &err);
 	if (pokes)
 		set_pokes(*info, pokes);
 	else if (!code)

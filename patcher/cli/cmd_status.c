@@ -50,7 +50,7 @@ static int query(struct vp_client *c, struct status *s)
 	if (!code)
 		code = vp_client_call(c, "query-vm", json_object(), &s->vm);
 	if (!code)
-		code = vp_client_pokes(c, &s->pokes, &s->no_pokes);
+		code = vp_client_pokes(c, json_object(), &s->pokes, &s->no_pokes);
 	if (!code)
 		code = vp_client_hotfixes(c, &s->hotfixes, &rc, &s->no_hotfixes);
 	s->no_linux = rc == -ENOENT;

@@ -15,9 +15,7 @@ static bool meet(uint64_t a, size_t a_len, uint64_t b, size_t b_len)
 	return b - a < a_len || a - b < b_len;
 }
 
-/* If it lies over bytes [addr, addr + len). -ENOMEM. */
-static int add(struct vp_marks *m, const json_t *poke, const json_t *site, uint64_t addr,
-	       size_t len)
+static int add(struct vp_marks *m, const json_t *poke, const json_t *site)
 {
 	struct vp_mark mark = {
 		.addr = vp_client_addr(site, "addr").v,
@@ -27,8 +25,6 @@ static int add(struct vp_marks *m, const json_t *poke, const json_t *site, uint6
 	};
 	struct vp_mark *more;
 
-	if (!meet(addr, len, mark.addr, mark.len))
-		return 0;
 	more = reallocarray(m->list, m->n + 1, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
@@ -45,16 +41,18 @@ int vp_marks_look(struct vp_client *c, uint64_t addr, size_t len, struct vp_mark
 	int code;
 
 	*out = (struct vp_marks){ 0 };
-	code = vp_client_pokes(c, &out->pokes, &why);
+	code = vp_client_pokes(c,
+			       json_pack("{s:o, s:I}", "addr",
+					 json_sprintf("0x%llx", (unsigned long long)addr), "len",
+					 (json_int_t)len),
+			       &out->pokes, &why);
 	if (!code && !out->pokes)
 		vp_common_note(c->cmd, "what is poked is not marked: %s", why.text);
-	if (!code)
-		code = vp_pokes_complete(c, out->pokes);
 	json_array_foreach(out->pokes, i, poke)
 	{
 		json_array_foreach(json_object_get(poke, "sites"), j, site)
 		{
-			if (!code && add(out, poke, site, addr, len))
+			if (!code && add(out, poke, site))
 				code = vp_cmd_fail(c->cmd, VP_EXIT_HOST, "out of memory");
 		}
 	}

@@ -13,9 +13,9 @@ struct vp_mark {
 };
 
 struct vp_marks {
-	struct vp_mark *list; /* of the oldest poke first */
+	struct vp_mark *list; /* of the oldest poke first; none that newer ones hide */
 	size_t n;
-	json_t *pokes; /* that are applied anywhere */
+	json_t *pokes; /* what the target said */
 };
 
 /*

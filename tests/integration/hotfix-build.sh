@@ -307,7 +307,7 @@ refused 7 'cannot be written' "an object that cannot be written" \
 	"$vmpoke" hotfix build "$dir/warn.c" -o "$dir/no/such.o" --headers "$headers"
 refused 2 '--headers is missing' "no headers given" "$vmpoke" hotfix build "$dir/warn.c"
 refused 2 'no name of a module' "an odd name of a module" "${with[@]}" --headers "$headers" --module 'a b'
-refused 2 'there is no "paint"' "no such subcommand" "$vmpoke" hotfix paint
+refused 2 'there is no command "paint"' "no such subcommand" "$vmpoke" hotfix paint
 echo 'int fixed(void) { return 1; }' >"$dir/nothing.c"
 refused 3 'no VMPOKE_HOTFIX' "a source that does not say what it is" \
 	"$vmpoke" hotfix build "$dir/nothing.c" -o "$dir/refused.o" --headers "$headers"

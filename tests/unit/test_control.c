@@ -190,6 +190,47 @@ static void test_times(void **state)
 	json_decref(lines);
 }
 
+/* The batches that show in @len bytes from @where, as text: "1" or "1 2". */
+static void show(struct rig *r, const char *where, int len, const char *want)
+{
+	char args[80], have[64] = "";
+	struct vp_err err;
+	json_t *list;
+	int code;
+
+	snprintf(args, sizeof(args), "{\"addr\": \"%s\", \"len\": %d}", where, len);
+	list = call(r, "query-pokes", args, &code, &err);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *batch = json_array_get(list, i);
+
+		assert_int_equal(json_array_size(json_object_get(batch, "sites")), 1);
+		snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%lld", i ? " " : "",
+			 json_integer_value(json_object_get(batch, "id")));
+	}
+	assert_string_equal(have, want);
+	json_decref(list);
+}
+
+/* Who looks at some bytes need not hear of all that was ever done. */
+static void test_what_shows(void **state)
+{
+	struct rig *r = *state;
+
+	succeeds(r, "poke", POKE("place_a"));
+	succeeds(r, "poke", "{\"sites\": [" SITE("place_b", NOP, JMP) "]}");
+	show(r, "place_a", 5, "1");
+	show(r, "place_a+4", 1, "1");
+	show(r, "place_a+5", 1, "");
+	show(r, "place_a", (int)(B - A) + 1, "1 2");
+	succeeds(r, "poke", "{\"sites\": [" SITE("place_a", JMP, "b811223344") "]}");
+	show(r, "place_a", 5, "3");
+	show(r, "place_a", (int)(B - A) + 1, "2 3");
+	succeeds(r, "revert", "{\"id\": 3}");
+	show(r, "place_a", 5, "1");
+	fails(r, "query-pokes", "{\"addr\": \"place_a\"}", -EINVAL, "belong together");
+	fails(r, "query-pokes", "{\"addr\": \"place_a\", \"len\": 2000000}", -EINVAL, "len");
+}
+
 static void test_symbol_end(void **state)
 {
 	struct rig *r = *state;
@@ -260,6 +301,7 @@ int main(void)
 		T(test_half_already),
 		T(test_already_is_checked),
 		T(test_times),
+		T(test_what_shows),
 		T(test_symbol_end),
 		T(test_took_back),
 		T(test_no_ledger_no_poke),
