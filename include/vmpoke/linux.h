@@ -88,6 +88,9 @@ int vp_linux_refresh(struct vp_linux *l, struct vp_err *err);
 /* Read kernel memory by kernel address. -EFAULT. */
 int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct vp_err *err);
 
+/* Is @addr mapped such that the kernel's code may run there? As the target's operations. */
+int vp_linux_is_code(const struct vp_linux *l, vp_gva addr, bool *code, struct vp_err *err);
+
 /* --- who else changes the text --------------------------------------------------- */
 
 /* What a poke into the kernel's text needs besides its sites. */

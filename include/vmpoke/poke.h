@@ -293,6 +293,11 @@ void vp_engine_stats(struct vp_engine *engine, struct vp_poke_stats *out);
 int vp_engine_read(struct vp_engine *engine, int vcpu, vp_gva addr, void *buf, size_t len,
 		   struct vp_err *err);
 
+/* Is @addr mapped such that code may run there, as vCPU @vcpu sees it (< 0: any)? As the target's
+ * operations. Waits for a batch in flight. */
+int vp_engine_is_code(struct vp_engine *engine, int vcpu, vp_gva addr, bool *code,
+		      struct vp_err *err);
+
 /* Names for people and JSON: "int3", "stop"; "park", ...; "capped", ... Any thread, any time. */
 const char *vp_strategy_name(enum vp_strategy s);
 const char *vp_resume_name(enum vp_resume r);

@@ -36,8 +36,9 @@ static const char help[] =
 	"  --elf FILE       take symbols from FILE, not from the image the guest was started "
 	"with\n" VP_KERNEL_HELP
 	"  --strategy WHICH int3 (default where it works: the guest keeps running) or stop\n"
-	"  --force          also where the guest changes the bytes itself, or may do so (see\n"
-	"                   OWNERS in vmpoke(1)); the ledger keeps it\n"
+	"  --force          also where a jump or fixup leads to no instruction, or the guest\n"
+	"                   changes the bytes itself, or may do so (see OWNERS in vmpoke(1));\n"
+	"                   the ledger keeps it\n"
 	"  --timeout MS     how long a vCPU may take to answer, 1 to 600000 (default 5000)\n"
 	"  --dry-run        make every check, write nothing\n"
 	"  --json           print one JSON object\n"

@@ -85,6 +85,18 @@ int vp_control_read(struct vp_control *c, vp_gva addr, void *buf, size_t len, st
 int vp_control_read_near(struct vp_control *c, struct vp_view *view, vp_gva addr, void *buf,
 			 size_t len, struct vp_err *err);
 
+/* --- leads.c: where instructions begin and lead ---------------------------------- */
+
+/* Does an instruction begin at @addr, as far as that can be told? -EINVAL: no. */
+int vp_control_boundary(struct vp_control *c, vp_gva addr, struct vp_err *err);
+
+/*
+ * Do the branches and fixups of new sites lead to instructions that can run? -EINVAL, -EFAULT: no.
+ * Where a boundary cannot be told it is no error.
+ */
+int vp_control_leads(struct vp_control *c, const struct vp_site *sites, size_t n,
+		     struct vp_err *err);
+
 /* --- args.c ------------------------------------------------------------------ */
 
 /* A guest address: an integer, or text as for vp_symtab_parse(). */

@@ -7,7 +7,6 @@
 #include "control/internal.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
-#include "x86/decode.h"
 
 static int parse_resume(const char *name, bool has_fixup, enum vp_resume *out, struct vp_err *err)
 {
@@ -57,42 +56,6 @@ static int parse_site(struct vp_control *c, const json_t *json, struct vp_site *
 	return ret;
 }
 
-#define SWEEP_MAX 65536u
-
-/*
- * Does an instruction begin there? From the symbol on, instruction by instruction; where that leads
- * over an int3 (a probe) or into what is no instruction, nobody knows.
- */
-static int check_boundary(struct vp_control *c, vp_gva addr, struct vp_err *err)
-{
-	uint64_t offset = 0, at = 0;
-	const char *symbol = vp_control_name(c, addr, &offset);
-	struct vp_insn insn;
-	uint8_t *code;
-	int rc = 0;
-
-	if (!symbol || !offset || offset > SWEEP_MAX)
-		return 0;
-	code = malloc(offset + VP_INSN_MAX);
-	if (!code)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	memset(code + offset, 0x90, VP_INSN_MAX);
-	if (vp_control_read(c, VP_GVA(addr.v - offset), code, offset, NULL))
-		at = offset; /* that it is not mapped is said elsewhere */
-	for (; at < offset; at += insn.len) {
-		if (vp_insn_decode(code + at, offset + VP_INSN_MAX - at,
-				   VP_GVA(addr.v - offset + at), &insn, NULL) ||
-		    insn.kind == VP_INSN_INT3)
-			break;
-		if (at + insn.len > offset)
-			rc = vp_err_set(err, -EINVAL,
-					"0x%llx lies inside the instruction at %s+0x%llx",
-					(unsigned long long)addr.v, symbol, (unsigned long long)at);
-	}
-	free(code);
-	return rc;
-}
-
 static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site **out, size_t *n,
 		       struct vp_err *err)
 {
@@ -109,7 +72,7 @@ static int parse_sites(struct vp_control *c, const json_t *list, struct vp_site 
 	for (i = 0; i < *n; i++) {
 		ret = parse_site(c, json_array_get(list, i), &(*out)[i], &why);
 		if (!ret)
-			ret = check_boundary(c, (*out)[i].addr, &why);
+			ret = vp_control_boundary(c, (*out)[i].addr, &why);
 		if (ret)
 			return vp_err_set(err, ret, "site %zu: %.240s", i, why.text);
 	}
@@ -132,27 +95,48 @@ static void leave_ftrace(const struct vp_write_args *w, struct vp_linux_care *ca
 		"guest if it starts before the revert");
 }
 
-/* See whose bytes they are, and apply it. */
+/* Where it leads; @forced: that it leads nowhere good is no error then, but to be told. */
+static int check_leads(struct vp_control *c, const struct vp_site *sites, size_t n, bool force,
+		       struct vp_err *forced, struct vp_err *err)
+{
+	struct vp_err why;
+	int rc = vp_control_leads(c, sites, n, &why);
+
+	if (force && (rc == -EINVAL || rc == -EFAULT)) {
+		vp_err_set(forced, 0, "%s", why.text);
+		return 0;
+	}
+	return rc ? vp_err_set(err, rc, "%.220s (or --force)", why.text) : 0;
+}
+
+/* See where it leads and whose bytes they are, and apply it. */
 static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 		    const struct vp_site *sites, size_t n, bool force, int *code,
 		    struct vp_err *err)
 {
 	struct vp_control_batch batch = { .sites = sites, .nsites = n, .force = force };
+	struct vp_err forced = { "" };
 	struct vp_linux_care care;
 	json_t *ret = NULL;
 
-	*code = vp_control_care(c, sites, n, force, &care, err);
+	*code = check_leads(c, sites, n, force, &forced, err);
+	if (!*code)
+		*code = vp_control_care(c, sites, n, force, &care, err);
 	if (*code)
 		return NULL;
 	if (force)
 		leave_ftrace(w, &care);
+	if (forced.text[0] && care.forced.text[0])
+		vp_err_set(&forced, 0, "%.120s; %.120s", forced.text, care.forced.text);
+	else if (!forced.text[0])
+		forced = care.forced;
 	batch.words = care.words;
 	batch.nwords = care.nwords;
 	batch.stop = care.stop;
-	batch.forced = care.forced.text;
+	batch.forced = forced.text;
 	ret = vp_control_apply(c, "poke", w, &batch, code, err);
-	if (ret && care.forced.text[0])
-		json_object_set_new(ret, "forced", vp_qmp_text(care.forced.text));
+	if (ret && forced.text[0])
+		json_object_set_new(ret, "forced", vp_qmp_text(forced.text));
 	vp_linux_care_free(&care);
 	return ret;
 }
@@ -257,10 +241,12 @@ static bool changes_nothing(const struct vp_site *sites, size_t n)
 	return true;
 }
 
-/* Not one byte was written, for a reason that what stands there may be behind. */
+/* Not one byte was written, for a reason that what stands there may be behind, or be proof against.
+ */
 static bool was_refused(int code)
 {
-	return code == -ESTALE || code == -EBUSY || code == -EOPNOTSUPP;
+	return code == -ESTALE || code == -EBUSY || code == -EOPNOTSUPP || code == -EINVAL ||
+	       code == -EFAULT;
 }
 
 /* Apply it, unless it is so already. */

@@ -513,21 +513,64 @@ static int read_pages(struct vp_engine *e, const struct vp_paging *paging, vp_gv
 	return 0;
 }
 
-int vp_engine_read(struct vp_engine *e, int vcpu, vp_gva addr, void *buf, size_t len,
+static int is_code(struct vp_engine *e, const struct vp_paging *paging, vp_gva addr, bool *code,
 		   struct vp_err *err)
 {
-	struct vp_vcpu_state state;
+	struct vp_phys_reader mem = vp_target_reader(e->target);
+	struct vp_map map;
+	int rc = vp_walk(paging, &mem, addr, &map, err);
+
+	*code = !rc && !map.nx;
+	return rc == -EFAULT ? 0 : rc;
+}
+
+static void release_space(struct vp_engine *e)
+{
+	e->target->ops->release(e->target);
+	e->target->ops->unlock(e->target);
+}
+
+/* What a look at memory by address needs: a vCPU that is held, and its page tables. */
+static int hold_space(struct vp_engine *e, int vcpu, struct vp_vcpu_state *state,
+		      struct vp_err *err)
+{
 	int rc = e->target->ops->lock(e->target, err);
 
 	if (rc)
 		return rc;
-	rc = e->target->ops->hold(e->target, vcpu, &state, err);
-	if (!rc) {
-		rc = vp_space_check(&state, err);
-		if (!rc)
-			rc = read_pages(e, &state.paging, addr, buf, len, err);
-		e->target->ops->release(e->target);
+	rc = e->target->ops->hold(e->target, vcpu, state, err);
+	if (rc) {
+		e->target->ops->unlock(e->target);
+		return rc;
 	}
-	e->target->ops->unlock(e->target);
+	rc = vp_space_check(state, err);
+	if (rc)
+		release_space(e);
+	return rc;
+}
+
+int vp_engine_read(struct vp_engine *e, int vcpu, vp_gva addr, void *buf, size_t len,
+		   struct vp_err *err)
+{
+	struct vp_vcpu_state state;
+	int rc = hold_space(e, vcpu, &state, err);
+
+	if (rc)
+		return rc;
+	rc = read_pages(e, &state.paging, addr, buf, len, err);
+	release_space(e);
+	return rc;
+}
+
+int vp_engine_is_code(struct vp_engine *e, int vcpu, vp_gva addr, bool *code, struct vp_err *err)
+{
+	struct vp_vcpu_state state;
+	int rc = hold_space(e, vcpu, &state, err);
+
+	*code = false;
+	if (rc)
+		return rc;
+	rc = is_code(e, &state.paging, addr, code, err);
+	release_space(e);
 	return rc;
 }

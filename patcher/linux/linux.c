@@ -249,3 +249,8 @@ int vp_linux_read(struct vp_linux *l, vp_gva addr, void *buf, size_t len, struct
 {
 	return vp_kernel_mem_read(&l->mem, addr, buf, len, err);
 }
+
+int vp_linux_is_code(const struct vp_linux *l, vp_gva addr, bool *code, struct vp_err *err)
+{
+	return vp_kernel_mem_is_code(&l->mem, addr, code, err);
+}

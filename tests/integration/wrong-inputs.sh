@@ -82,6 +82,8 @@ done <<'TABLE'
 3 | poke g1 tg_jmp5_site --old 90 --new 9090 | make them the same length
 3 | poke g1 tg_jmp5_site --old b811223344 --new b855667788 | 0x0f1f440000 stands there, not the old bytes 0xb811223344
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:nosuch | unknown symbol "nosuch"
+3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:tg_sites | its jump leads to 0x[0-9a-f]*: no code can run there
+3 | poke g1 tg_jmp5_site --old 0f1f440000 --new call:tg_jmp5_site+2 | its call leads to 0x[0-9a-f]*: that is inside site 0
 2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume wait | --resume wait is not park, emulate or fixup
 2 | poke g1 tg_jmp5_site --old 0f1f440000 --new b811223344 --resume fixup | --resume fixup wants --fixup WHERE
 7 | poke g1 --batch nosuch.json | nosuch.json: No such file

@@ -123,6 +123,9 @@ check_pokes() { # TARGET TEXT
 	same "$2: the old bytes stand again" "$(vp read "$1" $func --len 64 --json | jq -r .hex)" "$code"
 	refused "$2: other old bytes are refused" "not the old bytes" poke "$1" "$mov" --old "${imm:0:2}64000000" \
 		--new "${imm:0:2}2a000000"
+	refused "$2: a jump to data is refused" "no code can run there" poke "$1" "$nop" --old "$jmp" --new jmp:init_task
+	refused "$2: a jump into an instruction is refused" "inside the instruction" poke "$1" "$nop" --old "$jmp" \
+		--new "jmp:${mov%+*}+$((${mov##*+} + 1))"
 	refused "$2: half an instruction is refused" "inside the instruction" poke "$1" "${mov%+*}+$((${mov##*+} + 1))" \
 		--old "${imm:2}" --new 2a000000
 }

@@ -21,7 +21,7 @@ static json_t *site(uint64_t addr, const char *old_hex, const char *new_hex)
 }
 
 #define NOP "0f1f440000"
-#define JMP "e910000000"
+#define JMP "e9fbffffff" /* to itself */
 
 static json_t *entry(struct linux_control *r, uint32_t i)
 {
