@@ -61,6 +61,8 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 		return vp_cmd_fail(c->cmd, VP_EXIT_USAGE, "%s", err.text);
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
 	vp_progress_wipe();
+	if (rc == -ENOENT)
+		return vp_client_no_domain(c->cmd, target, &err);
 	if (rc)
 		return vp_cmd_fail(c->cmd, vp_exit_code_of_open(rc), "%s", err.text);
 	vp_client_note(c);
@@ -107,9 +109,8 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 	*c = (struct vp_client){ .cmd = cmd };
 	if (vp_remote_is(target))
 		return open_remote(c, target, timeout_ms, kernel_file);
-	if (!strncmp(target, "qemu", 4) && strchr(target, ':'))
-		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s: write qemu+qmp:PATH or qemu+gdb:PATH",
-				   target);
+	if (vp_client_check_form(cmd, target))
+		return VP_EXIT_USAGE;
 	if (kernel_file)
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
@@ -218,14 +219,15 @@ int vp_client_check_where(const char *cmd, const char *where)
 						   : VP_EXIT_OK;
 }
 
-int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)
+static int resolve(struct vp_client *c, const char *where, bool insn, vp_gva *addr, json_t **info)
 {
 	json_t *ret = NULL;
 	int code = vp_client_check_where(c->cmd, where);
 
 	if (!code)
-		code = vp_client_call(c, "resolve-symbol", json_pack("{s:s}", "addr", where), &ret);
-
+		code = vp_client_call(c, "resolve-symbol",
+				      json_pack("{s:s, s:b}", "addr", where, "insn", (int)insn),
+				      &ret);
 	if (code)
 		return code;
 	*addr = vp_client_addr(ret, "addr");
@@ -233,6 +235,16 @@ int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json
 		*info = json_incref(ret);
 	json_decref(ret);
 	return VP_EXIT_OK;
+}
+
+int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info)
+{
+	return resolve(c, where, false, addr, info);
+}
+
+int vp_client_resolve_insn(struct vp_client *c, const char *where, vp_gva *addr)
+{
+	return resolve(c, where, true, addr, NULL);
 }
 
 const char *vp_client_text(const json_t *object, const char *key)

@@ -49,8 +49,15 @@ int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp *
  */
 bool vp_client_libvirt_runs(void);
 
-/* At @target nobody answers (@why): say so, and what it may have been meant for. The exit code. */
+/* Has @target one of the forms that there are? Else says what it may have been meant for. */
+int vp_client_check_form(const char *cmd, const char *target);
+
+/*
+ * At @target nobody answers, or libvirt knows no such domain (@why): say so, and what it may have
+ * been meant for. The exit code.
+ */
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why);
+int vp_client_no_domain(const char *cmd, const char *target, const struct vp_err *why);
 
 /* What needs a person's attention there, as one line on stderr. Opening says it, too. */
 void vp_client_note(const struct vp_client *c);
@@ -91,6 +98,9 @@ int vp_client_check_where(const char *cmd, const char *where);
 
 /* Resolve a WHERE through the target. @info, if not NULL, gets the whole answer. An exit code. */
 int vp_client_resolve(struct vp_client *c, const char *where, vp_gva *addr, json_t **info);
+
+/* One at which an instruction is to begin: what can be seen to lie inside of one is refused. */
+int vp_client_resolve_insn(struct vp_client *c, const char *where, vp_gva *addr);
 
 /* Members of an answer; "" or 0 where there is none. Addresses are texts on the wire. */
 const char *vp_client_text(const json_t *object, const char *key);

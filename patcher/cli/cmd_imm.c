@@ -112,10 +112,21 @@ static int read_insn(struct vp_client *c, struct change *ch)
 	return code;
 }
 
+#define VALUE_TEXT 48
+
+/* "42 (0x2a)". */
+static const char *value_text(int64_t value, char text[VALUE_TEXT])
+{
+	snprintf(text, VALUE_TEXT, value >= 0 && value < 10 ? "%lld" : "%lld (0x%llx)",
+		 (long long)value, (unsigned long long)value);
+	return text;
+}
+
 static int make_change(struct vp_client *c, const struct imm_args *a, struct change *ch)
 {
+	char was[VALUE_TEXT];
 	struct vp_err err;
-	int len, code = vp_client_resolve(c, a->where, &ch->addr, NULL);
+	int len, code = vp_client_resolve_insn(c, a->where, &ch->addr);
 
 	if (!code)
 		code = read_insn(c, ch);
@@ -128,8 +139,8 @@ static int make_change(struct vp_client *c, const struct imm_args *a, struct cha
 	ch->len = (size_t)len;
 	/* What is so already need not have been something else. */
 	if (a->was_text && ch->was != a->was && memcmp(ch->old_bytes, ch->new_bytes, ch->len) != 0)
-		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: the constant is %lld, not %s",
-				   a->where, (long long)ch->was, a->was_text);
+		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: the constant is %s, not %s",
+				   a->where, value_text(ch->was, was), a->was_text);
 	return VP_EXIT_OK;
 }
 
@@ -151,6 +162,7 @@ static json_t *request(const struct imm_args *a, const struct change *ch)
 
 static int run(struct vp_client *c, const struct imm_args *a)
 {
+	char was[VALUE_TEXT], value[VALUE_TEXT];
 	struct change ch = { 0 };
 	json_t *ret = NULL;
 	int code = make_change(c, a, &ch);
@@ -162,11 +174,11 @@ static int run(struct vp_client *c, const struct imm_args *a)
 		json_object_set_new(ret, "value", json_integer((json_int_t)a->value));
 		vp_client_print(ret);
 	} else if (!code && vp_poke_is_already(ret)) {
-		printf("%s: already so: %lld stands there", a->where, (long long)ch.was);
+		printf("%s: already so: %s stands there", a->where, value_text(ch.was, was));
 		vp_poke_tell_already(ret);
 	} else if (!code) {
-		printf("%s: %lld %s %lld\n", a->where, (long long)ch.was,
-		       a->dry_run ? "could become" : "became", (long long)a->value);
+		printf("%s: %s %s %s\n", a->where, value_text(ch.was, was),
+		       a->dry_run ? "could become" : "became", value_text(a->value, value));
 		if (!a->dry_run)
 			vp_client_tell_revert(a->target, ret);
 	}

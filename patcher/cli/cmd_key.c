@@ -39,11 +39,13 @@ static int parse(int argc, char **argv, struct key_args *a)
 		VP_TARGET(1),
 		VP_OPTIONS_END,
 	};
-	int n, code = vp_options_parse(argc, argv, help, options, 1, 4);
+	int n, code = vp_options_parse(argc, argv, help, options, 0, 4);
 
 	if (code >= 0)
 		return code;
 	n = argc - optind;
+	if (!n)
+		return vp_cmd_fail("key", VP_EXIT_USAGE, "list or set is missing; see --help");
 	a->set = !strcmp(argv[optind], "set");
 	if (!a->set && strcmp(argv[optind], "list"))
 		return vp_cmd_fail("key", VP_EXIT_USAGE, "\"%s\" is not list or set", argv[optind]);

@@ -103,10 +103,13 @@ static int parse(int argc, char **argv, struct run_args *a)
 		VP_TEXT("kvm", &a->kvm),
 		VP_OPTIONS_END,
 	};
-	int code = vp_options_parse(argc, argv, help, options, 0, 0);
+	int code = vp_options_parse(argc, argv, help, options, 0, 1);
 
 	if (code >= 0)
 		return code;
+	if (vp_options_operand(0))
+		return vp_cmd_fail("run", VP_EXIT_USAGE, "what is \"%s\"? write --kernel FILE",
+				   vp_options_operand(0));
 	if (!a->kernel)
 		return vp_cmd_fail("run", VP_EXIT_USAGE, "--kernel FILE is missing; see --help");
 	code = parse_memory(a);

@@ -22,7 +22,7 @@ static const char help[] =
 	"\n"
 	"  --sites    every site of every poke; without it those alone that do not stand\n"
 	"  --history  the ledger instead: every change that was ever begun, and how it ended;\n"
-	"             of a VM of `vmpoke run` also when it is no more\n"
+	"             also of a VM that is off (of libvirt), or no more (of vmpoke run)\n"
 	"  --json     print one JSON object, with sites as far as there are not too many\n"
 	"             (docs/control-protocol.md, query-pokes); with --history an array: the\n"
 	"             lines of the ledger\n"
@@ -168,19 +168,30 @@ static void print_counters(const json_t *counters)
 	putchar('\n');
 }
 
+/* "2 vCPUs (0, 2 halted)". */
+static void print_vcpus(const json_t *cpus)
+{
+	size_t i, n = json_array_size(cpus);
+	const json_t *cpu;
+
+	printf("%zu vCPU%s (", n, n == 1 ? "" : "s");
+	json_array_foreach(cpus, i, cpu)
+		printf("%s%lld%s", i ? ", " : "", vp_client_int(cpu, "cpu-index"),
+		       json_is_true(json_object_get(cpu, "halted")) ? " halted" : "");
+	puts(")");
+}
+
 static void print_text(const struct status *s, bool sites)
 {
 	const json_t *stats = json_object_get(s->vm, "stats"), *item;
 	size_t i;
 
-	printf("%s, vCPUs:", vp_client_text(s->status, "status"));
-	json_array_foreach(s->cpus, i, item)
-		printf(" %lld%s", vp_client_int(item, "cpu-index"),
-		       json_is_true(json_object_get(item, "halted")) ? " (halted)" : "");
+	printf("%s, ", vp_client_text(s->status, "status"));
+	print_vcpus(s->cpus);
 	if (s->pokes)
-		printf("\n%zu poke(s) applied\n", vp_client_recorded(s->pokes));
+		printf("%zu poke(s) applied\n", vp_client_recorded(s->pokes));
 	else
-		printf("\nwhat is applied cannot be told: %s\n", s->no_pokes.text);
+		printf("what is applied cannot be told: %s\n", s->no_pokes.text);
 	json_array_foreach(s->pokes, i, item) print_poke(item, sites);
 	if (s->hotfixes)
 		vp_hotfixes_print(s->hotfixes);
@@ -213,15 +224,20 @@ static int show_history(struct vp_client *c, bool json)
 	return code;
 }
 
-/* The ledger of a VM of `vmpoke run` that is no more; NULL: it answers, or there is none. */
+/* The ledger of a VM that does not run; NULL: it does, or there is none. */
 static json_t *history_of_the_dead(const char *target)
 {
 	char socket[256], state[256], path[512];
+	struct vp_remote_config cfg;
 	struct vp_qmp *q = NULL;
 	struct vp_ledger *l;
 	json_t *lines = NULL;
 
-	if (vp_remote_is(target) || vp_cmd_socket_path(target, false, socket, sizeof(socket), NULL))
+	if (vp_remote_is(target))
+		return vp_client_remote_config("status", &cfg)
+			       ? NULL
+			       : vp_remote_history_off(target, &cfg);
+	if (vp_cmd_socket_path(target, false, socket, sizeof(socket), NULL))
 		return NULL;
 	if (!vp_client_connect(socket, VP_CLIENT_TIMEOUT_MS, &q, NULL)) {
 		vp_qmp_close(q);

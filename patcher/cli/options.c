@@ -177,15 +177,26 @@ static void print_help(const char *help, const struct vp_option *options)
 	printf("\n%s", connect ? first : first + strcspn(first, "\n") + 1);
 }
 
+static char **operands; /* ends with NULL */
+
+const char *vp_options_operand(int n)
+{
+	for (char **o = operands; o && *o; o++)
+		if (!n--)
+			return *o;
+	return NULL;
+}
+
 /* All is known: what holds for every command. */
-static int finish(char **argv, const struct vp_option *options, int operands)
+static int finish(char **argv, const struct vp_option *options)
 {
 	int code = -1;
 
+	operands = &argv[optind];
 	vp_common_begin();
 	for (; options->name && code < 0; options++)
 		if (options->value == &vp_common.connect && options->max &&
-		    operands >= (int)options->max)
+		    vp_options_operand((int)options->max - 1))
 			code = vp_common_target(argv[0], &argv[optind + (int)options->min]);
 	return code;
 }
@@ -237,5 +248,5 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 			return code;
 	}
 	code = check_operands(argc, argv, help, min, max);
-	return code < 0 ? finish(argv, options, argc - optind) : code;
+	return code < 0 ? finish(argv, options) : code;
 }

@@ -72,6 +72,9 @@ extern const char *const vp_strategy_choices[];
 int vp_options_parse(int argc, char **argv, const char *help, const struct vp_option *options,
 		     int min, int max);
 
+/* Operand @n of the command line that was parsed last; NULL: it has no more. */
+const char *vp_options_operand(int n);
+
 /* As --help has them: those that every command takes; the first one with a TARGET only. */
 extern const char vp_options_common_help[];
 

@@ -69,7 +69,9 @@ static int new_hex(struct vp_poke_names *n, const struct vp_poke_text *t, vp_gva
 	if (made)
 		code = encode(n, t->new_text, at, len, new_bytes);
 	else if (vp_hex_parse("new", t->new_text, new_bytes, VP_INSN_MAX, &len, &err))
-		code = vp_cmd_fail("poke", VP_EXIT_USAGE, "%s: %s", t->where, err.text);
+		code = vp_cmd_fail("poke", VP_EXIT_USAGE,
+				   "%s: %s (or write nop, jmp:WHERE, call:WHERE)", t->where,
+				   err.text);
 	if (!code)
 		vp_hex_format(new_bytes, len, hex);
 	return code;

@@ -78,6 +78,7 @@ void vp_poke_tell_again(const char *target, const json_t *ret)
 	const char *command = vp_client_text(was, "command"), *note = vp_client_text(was, "note");
 	const char *force = json_is_true(json_object_get(was, "force")) ? " --force" : "";
 	const char *fixup = vp_client_text(was, "fixup");
+	char where[128];
 
 	/* A note may have been cut short. */
 	if (!strcmp(command, "key-set") && *note && strlen(note) < NOTE_MAX)
@@ -86,9 +87,11 @@ void vp_poke_tell_again(const char *target, const json_t *ret)
 		vp_common_hint(
 			"  to have it again: vmpoke poke %s %s --old 0x%s --new 0x%s --resume "
 			"%s%s%s%s\n",
-			target, vp_client_text(was, "addr"), vp_client_text(was, "old"),
-			vp_client_text(was, "new"), vp_client_text(was, "resume"),
-			*fixup ? " --fixup " : "", fixup, force);
+			target,
+			*vp_client_where(was, where, sizeof(where)) ? where
+								    : vp_client_text(was, "addr"),
+			vp_client_text(was, "old"), vp_client_text(was, "new"),
+			vp_client_text(was, "resume"), *fixup ? " --fixup " : "", fixup, force);
 	else
 		vp_common_hint("  to have it again: what was done is in vmpoke status %s --history "
 			       "--json\n",

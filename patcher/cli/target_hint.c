@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A name at which no VM answers: what it may have been meant for. */
+/* A TARGET that is none, or at which no VM answers: what it may have been meant for. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,8 @@
 #include "base/similar.h"
 #include "cli/client.h"
 #include "cli/cmd.h"
+#include "cli/options.h"
+#include "control/remote.h"
 
 #define HINT_TIMEOUT_MS 2000u
 
@@ -38,6 +40,41 @@ static void find_own(const char *target, char *best, size_t size)
 		closedir(d);
 }
 
+/* Names that vp_qemu_list() hands out, of which the nearest is kept. */
+struct near {
+	struct vp_similar similar;
+	char best[256];
+};
+
+static int offer_domain(void *arg, const struct vp_qemu_domain *d)
+{
+	struct near *n = arg;
+
+	vp_similar_offer(&n->similar, d->name);
+	if (n->similar.best == d->name) {
+		snprintf(n->best, sizeof(n->best), "%s", d->name);
+		n->similar.best = n->best;
+	}
+	return 0;
+}
+
+int vp_client_no_domain(const char *cmd, const char *target, const struct vp_err *why)
+{
+	struct near near = { .best = "" };
+	const char *name;
+	char *uri;
+
+	if (vp_remote_libvirt(target, &uri, &name)) {
+		vp_similar_begin(&near.similar, name);
+		vp_qemu_list(uri, HINT_TIMEOUT_MS, offer_domain, &near, NULL);
+		free(uri);
+	}
+	if (!*near.best)
+		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
+	return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s; did you mean %.*s%s?", why->text,
+			   (int)(name - target), target, near.best);
+}
+
 static int is_domain(void *arg, const struct vp_qemu_domain *d)
 {
 	return !strcmp(d->name, arg);
@@ -62,11 +99,55 @@ static bool libvirt_has(const char *target)
 	return vp_qemu_list(NULL, HINT_TIMEOUT_MS, is_domain, name, NULL) == 1;
 }
 
+/* Of the operands behind @target, one that is a target; NULL: none is. */
+static const char *find_swapped(const char *target)
+{
+	const char *operand;
+	char path[256];
+
+	for (int i = 0; (operand = vp_options_operand(i)); i++)
+		if (strcmp(operand, target) != 0 &&
+		    (vp_remote_is(operand) ||
+		     (!vp_cmd_socket_path(operand, false, path, sizeof(path), NULL) &&
+		      !access(path, F_OK))))
+			return operand;
+	return NULL;
+}
+
+int vp_client_check_form(const char *cmd, const char *target)
+{
+	static const char domain[] = "libvirt:";
+	size_t first = strcspn(target, ":/");
+
+	/* Names of our own VMs have no colon; a socket's path that has one can begin with "./". */
+	if (vp_remote_is(target) || target[first] != ':')
+		return VP_EXIT_OK;
+	if (!strncasecmp(target, domain, strlen(domain)))
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s: write libvirt:%s", target,
+				   target + strlen(domain));
+	if (!strncasecmp(target, "qemu", 4))
+		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s: write qemu+qmp:PATH or qemu+gdb:PATH",
+				   target);
+	return vp_cmd_fail(cmd, VP_EXIT_USAGE,
+			   "%s is no target: write the name or socket of a VM of `vmpoke run`, "
+			   "libvirt:NAME, libvirt+URI:NAME, qemu+qmp:PATH or qemu+gdb:PATH",
+			   target);
+}
+
 int vp_client_no_target(const char *cmd, const char *target, const struct vp_err *why)
 {
+	static const char folder[] = "libvirt/";
+	const char *swapped = find_swapped(target);
 	char best[256], hint[300];
 
-	if (strpbrk(target, "/:"))
+	if (swapped)
+		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE,
+				   "%s is no TARGET, which comes first; is it %s?", target,
+				   swapped);
+	if (!strncasecmp(target, folder, strlen(folder)))
+		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s; write libvirt:%s", why->text,
+				   target + strlen(folder));
+	if (strchr(target, '/'))
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
 	find_own(target, best, sizeof(best));
 	if (libvirt_has(target))

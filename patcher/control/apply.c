@@ -339,7 +339,7 @@ static int take_back(struct job *j, const struct vp_applied *a, const struct vp_
 }
 
 /* What was taken back, as far as it takes to do it again. */
-static json_t *took_back_json(const struct vp_applied *a)
+static json_t *took_back_json(struct vp_control *c, const struct vp_applied *a)
 {
 	static const char *const keys[] = { "command", "force" };
 	json_t *json = json_object();
@@ -351,7 +351,7 @@ static json_t *took_back_json(const struct vp_applied *a)
 		json_object_set_new(json, "note", vp_qmp_text(a->note));
 	if (a->nsites != 1)
 		return json;
-	json_object_set_new(json, "addr", vp_json_addr(a->sites->addr.v));
+	vp_json_set_where(c, json, a->sites->addr);
 	vp_json_set_change(json, a->sites);
 	return json;
 }
@@ -406,7 +406,7 @@ json_t *vp_control_take_back(struct vp_control *c, const struct vp_write_args *w
 	}
 	ret = *code ? NULL : result_json(&result, &opts);
 	if (ret)
-		json_object_set_new(ret, "took-back", took_back_json(a));
+		json_object_set_new(ret, "took-back", took_back_json(c, a));
 	if (ret && (left.gone || left.old))
 		json_object_update_new(ret, json_pack("{s:I, s:I}", "gone", (json_int_t)left.gone,
 						      "old", (json_int_t)left.old));

@@ -16,12 +16,15 @@ json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *c
 	struct vp_control *c = arg;
 	json_t *where, *ret;
 	vp_gva addr, end;
+	int insn = 0;
 
 	(void)fd;
 	vp_control_refresh(c);
-	*code = vp_args_unpack(args, err, "{s:o}", "addr", &where);
+	*code = vp_args_unpack(args, err, "{s:o, s?b}", "addr", &where, "insn", &insn);
 	if (!*code)
 		*code = vp_args_addr(c, where, &addr, err);
+	if (!*code && insn)
+		*code = vp_control_boundary(c, addr, err);
 	if (*code)
 		return NULL;
 	ret = json_object();

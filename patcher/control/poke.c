@@ -109,6 +109,23 @@ static int check_leads(struct vp_control *c, const struct vp_site *sites, size_t
 	return rc ? vp_err_set(err, rc, "%.220s (or --force)", why.text) : 0;
 }
 
+/* Where other bytes stand than the batch says, that is the reason, not their owner. */
+static void prefer_stale(struct vp_control *c, const struct vp_write_args *w,
+			 const struct vp_control_batch *batch, int *code, struct vp_err *err)
+{
+	struct vp_write_args dry = *w;
+	struct vp_err why;
+	int rc = 0;
+
+	dry.dry_run = true;
+	if (*code == -EBUSY || *code == -EOPNOTSUPP)
+		json_decref(vp_control_apply(c, "poke", &dry, batch, &rc, &why));
+	if (rc != -ESTALE)
+		return;
+	*code = rc;
+	vp_err_set(err, rc, "%s", why.text);
+}
+
 /* See where it leads and whose bytes they are, and apply it. */
 static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 		    const struct vp_site *sites, size_t n, bool force, int *code,
@@ -122,8 +139,10 @@ static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 	*code = check_leads(c, sites, n, force, &forced, err);
 	if (!*code)
 		*code = vp_control_care(c, sites, n, force, &care, err);
-	if (*code)
+	if (*code) {
+		prefer_stale(c, w, &batch, code, err);
 		return NULL;
+	}
 	if (force)
 		leave_ftrace(w, &care);
 	if (forced.text[0] && care.forced.text[0])

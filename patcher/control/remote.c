@@ -68,14 +68,29 @@ int vp_remote_check(const char *target, struct vp_err *err)
 	return 0;
 }
 
-/* URI:NAME, split at the last colon: a URI holds others. */
-static int open_libvirt_uri(const char *text, const struct vp_qemu_config *cfg,
-			    struct vp_qemu **out, struct vp_err *err)
+/* A URI holds colons of its own. */
+bool vp_remote_libvirt(const char *target, char **uri, const char **name)
 {
-	const char *colon = strrchr(text, ':');
-	char *uri = strndup(text, (size_t)(colon - text));
-	int rc = uri ? vp_qemu_open_libvirt(uri, colon + 1, cfg, out, err)
-		     : vp_err_set(err, -ENOMEM, "out of memory");
+	const char *rest = after(target, "libvirt+");
+
+	*uri = NULL;
+	*name = after(target, "libvirt:");
+	if (*name || !rest || !strchr(rest, ':'))
+		return *name;
+	*name = strrchr(rest, ':') + 1;
+	*uri = strndup(rest, (size_t)(*name - 1 - rest));
+	return *uri;
+}
+
+static int open_libvirt(const char *target, const struct vp_qemu_config *cfg, struct vp_qemu **out,
+			struct vp_err *err)
+{
+	const char *name;
+	char *uri;
+	int rc = vp_remote_libvirt(target, &uri, &name)
+			 ? vp_qemu_open_libvirt(uri, name, cfg, out, err)
+			 : vp_err_set(err, -ENOMEM, "out of memory");
+
 	free(uri);
 	return rc;
 }
@@ -83,15 +98,12 @@ static int open_libvirt_uri(const char *text, const struct vp_qemu_config *cfg,
 static int open_qemu(const char *target, struct vp_qemu_config *cfg, struct vp_qemu **out,
 		     struct vp_err *err)
 {
-	const char *rest;
 	int rc = vp_remote_check(target, err);
 
 	if (rc)
 		return rc;
-	if ((rest = after(target, "libvirt:")))
-		return vp_qemu_open_libvirt(NULL, rest, cfg, out, err);
-	if ((rest = after(target, "libvirt+")))
-		return open_libvirt_uri(rest, cfg, out, err);
+	if (after(target, "libvirt"))
+		return open_libvirt(target, cfg, out, err);
 	cfg->gdb_path = after(target, "qemu+gdb:");
 	cfg->qmp_path = after(target, "qemu+qmp:");
 	return vp_qemu_open(cfg, out, err);

@@ -23,8 +23,20 @@ struct vp_remote_config {
 /* Is @target of one of the forms qemu+gdb:PATH, qemu+qmp:PATH, libvirt:NAME, libvirt+URI:NAME? */
 bool vp_remote_is(const char *target);
 
+/*
+ * The parts of libvirt:NAME and libvirt+URI:NAME: @uri for free(), NULL: libvirt's default; @name
+ * lies in @target. False: it is of another form, or there is no memory.
+ */
+bool vp_remote_libvirt(const char *target, char **uri, const char **name);
+
 /* Is all of it there that such a form has? -EINVAL. */
 int vp_remote_check(const char *target, struct vp_err *err);
+
+/*
+ * The lines of the ledger of a libvirt domain that is off, or that libvirt does not know any more
+ * if it is named by its UUID. NULL: it is neither, or there is no ledger of it.
+ */
+json_t *vp_remote_history_off(const char *target, const struct vp_remote_config *cfg);
 
 /*
  * Open a guest. Errors as vp_qemu_open() and vp_qemu_open_libvirt(), and

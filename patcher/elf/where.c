@@ -44,8 +44,13 @@ int vp_where_split(const char *text, struct vp_where *out, struct vp_err *err)
 	const char *sign = strpbrk(text, "+-");
 
 	*out = (struct vp_where){ 0 };
-	if (isdigit((unsigned char)*text) || is_full_address(text))
+	if (isdigit((unsigned char)*text) || is_full_address(text)) {
+		if (sign)
+			return vp_err_set(err, -EINVAL,
+					  "\"%.100s\": offsets go with symbols; write the sum",
+					  text);
 		return parse_number(text, &out->number, err);
+	}
 	if (!*text || sign == text)
 		return vp_err_set(err, -EINVAL, "\"%.100s\" is neither an address nor a symbol",
 				  text);

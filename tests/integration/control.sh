@@ -84,8 +84,8 @@ same "poke by symbol, and how it is taken back" "$(vp poke t site_3 --old $nop -
 	"poke 1: 1 site(s) applied, 3 syncs
   to take it back: vmpoke revert t 1"
 holds "read shows the new instruction" "$(vp read t site_3 --insns 1)" "mov eax, 0x44332211"
-holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1"
-holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1"
+holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1 (0xffffffffffffffff)"
+holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1 (0xffffffffffffffff)"
 holds "status is a summary" "$(vp status t)" "int3  1 site(s) (site_3), stands"
 same "without the sites" "$(vp status t | grep -c -e '->')" 0
 holds "status --sites lists it" "$(vp status t --sites)" "site_3  0x$nop -> 0x$mov  park  stands"
@@ -117,7 +117,7 @@ refused "a stopped guest cannot give up a vCPU" 3 "paused" vcpu remove t 1 --tim
 same "cont" "$(vp cont t)" running
 vp revert t >/dev/null
 same "add a vCPU" "$(vp vcpu add t)" "vCPU 2 added"
-holds "it is there" "$(vp status t)" "vCPUs: 0 1 2"
+holds "it is there" "$(vp status t)" "3 vCPUs (0, 1, 2)"
 same "remove it" "$(vp vcpu remove t 2 --timeout 20000)" "vCPU 2 removed"
 refused "remove one that is not there" 3 "" vcpu remove t 2
 
@@ -143,7 +143,7 @@ done
 holds "the same as a dry run" "$(vp poke t site_3 --old $nop --new $mov --dry-run)" "already so"
 same "the same in JSON" "$(vp poke t site_3 --old $nop --new $mov --json | jq -c '[.id, .sites, .already, .by]')" \
 	"[0,0,true,$id]"
-holds "imm: the same" "$(vp imm t site_3 0x44332211)" "already so: 1144201745 stands there, by poke $id"
+holds "imm: the same" "$(vp imm t site_3 0x44332211)" "already so: 1144201745 (0x44332211) stands there, by poke $id"
 holds "imm: whatever it was to be before" "$(vp imm t site_3 0x44332211 --was 7)" "already so"
 holds "nobody's doing is nobody's" "$(vp poke t site_4 --old $nop --new $nop)" "by no poke that is recorded"
 same "none of it is recorded" "$(records)" "$lines"

@@ -36,7 +36,7 @@ vmpoke sym|do_syscall_64$
 vmpoke read libvirt:web1|<do_syscall_64>: 
 vmpoke key set libvirt:web1 sched_schedstats on|^sched_schedstats is on
 vmpoke poke libvirt:web1|applied
-vmpoke imm  libvirt:web1|: 42 became 64$
+vmpoke imm  libvirt:web1|: 42 \(0x2a\) became 64 \(0x40\)$
 vmpoke status libvirt:web1|^3 poke
 vmpoke revert libvirt:web1|1 site\(s\) reverted
 vmpoke hotfix build|^fix\.o: 1 function

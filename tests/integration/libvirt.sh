@@ -23,6 +23,7 @@ export LIBVIRT_DEFAULT_URI=$uri
 refused "a domain by its bare name" "write libvirt:web" info web
 unset LIBVIRT_DEFAULT_URI
 refused "no such domain" "no domain" info libvirt+$uri:nobody
+refused "a domain's name with a wrong letter" "did you mean libvirt+$uri:web?" info libvirt+$uri:wed
 
 libvirt_start
 check "the other one starts" virsh start old
@@ -175,5 +176,16 @@ kill -STOP "$daemon"
 refused "libvirt hangs" "answer" info $to
 kill -CONT "$daemon"
 check "libvirt hangs no more" until_true 60 vp info $to
+
+# --- when it is off -----------------------------------------------------------
+
+vp status $to --history --json >"$tmp/on"
+uuid=$(virsh domuuid web)
+virsh destroy web >/dev/null
+refused "off again" "shut off" status $to
+ok "its history, while it is off" "$(vp status $to --history --json | cmp - "$tmp/on" && [ "$(jq length "$tmp/on")" -gt 2 ]; echo $?)"
+virsh undefine web >/dev/null
+refused "libvirt knows it no more" "no domain" status $to --history
+ok "its history by the UUID" "$(vp status libvirt+$uri:$uuid --history --json | cmp - "$tmp/on"; echo $?)"
 
 exit $failed

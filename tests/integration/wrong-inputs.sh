@@ -53,6 +53,13 @@ done <<'TABLE'
 4 | info g2 | did you mean g1\?
 2 | info libvirt: | "libvirt:" is no target: write .*libvirt:NAME
 2 | info libvirt+web1 | write libvirt\+URI:NAME
+2 | info foo:bar | foo:bar is no target: write the name or socket
+2 | info LIBVIRT:web1 | LIBVIRT:web1: write libvirt:web1$
+4 | info libvirt/web1 | write libvirt:web1$
+4 | poke tg_jmp5_site g1 --old 0f1f440000 --new 90 | is no TARGET, which comes first; is it g1\?
+4 | key set sched_schedstats qemu+qmp:/x on | is it qemu\+qmp:/x\?
+2 | key | list or set is missing
+2 | run build/guest.elf | write --kernel FILE
 2 | info qemu:sock | write qemu\+qmp:PATH or qemu\+gdb:PATH
 4 | info qemu+qmp:/nosuch | /nosuch: No such file or directory: nobody listens there
 4 | info "qemu+qmp:$VMPOKE_RUNTIME_DIR/g1" | vmpoke
@@ -66,6 +73,7 @@ done <<'TABLE'
 3 | read g1 nosuchsymbol | unknown symbol "nosuchsymbol"
 3 | read g1 tg_jmp5_sit | did you mean "tg_jmp5_site"\?
 2 | read g1 0xzz | "0xzz" is not a number
+2 | read g1 0xffffffff80200000+4 | offsets go with symbols
 2 | read g1 tg_jmp5_site+ | lacks its offset
 2 | read g1 tg_jmp5_site+ff | write 0xff
 2 | read g1 tg_jmp5_site+010 | octal or decimal\?
@@ -81,6 +89,7 @@ done <<'TABLE'
 2 | poke g1 tg_jmp5_site --old 0f1 --new 90 | old: byte 1 is not two hex digits
 3 | poke g1 tg_jmp5_site --old 90 --new 9090 | make them the same length
 3 | poke g1 tg_jmp5_site --old b811223344 --new b855667788 | 0x0f1f440000 stands there, not the old bytes 0xb811223344
+2 | poke g1 tg_jmp5_site --old 0f1f440000 --new "jmp tg_jmp5_target" | write nop, jmp:WHERE, call:WHERE
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:nosuch | unknown symbol "nosuch"
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new jmp:tg_sites | its jump leads to 0x[0-9a-f]*: no code can run there
 3 | poke g1 tg_jmp5_site --old 0f1f440000 --new call:tg_jmp5_site+2 | its call leads to 0x[0-9a-f]*: that is inside site 0
@@ -91,6 +100,7 @@ done <<'TABLE'
 7 | poke g1 --batch empty.json | empty.json is no batch
 7 | poke g1 --batch bogus.json | bogus.json: site 0 is not as it must be
 7 | poke g1 --batch digits.json | old: byte 4 is not two hex digits
+3 | imm g1 tg_jmp5_site+1 1 | inside the instruction at tg_jmp5_site\+0x0
 2 | imm g1 tg_jmp5_site many | VALUE many is not a number of 64 bits
 3 | imm g1 tg_jmp5_site 5 | is not a mov, add, .* of a constant
 2 | key g1 | "g1" is not list or set

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A Linux guest to try things on, by hand.
 #
-#	tests/linux/try.sh FLAVOUR [QEMU-ARG...]	FLAVOUR: see kernel.sh
+#	tests/linux/try.sh FLAVOUR [QEMU-ARG...]
 #
 # Installs what it needs, boots it (see guest.sh), prints its targets and gives a prompt whose commands run
 # in the guest; those that begin with ! run here, where $TARGET is the guest. The end of the input ends the guest.
@@ -11,7 +11,17 @@ set -u
 trap guest_cleanup EXIT
 trap 'exit 1' INT TERM
 
-[ $# -gt 0 ] || { echo "usage: try.sh FLAVOUR [QEMU-ARG...]" >&2; exit 2; }
+case ${1:-} in
+generic* | cloud* | rt* | [0-9]*.*) ;;
+*)
+	cat >&2 <<-END
+		usage: try.sh FLAVOUR [QEMU-ARG...]
+		FLAVOUR is of Debian's kernels: cloud, generic or rt; of another suite: cloud-sid; or a release: 6.1.0-28-amd64
+	END
+	[[ ${1:-} == @(-h|--help) ]]
+	exit $(($? * 2))
+	;;
+esac
 "$guest_here/../../.ci/deps.sh" qemu-system-x86 socat busybox-static cpio xz-utils jq || exit 1
 guest_start guest "$@" || exit 1
 dir=$(guest_dir guest)

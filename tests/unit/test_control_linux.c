@@ -71,10 +71,13 @@ static void test_force(void **state)
 {
 	struct linux_control *r = *state;
 	json_t *nop = site(r->g->text + LG_SITE(0), NOP, "0f1f440001"), *ret, *line;
+	json_t *wrong = site(r->g->text + LG_SITE(0), "b811223344", "0f1f440001");
 	struct vp_err err;
 
 	linux_control_call(r, "poke", json_pack("{s:[O]}", "sites", nop), -EBUSY, &err);
 	assert_non_null(strstr(err.text, "static key key_off"));
+	linux_control_call(r, "poke", json_pack("{s:[o]}", "sites", wrong), -ESTALE, &err);
+	assert_non_null(strstr(err.text, "not the old bytes"));
 	ret = linux_control_call(r, "query-ledger", json_object(), 0, &err);
 	assert_int_equal(json_array_size(ret), 0);
 	json_decref(ret);
