@@ -57,7 +57,7 @@ done <<'TABLE'
 2 | info LIBVIRT:web1 | LIBVIRT:web1: write libvirt:web1$
 4 | info libvirt/web1 | write libvirt:web1$
 4 | poke tg_jmp5_site g1 --old 0f1f440000 --new 90 | is no TARGET, which comes first; is it g1\?
-4 | key set sched_schedstats qemu+qmp:/x on | is it qemu\+qmp:/x\?
+4 | sym tg_jmp5_site qemu+qmp:/x | is it qemu\+qmp:/x\?
 2 | key | list or set is missing
 2 | run build/guest.elf | write --kernel FILE
 2 | info qemu:sock | write qemu\+qmp:PATH or qemu\+gdb:PATH
