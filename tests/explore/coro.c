@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "world.h"
+#include "search.h"
 
 #define STACK 0x10000u
 /* Frames live at a yield lie within this; what is below is garbage that must not make states
@@ -47,19 +47,19 @@ void coro_start(unsigned int who, void (*entry)(void))
 	*--top = (void *)(uintptr_t)entry;
 	for (int i = 0; i < 6; i++)
 		*--top = NULL;
-	w.sp[who] = top;
+	core.sp[who] = top;
 }
 
 void coro_run(unsigned int who)
 {
-	memset((uint8_t *)w.sp[who] - SCRUB, 0, SCRUB);
+	memset((uint8_t *)core.sp[who] - SCRUB, 0, SCRUB);
 	running = who;
-	coro_switch(&main_sp, w.sp[who]);
+	coro_switch(&main_sp, core.sp[who]);
 }
 
 void coro_yield(void)
 {
-	coro_switch(&w.sp[running], main_sp);
+	coro_switch(&core.sp[running], main_sp);
 }
 
 unsigned int coro_running(void)
@@ -69,5 +69,5 @@ unsigned int coro_running(void)
 
 size_t coro_live(unsigned int who)
 {
-	return w.sp[who] ? (size_t)(stacks[who] + STACK - (uint8_t *)w.sp[who]) : 0;
+	return core.sp[who] ? (size_t)(stacks[who] + STACK - (uint8_t *)core.sp[who]) : 0;
 }

@@ -1,20 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore [--quick] [--first] [--break WHAT] [SCENARIO...]: every interleaving of the engine with
- * vCPUs, within the bounds of each scenario. docs/exploration.md.
+ * explore [--quick] [--first] [--break WHAT] [SCENARIO...]: every interleaving of what a world runs,
+ * within the bounds of each scenario. docs/exploration.md.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "world.h"
+#include "search.h"
 
-static const struct {
-	const char *name;
-	enum broken what;
-} breakable[] = {
-	{ "topology", BREAK_TOPOLOGY }, { "arm", BREAK_ARM },	      { "entry", BREAK_ENTRY },
-	{ "sample", BREAK_SAMPLE },	{ "quiesce", BREAK_QUIESCE },
-};
+char violation[256];
+char *notes;
+
+#define NOTES_MAX 400u
+
+void violate(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (violation[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(violation, sizeof(violation), fmt, ap);
+	va_end(ap);
+}
+
+void note(const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	if (!notes)
+		return;
+	if (notes[0] && fmt[0] != ',')
+		strcat(notes, "; ");
+	used = strlen(notes);
+	va_start(ap, fmt);
+	vsnprintf(notes + used, NOTES_MAX - used, fmt, ap);
+	va_end(ap);
+}
 
 struct options {
 	bool quick, first;
@@ -22,7 +46,7 @@ struct options {
 	int nnames;
 };
 
-static bool wanted(const struct scenario *s, const struct options *o)
+static bool wanted(const struct scenario_text *s, const struct options *o)
 {
 	for (int i = 0; i < o->nnames; i++)
 		if (!strcmp(s->name, o->names[i]))
@@ -35,9 +59,10 @@ static void number(char *text, size_t size, long double n)
 	snprintf(text, size, n < 1e15L ? "%.0Lf" : "%.3Le", n);
 }
 
-static bool explore(const struct scenario *s, struct outcome *total)
+static bool explore(size_t i, struct outcome *total)
 {
-	struct outcome o = search(s, true);
+	const struct scenario_text text = world_scenario(i), *s = &text;
+	struct outcome o = search(i, true);
 	char schedules[40];
 
 	if (o.steps) {
@@ -63,14 +88,6 @@ static int usage(void)
 	return 2;
 }
 
-static bool break_target(const char *what)
-{
-	for (size_t i = 0; i < sizeof(breakable) / sizeof(breakable[0]); i++)
-		if (what && !strcmp(what, breakable[i].name))
-			broken |= breakable[i].what;
-	return broken;
-}
-
 int main(int argc, char **argv)
 {
 	struct outcome total = { 0 };
@@ -83,17 +100,19 @@ int main(int argc, char **argv)
 			o.quick = true;
 		else if (!strcmp(argv[i], "--first"))
 			o.first = true;
-		else if (strcmp(argv[i], "--break") || !break_target(argv[++i]))
+		else if (strcmp(argv[i], "--break") || ++i == argc || !world_break(argv[i]))
 			return usage();
 	}
 	o.names = argv + i;
 	o.nnames = argc - i;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (size_t k = 0; k < nscenarios && !(bad && o.first); k++) {
-		if (!wanted(&scenarios[k], &o))
+		const struct scenario_text s = world_scenario(k);
+
+		if (!wanted(&s, &o))
 			continue;
 		ran++;
-		bad += !explore(&scenarios[k], &total);
+		bad += !explore(k, &total);
 	}
 	if (!ran || (o.nnames && ran != o.nnames))
 		return usage();

@@ -6,7 +6,7 @@
 
 EXPLORE ?=
 EXPLORE_BIN := $(OUT)/tests/explore
-explore_src := $(wildcard tests/explore/*.c)
+explore_src := $(wildcard tests/explore/*.c tests/explore/engine/*.c)
 engine_src := $(wildcard patcher/base/*.c patcher/core/*.c patcher/x86/*.c)
 # The engine's memory is part of the state.
 EXPLORE_WRAP := -Wl,--wrap=calloc,--wrap=reallocarray,--wrap=free

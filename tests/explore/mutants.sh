@@ -18,7 +18,7 @@ head_of() { # SEED KEY
 build_mutant() { # SEED FILE FOLDER
 	local seed=$1 file=$2 to=$3
 	local c line others=()
-	for c in patcher/{base,core,x86}/*.c tests/explore/*.c; do
+	for c in patcher/{base,core,x86}/*.c tests/explore/{,engine/}*.c; do
 		[ "$c" = "$file" ] || others+=("$OUT/obj/${c%.c}.o")
 	done
 	sed -f "$seed" "$file" >"$to/mutant.c" || return 1

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
+#include "search.h"
 
 struct node {
 	uint64_t hash[2];
@@ -111,32 +111,6 @@ static uint32_t node_here(uint32_t parent, struct choice by)
 
 /* --- steps ------------------------------------------------------------------- */
 
-static unsigned int choices(struct choice *to)
-{
-	unsigned int n = 0;
-
-	if (!w.done && (!w.wait || wait_is_over()))
-		to[n++] = (struct choice){ ENGINE, GO, 0 };
-	else if (!w.done && w.timeouts_left)
-		to[n++] = (struct choice){ ENGINE, TIME_OUT, 0 };
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		n += vcpu_choices(i, to + n);
-	return n;
-}
-
-/* What the engine's stores do that no operation of the target shows. */
-static void note_engine(const struct vp_batch *was, bool undoing, bool open)
-{
-	const struct vp_batch *b = atomic_load(&w.engine->table);
-
-	if (b != was)
-		note("%s", b ? "table published" : "table retired");
-	else if (b && atomic_load(&b->undoing) != undoing)
-		note("table marked undoing");
-	else if (b && atomic_load(&b->open) != open)
-		note("table marked open");
-}
-
 static sigjmp_buf crashed;
 
 static void on_crash(int sig)
@@ -144,7 +118,7 @@ static void on_crash(int sig)
 	siglongjmp(crashed, sig);
 }
 
-/* The engine, or a handler, that uses what was freed is a finding like any other. */
+/* Who uses what was freed is a finding like any other. */
 static void catch_crashes(void)
 {
 	static uint8_t stack[0x10000];
@@ -158,26 +132,10 @@ static void catch_crashes(void)
 
 static void step(struct choice c)
 {
-	const struct vp_batch *b = atomic_load(&w.engine->table);
-	bool undoing = b && atomic_load(&b->undoing), open = b && atomic_load(&b->open);
-
-	if (sigsetjmp(crashed, 0)) {
+	if (sigsetjmp(crashed, 0))
 		violate("crash: memory was used that was freed");
-		return;
-	}
-	if (c.who != ENGINE) {
-		vcpu_step(c.who - 1u, &c);
-	} else {
-		if (c.what == TIME_OUT) {
-			w.timeouts_left--;
-			w.timed_out = true;
-		}
-		coro_run(ENGINE);
-		if (notes)
-			note_engine(b, undoing, open);
-	}
-	if (!w.cut)
-		check_state();
+	else
+		world_step(&c);
 }
 
 /* --- one schedule, for people ------------------------------------------------ */
@@ -186,41 +144,39 @@ static void step(struct choice c)
 
 static void print_line(unsigned int n, unsigned int who, const char *text)
 {
-	if (who == ENGINE)
-		printf("# %4u  %s\n", n, text[0] ? text : "(goes on)");
-	else
-		printf("# %4u  %*s%s\n", n, (int)(COLUMN * who), "", text);
+	printf("# %4u  %*s%s\n", n, (int)(COLUMN * who), "", text[0] ? text : "(goes on)");
 }
 
-static void print_schedule(uint32_t last, struct choice c)
+/* @c: the step that went wrong; NULL: there is none to make. */
+static void print_schedule(size_t scenario, uint32_t last, const struct choice *c)
 {
 	unsigned int n = 0, at;
 	static struct choice *path;
 	static size_t room;
-	char text[512];
+	char text[512], name[16];
 
 	for (uint32_t i = last; i; i = nodes[i].parent)
 		n++;
 	path = grow(path, &room, n + 1, sizeof(*path));
 	at = n;
-	path[n] = c;
+	if (c)
+		path[n] = *c;
 	for (uint32_t i = last; i; i = nodes[i].parent)
 		path[--at] = nodes[i].by;
-	printf("# step  %-*s", COLUMN, "engine");
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		printf("vCPU %-*u", COLUMN - 5, i);
+	printf("# step  ");
+	for (unsigned int i = 0; i < world_columns(); i++)
+		printf("%-*s", COLUMN, world_column(i, name));
 	printf("\n");
 	violation[0] = '\0';
-	script_init();
+	world_begin(scenario);
 	notes = text;
-	for (unsigned int i = 0; i <= n && !violation[0]; i++) {
+	for (unsigned int i = 0; i < n + (c ? 1 : 0) && !violation[0]; i++) {
 		text[0] = '\0';
-		if (path[i].what == GO && path[i].who != ENGINE)
-			check_stuck();
-		else
-			step(path[i]);
+		step(path[i]);
 		print_line(i + 1, path[i].who, text);
 	}
+	if (!c)
+		world_stuck();
 	notes = NULL;
 	printf("# %s\n", violation);
 }
@@ -257,18 +213,18 @@ static void count_paths(uint32_t i)
 	}
 }
 
-/* Make every step that state @i has. False: one of them went wrong. */
-static bool expand(uint32_t i, const uint8_t *snapshot, struct choice *bad, struct outcome *o)
+/* Make every step that state @i has. False: one of them went wrong, or (@none) there is none. */
+static bool expand(uint32_t i, const uint8_t *snapshot, struct choice *bad, bool *none,
+		   struct outcome *o)
 {
 	struct choice list[MAX_CHOICES];
-	unsigned int n = w.cut ? 0 : choices(list);
+	unsigned int n = core.cut ? 0 : world_choices(list);
 
 	nodes[i].first_edge = (uint32_t)nedges;
-	o->cut += w.cut;
-	if (!n && !w.cut) {
-		check_stuck();
-		*bad = (struct choice){ 1, GO, 0 };
-	}
+	o->cut += core.cut;
+	*none = !n;
+	if (!n && !core.cut)
+		world_stuck();
 	for (unsigned int k = 0; k < n && !violation[0]; k++) {
 		if (k)
 			snapshot_load(snapshot);
@@ -291,18 +247,16 @@ static void finish_counts(struct outcome *o)
 	o->longest = height[0];
 }
 
-struct outcome search(const struct scenario *s, bool show)
+struct outcome search(size_t scenario, bool show)
 {
 	struct outcome o = { 0 };
 	uint32_t i = 0;
-	bool ok = true;
+	bool ok = true, none;
 
 	catch_crashes();
-	sc = s;
 	violation[0] = '\0';
 	nnodes = nedges = table_size = current.used = next.used = 0;
-	text_init();
-	script_init();
+	world_begin(scenario);
 	node_here(0, (struct choice){ 0, 0, 0 });
 	while (ok && next.used) {
 		struct level done = current;
@@ -315,11 +269,11 @@ struct outcome search(const struct scenario *s, bool show)
 			struct choice bad = { 0, 0, 0 };
 
 			at += snapshot_load(snapshot);
-			ok = expand(i, snapshot, &bad, &o);
+			ok = expand(i, snapshot, &bad, &none, &o);
 			if (!ok && show)
-				print_schedule(i, bad);
+				print_schedule(scenario, i, none ? NULL : &bad);
 			if (!ok)
-				o.steps = depth_of(i) + 1;
+				o.steps = depth_of(i) + !none;
 			i++;
 		}
 	}

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole state, as bytes: the world, the engine's heap, the live stacks. Whatever the
- * engine does next follows from these bytes and the choices made: two states with the same bytes
+ * The whole state, as bytes: the world, the heap, the live stacks. Whatever a coroutine
+ * does next follows from these bytes and the choices made: two states with the same bytes
  * have the same future, which is why one of them is enough.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "world.h"
+#include "search.h"
 
-/* --- the engine's heap ------------------------------------------------------- */
+struct core core;
+
+/* --- the heap of what is explored ------------------------------------------------------- */
 
 /* Blocks are never used again, so that what is freed is known as such for ever. */
 struct block {
@@ -26,12 +28,12 @@ void __wrap_free(void *p);
 void *__wrap_calloc(size_t n, size_t size)
 {
 	size_t room = (n * size + 15) & ~(size_t)15;
-	struct block *b = (struct block *)(void *)(heap + w.heap_used);
+	struct block *b = (struct block *)(void *)(heap + core.heap_used);
 
-	if (w.heap_used + sizeof(*b) + room > sizeof(heap))
+	if (core.heap_used + sizeof(*b) + room > sizeof(heap))
 		abort();
 	*b = (struct block){ .size = room };
-	w.heap_used += sizeof(*b) + room;
+	core.heap_used += sizeof(*b) + room;
 	return memset(b + 1, 0, room);
 }
 
@@ -54,10 +56,7 @@ void __wrap_free(void *p)
 		return;
 	if (b->freed)
 		violate("memory is freed twice");
-	/* A handler that has its verdict stands for one that is not yet done with the table. */
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		if (w.vcpu[i].table == p)
-			violate("a trap table is freed while the handler of vCPU %u has it", i);
+	world_freed(p);
 	b->freed = 1;
 	memset(p, 0xdd, b->size); /* who uses it all the same crashes: see search.c */
 }
@@ -66,18 +65,20 @@ void __wrap_free(void *p)
 
 size_t snapshot_save(uint8_t *to)
 {
+	const struct world_bytes world = world_bytes();
 	uint8_t *at = to;
 
-	/* Counters that nobody reads must not make states differ. */
-	memset(&w.engine->stats, 0, sizeof(w.engine->stats));
-	memcpy(at, &w, sizeof(w));
-	at += sizeof(w);
-	memcpy(at, heap, w.heap_used);
-	at += w.heap_used;
+	world_clean();
+	memcpy(at, &core, sizeof(core));
+	at += sizeof(core);
+	memcpy(at, world.at, world.size);
+	at += world.size;
+	memcpy(at, heap, core.heap_used);
+	at += core.heap_used;
 	for (unsigned int i = 0; i < COROUTINES; i++) {
 		size_t n = coro_live(i);
 
-		memcpy(at, w.sp[i], n);
+		memcpy(at, core.sp[i], n);
 		at += n;
 	}
 	return (size_t)(at - to);
@@ -85,16 +86,19 @@ size_t snapshot_save(uint8_t *to)
 
 size_t snapshot_load(const uint8_t *from)
 {
+	const struct world_bytes world = world_bytes();
 	const uint8_t *at = from;
 
-	memcpy(&w, at, sizeof(w));
-	at += sizeof(w);
-	memcpy(heap, at, w.heap_used);
-	at += w.heap_used;
+	memcpy(&core, at, sizeof(core));
+	at += sizeof(core);
+	memcpy(world.at, at, world.size);
+	at += world.size;
+	memcpy(heap, at, core.heap_used);
+	at += core.heap_used;
 	for (unsigned int i = 0; i < COROUTINES; i++) {
 		size_t n = coro_live(i);
 
-		memcpy(w.sp[i], at, n);
+		memcpy(core.sp[i], at, n);
 		at += n;
 	}
 	return (size_t)(at - from);

@@ -1,42 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What must hold in every state, and at the end of every call and schedule. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "world.h"
-
-char violation[256];
-char *notes;
-
-#define NOTES_MAX 400u
-
-void violate(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (violation[0])
-		return;
-	va_start(ap, fmt);
-	vsnprintf(violation, sizeof(violation), fmt, ap);
-	va_end(ap);
-}
-
-void note(const char *fmt, ...)
-{
-	va_list ap;
-	size_t used;
-
-	if (!notes)
-		return;
-	if (notes[0] && fmt[0] != ',')
-		strcat(notes, "; ");
-	used = strlen(notes);
-	va_start(ap, fmt);
-	vsnprintf(notes + used, NOTES_MAX - used, fmt, ap);
-	va_end(ap);
-}
 
 /* --- what may be run --------------------------------------------------------- */
 
@@ -260,7 +227,7 @@ void check_done(void)
 		violate("at the end: a batch is unfinished and no table guards it");
 }
 
-void check_stuck(void)
+void world_stuck(void)
 {
 	const char *engine = w.done ? "" : ", and the engine waits for it";
 

@@ -150,7 +150,7 @@ static void cut_if_blind(unsigned int site, bool blind, bool uncaps)
 		return;
 	if ((blind && w.unseen) || (uncaps && w.poke_step == POKE_INT3)) {
 		note(", which nothing can save");
-		w.cut = true;
+		core.cut = true;
 	}
 }
 

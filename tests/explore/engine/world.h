@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world that the explorer searches: a guest of a few sites and vCPUs, and the real engine on
- * top of it. docs/exploration.md says what is modelled and why the search is complete.
- *
- * All that changes is in `w`, in the engine's heap and on the stacks of the engine and of each
- * vCPU's trap handler; snapshot.c copies exactly these.
+ * A guest of a few sites and vCPUs, and the real engine on top of it. Its coroutines are the engine
+ * and each vCPU's trap handler.
  */
-#ifndef VP_EXPLORE_WORLD_H
-#define VP_EXPLORE_WORLD_H
+#ifndef VP_EXPLORE_ENGINE_WORLD_H
+#define VP_EXPLORE_ENGINE_WORLD_H
 
+#include "../search.h"
 #include "core/internal.h"
 
 #define MAX_VCPUS    3
@@ -17,7 +15,7 @@
 #define MAX_VARIANTS 4
 #define MAX_ACTIONS  4
 #define ENGINE	     0 /* the coroutine of the engine; vCPU n has 1 + n */
-#define COROUTINES   (1 + MAX_VCPUS)
+_Static_assert(1 + MAX_VCPUS <= COROUTINES, "each has its coroutine");
 
 /* --- what a scenario says ---------------------------------------------------- */
 
@@ -58,7 +56,6 @@ struct scenario {
 };
 
 extern const struct scenario scenarios[];
-extern const size_t nscenarios;
 extern const struct scenario *sc; /* the one being explored */
 
 /* --- the state --------------------------------------------------------------- */
@@ -100,8 +97,6 @@ enum wait { WAIT_NONE, WAIT_SYNC, WAIT_QUIESCE };
 struct world {
 	struct vp_target target;
 	struct vp_engine *engine;
-	size_t heap_used;
-	void *sp[COROUTINES];
 	uint8_t text[MAX_SITES][MAX_LEN]; /* the bytes of the sites */
 	struct vcpu vcpu[MAX_VCPUS];
 	/* the target */
@@ -115,7 +110,6 @@ struct world {
 	bool before, done, in_call;
 	bool patched; /* by the guest, ever, or it has begun to */
 	bool unseen;  /* it wrote tail or head since the engine looked, or was to look */
-	bool cut;     /* nothing can save this guest: the schedule ends here (target.c) */
 	uint8_t poke_site, poke_step; /* of its text_poke: enum poke_step */
 	uint8_t ever_capped;	      /* bits of sites: by the engine */
 	uint8_t poke_answered;	      /* bits of vCPUs */
@@ -142,29 +136,6 @@ enum broken {
 };
 extern unsigned int broken;
 
-/* The first violation found, or "". */
-extern char violation[256];
-void violate(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* What the step being made does, for a schedule that is printed; NULL: nobody reads it. */
-extern char *notes;
-void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* --- coro.c ------------------------------------------------------------------ */
-
-/* Let coroutine @who run until it yields. */
-void coro_run(unsigned int who);
-void coro_start(unsigned int who, void (*entry)(void));
-void coro_yield(void);
-unsigned int coro_running(void);
-size_t coro_live(unsigned int who); /* bytes of its stack in use, from w.sp[who] up */
-
-/* --- snapshot.c -------------------------------------------------------------- */
-
-size_t snapshot_save(uint8_t *to); /* at most SNAPSHOT_MAX bytes */
-size_t snapshot_load(const uint8_t *from);
-#define SNAPSHOT_MAX 0x10000u
-
 #define COUNTED 0x10u
 
 /* --- text.c: guest memory ---------------------------------------------------- */
@@ -190,7 +161,6 @@ int variant_standing(unsigned int site);		  /* a whole one, or -1 */
 
 /* --- patch.c: the guest's own text_poke ---------------------------------------- */
 
-struct choice;
 unsigned int patch_choices(struct choice *to);
 unsigned int patch_answer_choice(unsigned int i, struct choice *to);
 bool patch_is_at(unsigned int site); /* it is, or was, at work there */
@@ -209,9 +179,7 @@ void vcpu_serve(struct vcpu *v);
 bool vcpu_present(const struct vcpu *v);
 bool vcpu_in_trap(const struct vcpu *v);
 
-void script_init(void);
-
-/* One step that could be made now. */
+/* struct choice: `who` is a coroutine; `arg` of PATCH and TRAP is a site. */
 enum what {
 	GO,
 	TIME_OUT,
@@ -229,13 +197,6 @@ enum what {
 	LOCK,
 	TRAP
 };
-struct choice {
-	uint8_t who;  /* coroutine number */
-	uint8_t what; /* enum what; PATCH and TRAP: see arg */
-	uint8_t arg;  /* the site */
-};
-#define MAX_CHOICES 32
-
 unsigned int vcpu_choices(unsigned int i, struct choice *to);
 void vcpu_step(unsigned int i, const struct choice *c);
 
@@ -245,20 +206,5 @@ void check_state(void);
 void check_return(int rc);
 void check_done(void);
 void check_verdict(unsigned int i, const struct vp_trap *trap, enum vp_verdict verdict);
-void check_stuck(void); /* no step is possible */
 
-/* --- search.c ---------------------------------------------------------------- */
-
-struct outcome {
-	long double schedules;
-	size_t states, transitions;
-	size_t cut; /* states where nothing can save the guest: the schedule ends there */
-	unsigned int longest;
-	unsigned int steps; /* of the shortest schedule that goes wrong; 0: none does */
-};
-
-/* Visit every state. On a violation, `violation` says what, and the schedule is printed if @show.
- */
-struct outcome search(const struct scenario *s, bool show);
-
-#endif /* VP_EXPLORE_WORLD_H */
+#endif /* VP_EXPLORE_ENGINE_WORLD_H */

@@ -64,14 +64,14 @@ static void handler_step(unsigned int i)
 	struct vcpu *v = &w.vcpu[i];
 	unsigned int who = 1 + i;
 
-	if (!w.sp[who]) {
+	if (!core.sp[who]) {
 		v->began_undone = w.undone;
 		coro_start(who, handler_main);
 	}
 	coro_run(who);
 	if (v->mode == HANDLER)
 		return;
-	w.sp[who] = NULL;
+	core.sp[who] = NULL;
 	v->stage = 0;
 	v->table = atomic_load(&w.engine->table);
 }
