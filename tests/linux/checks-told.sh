@@ -24,10 +24,10 @@ check_told() { # TEXT
 	ok "$1: --quiet leaves that out" $?
 
 	for lock in "$state"/*.lock; do
-		flock -n "$lock" sleep 60 &
+		flock "$lock" sleep 60 & # waits: is_locked has it for a moment
 		holders+=($!)
+		until_true 20 is_locked "$lock" >"$tmp/out" 2>&1
 	done
-	until_true 20 is_locked "$lock" >"$tmp/out" 2>&1
 	VMPOKE_TIMEOUT=2500 script -qec "$vmpoke key set $to sched_schedstats on" /dev/null >"$tmp/out" 2>&1 </dev/null
 	same "$1: locked: the exit code" $? 4
 	grep -qE 'waiting for process [0-9]+ of [a-z]+: flock' "$tmp/out"
