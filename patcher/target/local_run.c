@@ -82,6 +82,12 @@ static bool enter(struct vp_local_vcpu *v)
 			wait_while_held(v);
 			continue;
 		}
+		/*
+		 * Read before want_armed, which arm() sets before it counts, and again behind
+		 * `holds`: vp_local_let_go() counts before it lets go.
+		 */
+		if (atomic_load(&v->l->epoch) != epoch)
+			continue;
 		if (atomic_load(&v->ack) != epoch) {
 			vp_serialize();
 			atomic_store(&v->ack, epoch);

@@ -48,13 +48,31 @@ static bool is_own(const volatile void *at)
 		     at == &v->arm_error);
 }
 
-/* No breakpoints are set here. */
+static bool scripted(enum action_kind kind)
+{
+	for (unsigned int i = 0; i < ASKERS; i++)
+		for (unsigned int k = 0; sc->script[i][k]; k++)
+			if (sc->script[i][k] == kind)
+				return true;
+	return false;
+}
+
+/* What nobody writes in this scenario, or its vCPU alone reads and writes. */
 static bool never_changes(const volatile void *at)
 {
-	for (unsigned int i = 0; i < sc->vcpus; i++)
-		if (w.local->vcpus[i] && at == &w.local->vcpus[i]->stands)
+	if (at == &w.local->holds)
+		return !scripted(ACT_STOP) && !scripted(ACT_PAUSE);
+	for (unsigned int i = 0; i < sc->vcpus; i++) {
+		const struct vp_local_vcpu *v = w.local->vcpus[i];
+
+		if (v && at == &v->hold)
+			return !scripted(ACT_HOLD);
+		if (v && at == &v->interrupt)
+			return !scripted(ACT_INTERRUPT);
+		if (v && at == &v->stands)
 			return true;
-	return at == &w.local->nbreaks;
+	}
+	return at == &w.local->nbreaks; /* no breakpoints are set here */
 }
 
 /* A vCPU thread that lets the next kick count is about to enter: its trap is carried out. */
@@ -108,7 +126,7 @@ static void note_access(const volatile void *at, enum x_access how)
 
 void x_step(const volatile void *at, enum x_access how)
 {
-	if (w.before || (how == X_LOAD && (is_own(at) || never_changes(at))))
+	if (w.before || (how == X_LOAD && is_own(at)) || never_changes(at))
 		return;
 	pause_at(AT_STEP, NULL);
 	if (notes && at)
@@ -142,7 +160,8 @@ int x_mutex_lock(pthread_mutex_t *m)
 
 	if (x->checks && x->owner == 1 + coro_running())
 		return EDEADLK;
-	pause_at(AT_MUTEX, x);
+	if (m != &w.local->lock || sc->script[1][0] || sc->joins || sc->leaves)
+		pause_at(AT_MUTEX, x);
 	x->owner = 1 + coro_running();
 	return 0;
 }
@@ -178,9 +197,9 @@ static void wake(enum where where, const volatile void *what)
 			w.thread[i].woken = true;
 }
 
+/* No step, nor is a futex's: who was not asleep before would not have slept. */
 void x_cond_broadcast(pthread_cond_t *c)
 {
-	x_step(c, X_STORE);
 	wake(IN_COND, c);
 }
 
@@ -251,11 +270,11 @@ int x_futex(_Atomic uint32_t *at, int op, uint32_t value)
 {
 	struct thread *t = host_self();
 
-	x_step(at, X_STORE);
 	if (op == FUTEX_WAKE_PRIVATE) {
 		wake(IN_FUTEX, at);
 		return 0;
 	}
+	x_step(at, X_STORE);
 	if (deliver_pending())
 		return fail(EINTR);
 	if (atomic_load_explicit(at, memory_order_seq_cst) != value)

@@ -74,8 +74,6 @@ static void batch(void)
 	w.armed = !rc;
 	if (!rc)
 		rc = sync_all();
-	if (!rc)
-		rc = sync_all();
 	w.open = true;
 	note("unpark");
 	target()->ops->unpark(target());
@@ -197,7 +195,7 @@ static void asker_main(void)
 {
 	unsigned int who = coro_running();
 
-	if (w.before) /* to its first call */
+	if (sc->script[who][0]) /* to its first call */
 		coro_yield();
 	for (; sc->script[who][w.action[who]]; w.action[who]++)
 		perform((enum action_kind)sc->script[who][w.action[who]]);

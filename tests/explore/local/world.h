@@ -22,7 +22,7 @@ _Static_assert(THREADS <= COROUTINES, "each has its coroutine");
 
 enum action_kind {
 	ACT_END,
-	ACT_BATCH,     /* lock, arm, sync, sync, unpark, sync, quiesce, disarm, unlock */
+	ACT_BATCH,     /* lock, arm, sync, unpark, sync, quiesce, disarm, unlock */
 	ACT_STOP,      /* lock, stop, resume, unlock */
 	ACT_HOLD,      /* lock, hold a vCPU, release, unlock */
 	ACT_PAUSE,     /* vp_local_pause() */
