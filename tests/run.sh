@@ -106,6 +106,7 @@ clang_tier() { # the whole tree with the other compiler
 explore_tier() { # every interleaving within bounds, and the seeded faults it must find
 	if build explore explore-bin; then
 		run_test explore engine 900 build/tests/explore
+		run_test explore local 900 build/tests/explore-local
 		run_test explore mutants 900 make --no-print-directory -s mutants
 	fi
 }

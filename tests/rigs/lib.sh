@@ -83,6 +83,8 @@ report_host() { # CONSOLE
 	else
 		echo "not ok - the host hung or died; the end of $1:"
 		tail -n 20 "$text" | sed 's/^/# /'
+		grep -hs -A 12 "Triple fault" "${1%.console}.resets" | sed 's/^/# /'
+		tail -n 1 "${1%.console}.qemu" 2>/dev/null | sed 's/^/# /'
 	fi
 }
 
@@ -118,9 +120,11 @@ svm_host() { # NAME MEGABYTES KERNEL INITRD SECONDS
 		-no-reboot -accel tcg,thread=multi -cpu EPYC,+svm,+npt,-smap,-xsave -smp 2 -m "$2" \
 		-kernel "$3" -initrd "$4" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off audit=0" \
+		-d cpu_reset -D "build/log/$1.resets" \
 		-serial file:"build/log/$1.console" </dev/null >"build/log/$1.qemu" 2>&1 &
 	host=$!
 	wait $host
+	echo "the host's QEMU ended with $?" >>"build/log/$1.qemu"
 	host=
 }
 

@@ -12,8 +12,7 @@ static void check_vcpu(unsigned int id)
 	if (inside && w.armed && !t->debug)
 		violate("vCPU %u runs, and its int3s leave no more, though arm() has returned", id);
 	if ((inside || t->handling) && (w.stopped || w.paused))
-		violate("vCPU %u %s while all are stopped", id,
-			inside ? "runs" : "handles a trap");
+		violate("vCPU %u %s while all are stopped", id, inside ? "runs" : "handles a trap");
 	if (inside && w.holding && w.local->held->id == id)
 		violate("vCPU %u runs while it is held", id);
 	if (w.locked && !(w.topology & 1u << id) != !w.local->vcpus[id])
@@ -44,6 +43,8 @@ void world_stuck(void)
 
 		if (t->may_return)
 			violate("stuck: the interrupt of vCPU %u is lost", i);
+		if (t->handling && !w.open) /* parked, and that is as it should be */
+			continue;
 		if (t->where != IN_GUEST && t->where != AT_NOTHING && !w.paused)
 			violate("stuck: vCPU %u sleeps for ever", i);
 	}

@@ -49,16 +49,18 @@ void x_cond_broadcast(pthread_cond_t *c);
 #undef atomic_exchange
 #undef atomic_fetch_add
 #undef atomic_fetch_sub
-#define X_AT(p, how, access)                                   \
-	__extension__({                                        \
-		x_step((const volatile void *)(p), how);       \
-		access;                                        \
+#define X_AT(p, how, access)                             \
+	__extension__({                                  \
+		x_step((const volatile void *)(p), how); \
+		access;                                  \
 	})
-#define atomic_load(p)	       X_AT(p, X_LOAD, atomic_load_explicit(p, memory_order_seq_cst))
-#define atomic_store(p, x)     X_AT(p, X_STORE, atomic_store_explicit(p, x, memory_order_seq_cst))
-#define atomic_exchange(p, x)  X_AT(p, X_STORE, atomic_exchange_explicit(p, x, memory_order_seq_cst))
-#define atomic_fetch_add(p, x) X_AT(p, X_STORE, atomic_fetch_add_explicit(p, x, memory_order_seq_cst))
-#define atomic_fetch_sub(p, x) X_AT(p, X_STORE, atomic_fetch_sub_explicit(p, x, memory_order_seq_cst))
+#define atomic_load(p)	      X_AT(p, X_LOAD, atomic_load_explicit(p, memory_order_seq_cst))
+#define atomic_store(p, x)    X_AT(p, X_STORE, atomic_store_explicit(p, x, memory_order_seq_cst))
+#define atomic_exchange(p, x) X_AT(p, X_STORE, atomic_exchange_explicit(p, x, memory_order_seq_cst))
+#define atomic_fetch_add(p, x) \
+	X_AT(p, X_STORE, atomic_fetch_add_explicit(p, x, memory_order_seq_cst))
+#define atomic_fetch_sub(p, x) \
+	X_AT(p, X_STORE, atomic_fetch_sub_explicit(p, x, memory_order_seq_cst))
 #define __atomic_load_n(p, order)	X_AT(p, X_LOAD, __atomic_load_n(p, order))
 #define __atomic_or_fetch(p, x, order)	X_AT(p, X_STORE, __atomic_or_fetch(p, x, order))
 #define __atomic_and_fetch(p, x, order) X_AT(p, X_STORE, __atomic_and_fetch(p, x, order))
@@ -82,10 +84,10 @@ void x_cond_broadcast(pthread_cond_t *c);
 
 /* --- the kernel ------------------------------------------------------------------- */
 
-#define ioctl(fd, request, arg)	   x_ioctl(fd, request, (uintptr_t)(arg))
-#define sigaction(sig, to, was)	   x_sigaction(sig, to, was)
-#define syscall(number, ...)	   X_##number(__VA_ARGS__)
-#define X_SYS_tgkill(pid, tid, sig) x_tgkill(pid, tid, sig)
+#define ioctl(fd, request, arg)				 x_ioctl(fd, request, (uintptr_t)(arg))
+#define sigaction(sig, to, was)				 x_sigaction(sig, to, was)
+#define syscall(number, ...)				 X_##number(__VA_ARGS__)
+#define X_SYS_tgkill(pid, tid, sig)			 x_tgkill(pid, tid, sig)
 #define X_SYS_futex(at, op, value, timeout, at2, value3) ((void)(timeout), x_futex(at, op, value))
 
 #endif /* VP_EXPLORE_LOCAL_HOOKS_H */

@@ -90,8 +90,8 @@ static void note_access(const volatile void *at, enum x_access how)
 	const struct vp_local *l = w.local;
 	const char *verb = how == X_LOAD ? "reads" : "writes";
 
-#define FIELD(field)                     \
-	if (at == &l->field)             \
+#define FIELD(field)         \
+	if (at == &l->field) \
 	note("%s " #field, verb)
 	FIELD(epoch);
 	FIELD(holds);
@@ -109,8 +109,8 @@ static void note_access(const volatile void *at, enum x_access how)
 		if (!v)
 			continue;
 #undef FIELD
-#define FIELD(field)                     \
-	if (at == &v->field)             \
+#define FIELD(field)         \
+	if (at == &v->field) \
 	note("%s " #field " %u", verb, i)
 		FIELD(mode);
 		FIELD(ack);
@@ -311,8 +311,9 @@ static int run(unsigned int id)
 	memset(r, 0, offsetof(struct kvm_run, immediate_exit));
 	r->exit_reason = t->ending == BY_TRAP ? KVM_EXIT_DEBUG : KVM_EXIT_IO;
 	r->debug.arch.exception = 3;
-	note(t->ending == BY_TRAP ? "runs an int3" : t->ending == BY_EXIT ? "exits to the VMM"
-								       : "is called out");
+	note(t->ending == BY_TRAP   ? "runs an int3"
+	     : t->ending == BY_EXIT ? "exits to the VMM"
+				    : "is called out");
 	if (t->ending == BY_TRAP)
 		t->traps_left--;
 	if (t->ending == BY_EXIT)
@@ -376,9 +377,9 @@ int x_ioctl(int fd, unsigned long request, uintptr_t arg)
 
 /* --- what else they call ------------------------------------------------------------- */
 
+/* No step: later it would have seen no less. */
 void vp_serialize(void)
 {
-	x_step(NULL, X_STORE);
 	note("serializes");
 	host_self()->serialized = w.written;
 }
@@ -402,6 +403,7 @@ void host_begin(void)
 	*TLS = 0;
 	w.timeouts_left = sc->timeouts;
 	w.failures_left = sc->failures;
+	w.switches_left = sc->switches;
 }
 
 void host_start(unsigned int who, void (*entry)(void))
@@ -468,6 +470,7 @@ void host_step(const struct choice *c)
 	}
 	if (c->what == BY_TIMEOUT)
 		w.timeouts_left--;
+	w.last = c->who;
 	t->ending = c->what;
 	*TLS = t->tls;
 	coro_run(c->who);

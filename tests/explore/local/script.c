@@ -61,17 +61,25 @@ static void quiesce(void)
 		check_quiesced();
 }
 
+static int arm_all(void)
+{
+	int rc;
+
+	w.open = false;
+	note("arm");
+	rc = target()->ops->arm(target(), 1, NULL);
+	note("arm returns %d", rc);
+	w.armed = !rc;
+	return rc;
+}
+
 /* A batch as the engine makes it; one that must give up wakes all the same. */
 static void batch(void)
 {
 	int rc;
 
 	lock();
-	w.open = false;
-	note("arm");
-	rc = target()->ops->arm(target(), 1, NULL);
-	note("arm returns %d", rc);
-	w.armed = !rc;
+	rc = arm_all();
 	if (!rc)
 		rc = sync_all();
 	w.open = true;
@@ -163,6 +171,16 @@ static void perform(enum action_kind kind)
 	switch (kind) {
 	case ACT_BATCH:
 		batch();
+		break;
+	case ACT_SYNC:
+		lock();
+		sync_all();
+		unlock();
+		break;
+	case ACT_GUARD:
+		lock();
+		arm_all();
+		unlock();
 		break;
 	case ACT_STOP:
 		stop();
@@ -275,18 +293,42 @@ void world_begin(size_t scenario)
 	w.before = false;
 }
 
+/* Of n choices, those that go on with the thread that made the last step; 0: it cannot. */
+static unsigned int going_on(struct choice *to, unsigned int n)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (to[i].who == w.last && to[i].what == BY_STEP)
+			to[kept++] = to[i];
+	return kept;
+}
+
 unsigned int world_choices(struct choice *to)
 {
-	unsigned int n = 0;
+	unsigned int n = 0, kept = 0;
 
 	for (unsigned int i = 0; i < VCPU_THREAD + sc->vcpus; i++)
 		n += host_choices(i, to + n);
-	return n;
+	if (sc->switches && !w.switches_left)
+		kept = going_on(to, n);
+	return kept ? kept : n;
+}
+
+static bool can_go_on(unsigned int who)
+{
+	struct choice list[MAX_CHOICES];
+
+	return going_on(list, host_choices(who, list)) != 0;
 }
 
 void world_step(const struct choice *c)
 {
+	if (sc->switches && c->who != w.last && can_go_on(w.last))
+		w.switches_left--;
 	host_step(c);
+	if (!sc->switches) /* nobody asks */
+		w.last = 0;
 	check_state();
 }
 

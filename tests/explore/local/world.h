@@ -23,6 +23,8 @@ _Static_assert(THREADS <= COROUTINES, "each has its coroutine");
 enum action_kind {
 	ACT_END,
 	ACT_BATCH,     /* lock, arm, sync, unpark, sync, quiesce, disarm, unlock */
+	ACT_SYNC,      /* lock, sync, unlock */
+	ACT_GUARD,     /* lock, arm, unlock: a batch that cannot be finished, so who traps parks */
 	ACT_STOP,      /* lock, stop, resume, unlock */
 	ACT_HOLD,      /* lock, hold a vCPU, release, unlock */
 	ACT_PAUSE,     /* vp_local_pause() */
@@ -38,6 +40,7 @@ struct scenario {
 	uint8_t exits;	  /* how often each may leave for the VMM: I/O */
 	uint8_t timeouts; /* how many waits may time out */
 	uint8_t failures; /* how often KVM may refuse to arm */
+	uint8_t switches; /* how often a thread may be left that could go on; 0: always */
 	bool joins;	  /* the last vCPU is not there at first */
 	bool leaves;	  /* it detaches at its first exit to the VMM */
 	uint8_t script[ASKERS][MAX_ACTIONS + 1];
@@ -73,9 +76,9 @@ struct thread {
 	/* vCPU threads */
 	bool debug; /* KVM intercepts its int3s */
 	uint8_t traps_left, exits_left;
-	bool handling;	  /* in the trap sink, or its verdict is not carried out yet */
-	bool must_leave;  /* ... and quiesce() has to wait for that */
-	bool may_return;  /* vp_local_run() may return -EINTR, and must soon */
+	bool handling;	    /* in the trap sink, or its verdict is not carried out yet */
+	bool must_leave;    /* ... and quiesce() has to wait for that */
+	bool may_return;    /* vp_local_run() may return -EINTR, and must soon */
 	uint8_t serialized; /* the last write that it has serialized after */
 };
 
@@ -83,17 +86,18 @@ struct world {
 	struct vp_local *local;
 	struct thread thread[THREADS];
 	struct kvm_run run[MAX_VCPUS];
-	bool before;	     /* all is being made: no schedules of that */
+	bool before;		/* all is being made: no schedules of that */
 	uint8_t action[ASKERS]; /* index into the script */
 	uint8_t timeouts_left, failures_left;
+	uint8_t switches_left, last; /* last: who made the last step */
 
 	/* What was promised. */
-	uint8_t written;  /* how often guest memory was written: before a sync, or in a stop */
-	uint8_t seen;	  /* up to which of these everybody in the guest must have serialized */
-	bool armed;	  /* no vCPU can run an int3 without an exit */
+	uint8_t written;      /* how often guest memory was written: before a sync, or in a stop */
+	uint8_t seen;	      /* up to which of these everybody in the guest must have serialized */
+	bool armed;	      /* no vCPU can run an int3 without an exit */
 	bool stopped, paused; /* nobody is in the guest, nor handles a trap */
-	bool holding;	  /* local->held is not */
-	uint8_t topology; /* bits of vCPUs that are there while the lock is held */
+	bool holding;	      /* local->held is not */
+	uint8_t topology;     /* bits of vCPUs that are there while the lock is held */
 	bool locked;
 	bool open; /* who traps now need not park */
 };

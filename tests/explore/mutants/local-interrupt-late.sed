@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# file: patcher/target/local_sync.c
+# what: an interrupt kicks before it says why
+/^int vp_local_vcpu_interrupt/,/^}/{
+/^\t\tatomic_store(&v->interrupt, true);/d
+s/^\t\tvp_local_kick(v);/&\n\t\tatomic_store(\&v->interrupt, true);/
+}
