@@ -147,27 +147,56 @@ static const struct vp_slot *look_up(struct vp_engine *e, const struct vp_batch 
 	return slot;
 }
 
+/* Reads the target, and keeps whether that failed. */
+struct noting {
+	struct vp_target *target;
+	bool failed;
+};
+
+static int read_noting(void *arg, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
+{
+	struct noting *n = arg;
+	int rc = n->target->ops->read(n->target, gpa, buf, len, err);
+
+	n->failed = n->failed || rc;
+	return rc;
+}
+
+/* A trap whose byte cannot be read. */
+static enum vp_verdict unseen(struct vp_engine *e, const struct vp_trap *trap, bool unmapped)
+{
+	const struct vp_batch *b = atomic_load_explicit(&e->table, memory_order_acquire);
+	const struct vp_slot *slot = b ? vp_batch_find(b, trap->rip) : NULL;
+
+	/*
+	 * The guest has unmapped the page since, so no int3 stands there any more (S5): run there
+	 * again, and the guest takes its own page fault. What is mapped, but to no memory that we
+	 * know, holds no site of ours.
+	 */
+	if (!unmapped && !(slot && slot->site.addr.v == trap->rip.v))
+		return foreign(e);
+	atomic_fetch_add_explicit(&e->stats.late, 1, memory_order_relaxed);
+	return VP_VERDICT_RESUME;
+}
+
 enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap)
 {
 	struct vp_engine *e = engine;
-	struct vp_phys_reader mem = vp_target_reader(e->target);
+	struct noting noting = { .target = e->target };
+	struct vp_phys_reader mem = { read_noting, &noting };
 	struct vp_trap_facts facts = { 0 };
 	const struct vp_slot *slot;
 	const struct vp_batch *b;
 	struct vp_map map;
 	uint8_t byte;
+	int rc;
 
 	/* Sites are 64-bit code of this guest, not of one that it runs itself. */
 	if (!trap->code64 || trap->nested || !vp_paging_is_long(&trap->paging))
 		return foreign(e);
-	if (vp_walk(&trap->paging, &mem, trap->rip, &map, NULL) ||
-	    e->target->ops->read(e->target, map.gpa, &byte, 1, NULL)) {
-		/* Unmapped since it trapped. On a site of ours the guest takes its own page fault.
-		 */
-		b = atomic_load_explicit(&e->table, memory_order_acquire);
-		slot = b ? vp_batch_find(b, trap->rip) : NULL;
-		return slot && slot->site.addr.v == trap->rip.v ? VP_VERDICT_RESUME : foreign(e);
-	}
+	rc = vp_walk(&trap->paging, &mem, trap->rip, &map, NULL);
+	if (rc || mem.read(mem.arg, map.gpa, &byte, 1, NULL))
+		return unseen(e, trap, rc && !noting.failed);
 	/*
 	 * The byte before the table: an int3 of a batch that was published meanwhile is then found
 	 * in it. That read() and this load are acquires; their partners are the swap of the head

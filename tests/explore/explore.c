@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explore [--quick] [--first] [--break WHAT] [SCENARIO...]: every interleaving of what a world runs,
- * within the bounds of each scenario. docs/exploration.md.
+ * explore [--quick] [--first] [--break WHAT] [SCENARIO...]: every interleaving of what a world
+ * runs, within the bounds of each scenario. docs/exploration.md.
  */
 #include <stdarg.h>
 #include <stdio.h>

@@ -354,7 +354,11 @@ static void test_foreign_forms(void **state)
 
 	memcpy(fake_at(w->fake, B), "\xf3\xcc", 2);
 	assert_int_equal(fake_trap(w->fake, B, NULL), VP_VERDICT_FOREIGN);
-	assert_int_equal(fake_trap(w->fake, 0x5000, NULL), VP_VERDICT_FOREIGN); /* unmapped */
+	assert_int_equal(fake_trap(w->fake, 0x5000, NULL), VP_VERDICT_RESUME);	   /* unmapped */
+	assert_int_equal(fake_trap(w->fake, FAKE_HOLE, NULL), VP_VERDICT_FOREIGN); /* no RAM */
+	w->fake->paging.cr3 = 0x10000000; /* page tables that are no RAM */
+	assert_int_equal(fake_trap(w->fake, A, NULL), VP_VERDICT_FOREIGN);
+	w->fake->paging = paging;
 	w->fake->paging.cr0 = 1; /* protected mode without paging */
 	assert_int_equal(fake_trap(w->fake, A, NULL), VP_VERDICT_FOREIGN);
 	w->fake->paging = paging;

@@ -75,6 +75,8 @@ bool text_read(vp_gpa gpa, void *buf, size_t len)
 
 	if (gpa.v >= TABLES && gpa.v + len <= TABLES + sizeof(tables)) {
 		memcpy(buf, (uint8_t *)tables + gpa.v - TABLES, len);
+		if (w.unmapped && gpa.v >= TABLES + 0x3000)
+			memset(buf, 0, len);
 		return true;
 	}
 	if (text_is_word(gpa) && len == sizeof(uint32_t)) {

@@ -118,6 +118,8 @@ unsigned int vcpu_choices(unsigned int i, struct choice *to)
 			to[n++] = (struct choice){ who, COUNT, 0 };
 		if (!i && (w.locks_left || w.lock))
 			to[n++] = (struct choice){ who, LOCK, 0 };
+		if (!i && sc->unmaps && !w.unmapped && w.in_call && w.ever_capped)
+			to[n++] = (struct choice){ who, UNMAP, 0 };
 		return n;
 	}
 	case ABSENT:
@@ -261,6 +263,10 @@ void vcpu_step(unsigned int i, const struct choice *c)
 	case LOCK:
 		note(w.lock ? "the guest lets its lock go" : "the guest takes its lock");
 		lock();
+		break;
+	case UNMAP:
+		note("the guest unmaps the page");
+		w.unmapped = true;
 		break;
 	case GO:
 	case TIME_OUT:

@@ -50,6 +50,7 @@ struct scenario {
 	uint8_t counts;	  /* how often the guest changes that itself */
 	bool condition;	  /* the batches want a lock of the guest to be free */
 	uint8_t locks;	  /* how often the guest takes it */
+	bool unmaps;	  /* the guest may unmap the page, once a site is capped */
 	uint8_t joins;	  /* how often a vCPU appears; the last one is absent at first */
 	uint8_t leaves;	  /* how often the last vCPU vanishes */
 	struct action script[MAX_ACTIONS + 1];
@@ -105,6 +106,7 @@ struct world {
 	uint8_t timeouts_left, patches_left, counts_left, locks_left, joins_left, leaves_left;
 	uint8_t count; /* the word: the variant that stands; the guest adds COUNTED */
 	bool lock;     /* the guest holds it */
+	bool unmapped; /* the page of the sites */
 	bool was_free; /* the engine has seen it free since all heads were capped */
 	/* the script, and what may be run now */
 	bool before, done, in_call;
@@ -195,6 +197,7 @@ enum what {
 	PROCEED,
 	COUNT,
 	LOCK,
+	UNMAP,
 	TRAP
 };
 unsigned int vcpu_choices(unsigned int i, struct choice *to);
