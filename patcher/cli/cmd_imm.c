@@ -42,7 +42,7 @@ struct change {
 	uint8_t old_bytes[VP_INSN_MAX], new_bytes[VP_INSN_MAX];
 	vp_gva addr;
 	int64_t was;
-	size_t len;
+	size_t len, width; /* width: bytes of the constant */
 };
 
 /*
@@ -114,16 +114,30 @@ static int read_insn(struct vp_client *c, struct change *ch)
 
 #define VALUE_TEXT 48
 
-/* "42 (0x2a)". */
-static const char *value_text(int64_t value, char text[VALUE_TEXT])
+/* "42 (0x2a)": the latter as it stands in the instruction. */
+static const char *value_text(const struct change *ch, int64_t value, char text[VALUE_TEXT])
 {
+	uint64_t bits = (uint64_t)value;
+
+	if (ch->width < sizeof(bits))
+		bits &= (1ull << (8 * ch->width)) - 1;
 	snprintf(text, VALUE_TEXT, value >= 0 && value < 10 ? "%lld" : "%lld (0x%llx)",
-		 (long long)value, (unsigned long long)value);
+		 (long long)value, (unsigned long long)bits);
 	return text;
+}
+
+/* Does @value stand there? It may be written with its sign or without. */
+static bool stands(const struct change *ch, int64_t value)
+{
+	uint8_t same[VP_INSN_MAX];
+
+	return vp_insn_set_imm(ch->old_bytes, ch->len, ch->addr, value, same, NULL, NULL) > 0 &&
+	       !memcmp(same, ch->old_bytes, ch->len);
 }
 
 static int make_change(struct vp_client *c, const struct imm_args *a, struct change *ch)
 {
+	struct vp_insn_fields fields;
 	char was[VALUE_TEXT];
 	struct vp_err err;
 	int len, code = vp_client_resolve_insn(c, a->where, &ch->addr);
@@ -137,10 +151,13 @@ static int make_change(struct vp_client *c, const struct imm_args *a, struct cha
 	if (len < 0)
 		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: %s", a->where, err.text);
 	ch->len = (size_t)len;
+	vp_insn_get_fields(ch->old_bytes, ch->len, ch->addr, &fields, NULL);
+	ch->width = fields.imm_len;
 	/* What is so already need not have been something else. */
-	if (a->was_text && ch->was != a->was && memcmp(ch->old_bytes, ch->new_bytes, ch->len) != 0)
+	if (a->was_text && !stands(ch, a->was) &&
+	    memcmp(ch->old_bytes, ch->new_bytes, ch->len) != 0)
 		return vp_cmd_fail("imm", VP_EXIT_REFUSED, "%s: the constant is %s, not %s",
-				   a->where, value_text(ch->was, was), a->was_text);
+				   a->where, value_text(ch, ch->was, was), a->was_text);
 	return VP_EXIT_OK;
 }
 
@@ -174,11 +191,11 @@ static int run(struct vp_client *c, const struct imm_args *a)
 		json_object_set_new(ret, "value", json_integer((json_int_t)a->value));
 		vp_client_print(ret);
 	} else if (!code && vp_poke_is_already(ret)) {
-		printf("%s: already so: %s stands there", a->where, value_text(ch.was, was));
+		printf("%s: already so: %s stands there", a->where, value_text(&ch, ch.was, was));
 		vp_poke_tell_already(ret);
 	} else if (!code) {
-		printf("%s: %s %s %s\n", a->where, value_text(ch.was, was),
-		       a->dry_run ? "could become" : "became", value_text(a->value, value));
+		printf("%s: %s %s %s\n", a->where, value_text(&ch, ch.was, was),
+		       a->dry_run ? "could become" : "became", value_text(&ch, a->value, value));
 		if (!a->dry_run)
 			vp_client_tell_revert(a->target, ret);
 	}

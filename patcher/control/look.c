@@ -15,7 +15,7 @@ json_t *vp_control_resolve_symbol(void *arg, const json_t *args, int *fd, int *c
 {
 	struct vp_control *c = arg;
 	json_t *where, *ret;
-	vp_gva addr, end;
+	vp_gva addr = { 0 }, end;
 	int insn = 0;
 
 	(void)fd;

@@ -373,7 +373,7 @@ static int ask_as_gdbstub(struct vp_qmp *q, struct vp_err *err)
 
 	q->sock = -1; /* vp_gdb_open() closes it */
 	rc = vp_gdb_open(sock, q->timeout_ms / 2, &g, &was, &why);
-	if (rc && rc != -EPROTO)
+	if (rc) /* a greeting that came late is no packet */
 		return vp_err_set(err, -ETIMEDOUT, "the target does not answer within %u ms",
 				  q->timeout_ms);
 	if (!rc)
@@ -384,7 +384,7 @@ static int ask_as_gdbstub(struct vp_qmp *q, struct vp_err *err)
 				  "this is a gdbstub, not a QMP socket, and its VM may have been "
 				  "left stopped (%.80s): let its owner resume it",
 				  why.text);
-	return rc ? vp_err_set(err, rc, "this is not a QMP socket: no greeting") : not_qmp(err);
+	return not_qmp(err);
 }
 
 /* As vp_qmp_version() puts it; QEMU's package is a version of its own, or empty. */

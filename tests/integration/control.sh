@@ -84,8 +84,11 @@ same "poke by symbol, and how it is taken back" "$(vp poke t site_3 --old $nop -
 	"poke 1: 1 site(s) applied, 3 syncs
   to take it back: vmpoke revert t 1"
 holds "read shows the new instruction" "$(vp read t site_3 --insns 1)" "mov eax, 0x44332211"
-holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1 (0xffffffffffffffff)"
-holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1 (0xffffffffffffffff)"
+holds "imm takes a negative number" "$(vp imm t site_3 -1 --dry-run)" "could become -1 (0xffffffff)"
+holds "imm --was takes the constant with its sign or without" \
+	"$(vp imm t site_3 -1 --was 0x44332211 --dry-run)$(vp imm t site_3 7 --was 5 --dry-run 2>&1)" \
+	"is 1144201745 (0x44332211), not 5"
+holds "and one with --" "$(vp imm t site_3 --dry-run -- -1)" "could become -1 (0xffffffff)"
 holds "status is a summary" "$(vp status t)" "int3  1 site(s) (site_3), stands"
 same "without the sites" "$(vp status t | grep -c -e '->')" 0
 holds "status --sites lists it" "$(vp status t --sites)" "site_3  0x$nop -> 0x$mov  park  stands"

@@ -47,6 +47,9 @@ done <<'TABLE'
 2 | info g1 g2 | what is "g2"\?
 2 | info g1 --jsn | no --jsn; did you mean --json\?
 2 | info g1 -x | no -x
+2 | revert g1 --al | options are written out: did you mean --all\?
+2 | read g1 tg_jmp5_site --le 5 | did you mean --len\?
+2 | read g1 tg_jmp5_site --le=5 | did you mean --len\?
 2 | info g1 --json=yes | --json takes no value
 2 | info g1 --kernel | --kernel wants a value
 4 | info nosuch | no VM of `vmpoke run` is nosuch .*nobody listens there\); see `vmpoke list`
