@@ -92,6 +92,18 @@ static void test_force(void **state)
 	assert_memory_equal(fake_at(r->w->fake, A), "\x0f\x1f\x44\x00\x00", 5);
 }
 
+/* That --force would be a help is not said where it is none. */
+static void test_other_reasons(void **state)
+{
+	struct rig *r = *state;
+
+	refuses(r, FIXUP(TO_B, "0x7000"), -EFAULT, "fixup of site 0");
+	fake_at(r->w->fake, A)[4] = 1;
+	refuses(r, POKED(INTO_B), -ESTALE, "not the old bytes");
+	fake_unmap(r->w->fake, A);
+	refuses(r, POKED(INTO_B), -EFAULT, "not mapped");
+}
+
 /* A probe may stand where it leads: that is no less an instruction. */
 static void test_probe(void **state)
 {
@@ -152,9 +164,10 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, control_rig_setup, control_rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_jumps),	    T(test_batch),	T(test_fixup),
-		T(test_force),	    T(test_probe),	T(test_behind_prefix),
-		T(test_behind_cut), T(test_led_before), T(test_over_page),
+		T(test_jumps),	       T(test_batch),	   T(test_fixup),
+		T(test_force),	       T(test_probe),	   T(test_other_reasons),
+		T(test_behind_prefix), T(test_behind_cut), T(test_led_before),
+		T(test_over_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
