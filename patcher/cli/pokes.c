@@ -72,6 +72,13 @@ void vp_poke_tell_already(const json_t *ret)
 		printf(", by no poke that is recorded; nothing is written\n");
 }
 
+/* May it be pasted into a shell as it is? What a guest calls its symbols is up to the guest. */
+static bool is_plain(const char *where)
+{
+	return *where && !where[strspn(where, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+					      "0123456789_.+")];
+}
+
 void vp_poke_tell_again(const char *target, const json_t *ret)
 {
 	const json_t *was = json_object_get(ret, "took-back");
@@ -88,8 +95,9 @@ void vp_poke_tell_again(const char *target, const json_t *ret)
 			"  to have it again: vmpoke poke %s %s --old 0x%s --new 0x%s --resume "
 			"%s%s%s%s\n",
 			target,
-			*vp_client_where(was, where, sizeof(where)) ? where
-								    : vp_client_text(was, "addr"),
+			is_plain(vp_client_where(was, where, sizeof(where)))
+				? where
+				: vp_client_text(was, "addr"),
 			vp_client_text(was, "old"), vp_client_text(was, "new"),
 			vp_client_text(was, "resume"), *fixup ? " --fixup " : "", fixup, force);
 	else

@@ -342,6 +342,21 @@ static int take_back(struct job *j, const struct vp_applied *a, const struct vp_
 	return rc;
 }
 
+/* Is the name that @where has a way to say @addr? It is none where several have it. */
+static bool leads_back(struct vp_control *c, const json_t *where, vp_gva addr)
+{
+	const char *symbol = json_string_value(json_object_get(where, "symbol"));
+	vp_gva at;
+	json_t *text = symbol ? json_sprintf("%s+%lld", symbol,
+					     (long long)json_integer_value(
+						     json_object_get(where, "offset")))
+			      : NULL;
+	bool back = text && !vp_args_addr(c, text, &at, NULL) && at.v == addr.v;
+
+	json_decref(text);
+	return back;
+}
+
 /* What was taken back, as far as it takes to do it again. */
 static json_t *took_back_json(struct vp_control *c, const struct vp_applied *a)
 {
@@ -356,6 +371,10 @@ static json_t *took_back_json(struct vp_control *c, const struct vp_applied *a)
 	if (a->nsites != 1)
 		return json;
 	vp_json_set_where(c, json, a->sites->addr);
+	if (!leads_back(c, json, a->sites->addr)) {
+		json_object_del(json, "symbol");
+		json_object_del(json, "offset");
+	}
 	vp_json_set_change(json, a->sites);
 	return json;
 }

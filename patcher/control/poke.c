@@ -109,18 +109,22 @@ static int check_leads(struct vp_control *c, const struct vp_site *sites, size_t
 	return rc ? vp_err_set(err, rc, "%.220s (or --force)", why.text) : 0;
 }
 
-/* Where other bytes stand than the batch says, that is the reason, not their owner. */
+/*
+ * Where other bytes stand than the batch says, that is the reason, not their owner. And what
+ * --force is no help against comes before where it leads.
+ */
 static void prefer_stale(struct vp_control *c, const struct vp_write_args *w,
 			 const struct vp_control_batch *batch, int *code, struct vp_err *err)
 {
 	struct vp_write_args dry = *w;
 	struct vp_err why;
+	bool leads = *code == -EINVAL || *code == -EFAULT;
 	int rc = 0;
 
 	dry.dry_run = true;
-	if (*code == -EBUSY || *code == -EOPNOTSUPP)
+	if (leads || *code == -EBUSY || *code == -EOPNOTSUPP)
 		json_decref(vp_control_apply(c, "poke", &dry, batch, &rc, &why));
-	if (rc != -ESTALE)
+	if (rc != -ESTALE && !(rc && leads))
 		return;
 	*code = rc;
 	vp_err_set(err, rc, "%s", why.text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control commands across processes. */
 #include "control_rig.h"
+#include "elf_build.h"
 #include "unit.h"
 
 static void test_across_processes(void **state)
@@ -271,6 +272,36 @@ static void test_took_back(void **state)
 	json_decref(ret);
 }
 
+/* A name that says nothing, or something else, is no help to do it again: the address is. */
+static void test_took_back_nameless(void **state)
+{
+	static const struct elf_symbol symbols[] = {
+		{ "twice", A, 5, STT_FUNC, SEC_TEXT },
+		{ "twice", B, 5, STT_FUNC, SEC_TEXT },
+		{ "a+1", B + 8, 5, STT_FUNC, SEC_TEXT },
+	};
+	static struct elf_image image;
+	struct rig *r = *state;
+	struct vp_err err;
+	json_t *ret, *was;
+	int code;
+
+	vp_symtab_free(r->symbols);
+	elf_build(&image, symbols, 3);
+	assert_int_equal(vp_symtab_load(image.bytes, image.len, "test", &r->symbols, NULL), 0);
+	memcpy(fake_at(r->w->fake, B + 8), NOP5, 5);
+	another_process(r);
+	for (int i = 0; i < 2; i++) {
+		succeeds(r, "poke", i ? POKE("0xffffffff80000208") : POKE("0xffffffff80000100"));
+		ret = call(r, "revert", "{}", &code, &err);
+		was = json_object_get(ret, "took-back");
+		assert_string_equal(json_string_value(json_object_get(was, "addr")),
+				    i ? "0xffffffff80000208" : "0xffffffff80000100");
+		assert_null(json_object_get(was, "symbol"));
+		json_decref(ret);
+	}
+}
+
 /* A ledger that cannot be written: not one byte is changed. */
 static void test_no_ledger_no_poke(void **state)
 {
@@ -304,6 +335,7 @@ int main(void)
 		T(test_what_shows),
 		T(test_symbol_end),
 		T(test_took_back),
+		T(test_took_back_nameless),
 		T(test_no_ledger_no_poke),
 	};
 
