@@ -121,8 +121,8 @@ static int parse_wanted(struct vp_control *c, const json_t *args, struct wanted 
 
 	if (!rc)
 		rc = vp_args_number(id, "id", 1, INT64_MAX, &w->id, err);
-	if (!rc && !addr != !len)
-		rc = vp_err_set(err, -EINVAL, "addr and len belong together");
+	if (!rc && (!addr != !len || (id && addr)))
+		rc = vp_err_set(err, -EINVAL, "it is either id, or addr and len");
 	if (!rc && addr)
 		rc = vp_args_addr(c, addr, &w->addr, err);
 	if (!rc)
@@ -172,7 +172,7 @@ json_t *vp_control_query_pokes(void *arg, const json_t *args, int *fd, int *code
 		*code = vp_control_applied(c, true, &list, &n, err);
 	if (!*code)
 		ret = pokes_json(c, list, n, &w);
-	if (!*code && w.id && !w.len && !json_array_size(ret)) {
+	if (!*code && w.id && !json_array_size(ret)) {
 		json_decref(ret);
 		ret = NULL;
 		*code = vp_err_set(err, -ENOENT, "no batch %llu is applied",

@@ -228,7 +228,9 @@ static void test_what_shows(void **state)
 	show(r, "place_a", (int)(B - A) + 1, "2 3");
 	succeeds(r, "revert", "{\"id\": 3}");
 	show(r, "place_a", 5, "1");
-	fails(r, "query-pokes", "{\"addr\": \"place_a\"}", -EINVAL, "belong together");
+	fails(r, "query-pokes", "{\"addr\": \"place_a\"}", -EINVAL, "either id, or");
+	fails(r, "query-pokes", "{\"id\": 1, \"addr\": \"place_a\", \"len\": 1}", -EINVAL,
+	      "either id, or");
 	fails(r, "query-pokes", "{\"addr\": \"place_a\", \"len\": 2000000}", -EINVAL, "len");
 }
 
