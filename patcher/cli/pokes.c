@@ -73,10 +73,15 @@ void vp_poke_tell_already(const json_t *ret)
 }
 
 /* May it be pasted into a shell as it is? What a guest calls its symbols is up to the guest. */
-static bool is_plain(const char *where)
+static bool is_plain(const char *text, bool words)
 {
-	return *where && !where[strspn(where, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-					      "0123456789_.+")];
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789_.+:";
+
+	for (; *text; text++)
+		if (!strchr(plain, *text) && !(words && *text == ' '))
+			return false;
+	return true;
 }
 
 void vp_poke_tell_again(const char *target, const json_t *ret)
@@ -85,20 +90,19 @@ void vp_poke_tell_again(const char *target, const json_t *ret)
 	const char *command = vp_client_text(was, "command"), *note = vp_client_text(was, "note");
 	const char *force = json_is_true(json_object_get(was, "force")) ? " --force" : "";
 	const char *fixup = vp_client_text(was, "fixup");
-	char where[128];
+	char room[128];
+	const char *where = vp_client_where(was, room, sizeof(room));
 
+	if (!*where || !is_plain(where, false))
+		where = vp_client_text(was, "addr");
 	/* A note may have been cut short. */
-	if (!strcmp(command, "key-set") && *note && strlen(note) < NOTE_MAX)
+	if (!strcmp(command, "key-set") && *note && is_plain(note, true) && strlen(note) < NOTE_MAX)
 		vp_common_hint("  to have it again: vmpoke key set %s %s\n", target, note);
 	else if (!strcmp(command, "poke") && *vp_client_text(was, "addr"))
 		vp_common_hint(
 			"  to have it again: vmpoke poke %s %s --old 0x%s --new 0x%s --resume "
 			"%s%s%s%s\n",
-			target,
-			is_plain(vp_client_where(was, where, sizeof(where)))
-				? where
-				: vp_client_text(was, "addr"),
-			vp_client_text(was, "old"), vp_client_text(was, "new"),
+			target, where, vp_client_text(was, "old"), vp_client_text(was, "new"),
 			vp_client_text(was, "resume"), *fixup ? " --fixup " : "", fixup, force);
 	else
 		vp_common_hint("  to have it again: what was done is in vmpoke status %s --history "
