@@ -48,8 +48,9 @@ static int encode(struct vp_poke_names *n, const char *text, vp_gva at, size_t l
 		     : vp_encode_nop(out, len);
 	if (ret < 0)
 		return vp_cmd_fail("poke", vp_exit_code(ret),
-				   ret == -ERANGE ? "%s is out of reach of %zu bytes"
-						  : "%s cannot be made of %zu bytes",
+				   ret == -ERANGE
+					   ? "%s is out of reach of %zu bytes, which --old has"
+					   : "%s cannot be made of %zu bytes, which --old has",
 				   text, len);
 	return VP_EXIT_OK;
 }

@@ -14,6 +14,13 @@ static bool is_full_address(const char *text)
 	return strlen(text) == FULL_ADDRESS && strspn(text, HEX_DIGITS) == FULL_ADDRESS;
 }
 
+/* 16 digits, then perhaps an offset. */
+static bool begins_full_address(const char *text)
+{
+	return strspn(text, HEX_DIGITS) == FULL_ADDRESS &&
+	       (!text[FULL_ADDRESS] || strchr("+-", text[FULL_ADDRESS]));
+}
+
 static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
 {
 	bool prefix = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
@@ -44,7 +51,7 @@ int vp_where_split(const char *text, struct vp_where *out, struct vp_err *err)
 	const char *sign = strpbrk(text, "+-");
 
 	*out = (struct vp_where){ 0 };
-	if (isdigit((unsigned char)*text) || is_full_address(text)) {
+	if (isdigit((unsigned char)*text) || begins_full_address(text)) {
 		if (sign)
 			return vp_err_set(err, -EINVAL,
 					  "\"%.100s\": offsets go with symbols; write the sum",

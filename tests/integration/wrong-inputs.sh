@@ -77,6 +77,8 @@ done <<'TABLE'
 3 | read g1 tg_jmp5_sit | did you mean "tg_jmp5_site"\?
 2 | read g1 0xzz | "0xzz" is not a number
 2 | read g1 0xffffffff80200000+4 | offsets go with symbols
+2 | read g1 ffffffff80200000+4 | offsets go with symbols
+3 | poke g1 tg_jmp5_site --old 0f1f4400 --new jmp:tg_jmp5_target | made of 4 bytes, which --old has
 2 | read g1 tg_jmp5_site+ | lacks its offset
 2 | read g1 tg_jmp5_site+ff | write 0xff
 2 | read g1 tg_jmp5_site+010 | octal or decimal\?
