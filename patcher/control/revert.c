@@ -36,8 +36,11 @@ static int find(const struct vp_applied *list, size_t n, uint64_t id, const stru
 	while (i && list[i - 1].id != id)
 		i--;
 	if (!i)
-		return vp_err_set(err, -ENOENT, "no batch %llu is applied; see `status`",
-				  (unsigned long long)id);
+		return vp_err_set(
+			err, -ENOENT,
+			"no batch %llu is applied: `status` shows those that are, `status "
+			"--history` what became of the others",
+			(unsigned long long)id);
 	*out = &list[i - 1];
 	for (size_t j = n; j > i; j--)
 		if (sites_meet(*out, &list[j - 1]))
