@@ -41,7 +41,7 @@ void world_stuck(void)
 	for (unsigned int i = 0; i < sc->vcpus; i++) {
 		const struct thread *t = &w.thread[VCPU_THREAD + i];
 
-		if (t->may_return)
+		if (t->may_return && t->where != AT_NOTHING)
 			violate("stuck: the interrupt of vCPU %u is lost", i);
 		if (t->handling && !w.open) /* parked, and that is as it should be */
 			continue;

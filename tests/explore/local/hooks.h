@@ -32,7 +32,7 @@ void x_step(const volatile void *at, enum x_access how);
 
 int x_ioctl(int fd, unsigned long request, uintptr_t arg);
 int x_tgkill(int pid, int tid, int sig);
-int x_futex(_Atomic uint32_t *at, int op, uint32_t value);
+int x_futex(_Atomic uint32_t *at, int op, uint32_t value, const struct timespec *limit);
 int x_sigaction(int sig, const struct sigaction *to, struct sigaction *was);
 pthread_t x_self(void);
 pid_t x_tid(void);
@@ -84,10 +84,10 @@ void x_cond_broadcast(pthread_cond_t *c);
 
 /* --- the kernel ------------------------------------------------------------------- */
 
-#define ioctl(fd, request, arg)				 x_ioctl(fd, request, (uintptr_t)(arg))
-#define sigaction(sig, to, was)				 x_sigaction(sig, to, was)
-#define syscall(number, ...)				 X_##number(__VA_ARGS__)
-#define X_SYS_tgkill(pid, tid, sig)			 x_tgkill(pid, tid, sig)
-#define X_SYS_futex(at, op, value, timeout, at2, value3) ((void)(timeout), x_futex(at, op, value))
+#define ioctl(fd, request, arg)			       x_ioctl(fd, request, (uintptr_t)(arg))
+#define sigaction(sig, to, was)			       x_sigaction(sig, to, was)
+#define syscall(number, ...)			       X_##number(__VA_ARGS__)
+#define X_SYS_tgkill(pid, tid, sig)		       x_tgkill(pid, tid, sig)
+#define X_SYS_futex(at, op, value, limit, at2, value3) x_futex(at, op, value, limit)
 
 #endif /* VP_EXPLORE_LOCAL_HOOKS_H */

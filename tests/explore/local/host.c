@@ -37,6 +37,11 @@ static void pause_at(enum where where, const void *what)
 	t->waits_for = NULL;
 }
 
+void host_wait_at(enum where where)
+{
+	pause_at(where, NULL);
+}
+
 /* --- steps ------------------------------------------------------------------------ */
 
 /* Nobody else writes it, so that when it is read does not matter. */
@@ -179,6 +184,7 @@ int x_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 {
 	struct thread *t = host_self();
 
+	pause_at(AT_STEP, NULL); /* between the last look and the sleep */
 	x_mutex_unlock(m);
 	t->woken = false;
 	pause_at(IN_COND, c);
@@ -265,8 +271,8 @@ static int fail(int code)
 	return -1;
 }
 
-/* The limit of the real call is left out: whoever needs it would sleep for a tenth of a second. */
-int x_futex(_Atomic uint32_t *at, int op, uint32_t value)
+/* It has no end by itself: whoever needs that would sleep for a tenth of a second. */
+int x_futex(_Atomic uint32_t *at, int op, uint32_t value, const struct timespec *limit)
 {
 	struct thread *t = host_self();
 
@@ -275,6 +281,8 @@ int x_futex(_Atomic uint32_t *at, int op, uint32_t value)
 		return 0;
 	}
 	x_step(at, X_STORE);
+	if (!limit) /* Linux would begin it anew behind a handler that is SA_RESTART */
+		violate("a futex without a limit is not ended by signals");
 	if (deliver_pending())
 		return fail(EINTR);
 	if (atomic_load_explicit(at, memory_order_seq_cst) != value)
@@ -436,6 +444,11 @@ unsigned int host_choices(unsigned int who, struct choice *to)
 		/* fall through */
 	case IN_KERNEL:
 		n += offer(to + n, who, BY_STEP, true);
+		break;
+	case AT_VMM:
+		n += offer(to + n, who, BY_STAYING, sc->stays);
+		n += offer(to + n, who, BY_STEP, true);
+		n += offer(to + n, who, BY_SIGNAL, t->signal);
 		break;
 	case AT_MUTEX:
 		n += offer(to + n, who, BY_STEP, !((const struct mutex *)t->waits_for)->owner);

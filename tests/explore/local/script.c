@@ -43,7 +43,7 @@ static int sync_all(void)
 	note("sync");
 	rc = target()->ops->sync(target(), 1, NULL);
 	note("sync returns %d", rc);
-	if (!rc)
+	if (!rc && w.seen < now)
 		w.seen = now;
 	return rc;
 }
@@ -109,8 +109,8 @@ static void stop(void)
 	rc = target()->ops->stop(target(), 1, NULL);
 	note("stop returns %d", rc);
 	w.stopped = !rc;
-	check_state();
 	if (!rc) {
+		host_wait_at(AT_STEP);
 		w.stopped = false;
 		let_go();
 		note("resume");
@@ -129,8 +129,8 @@ static void hold(void)
 	rc = target()->ops->hold(target(), -1, &state, NULL);
 	note("hold returns %d", rc);
 	w.holding = !rc;
-	check_state();
 	if (!rc) {
+		host_wait_at(AT_STEP);
 		w.holding = false;
 		note("release");
 		target()->ops->release(target());
@@ -263,6 +263,9 @@ static void vcpu_main(void)
 		t->may_return = t->may_return && rc != -EINTR;
 		if (!rc && last && sc->leaves)
 			break;
+		host_wait_at(AT_VMM);
+		if (t->ending == BY_STAYING)
+			ended();
 	}
 	note("detaches");
 	vp_local_vcpu_detach(v);

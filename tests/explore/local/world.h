@@ -43,6 +43,7 @@ struct scenario {
 	uint8_t switches; /* how often a thread may be left that could go on; 0: always */
 	bool joins;	  /* the last vCPU is not there at first */
 	bool leaves;	  /* it detaches at its first exit to the VMM */
+	bool stays;	  /* a vCPU that is back at the VMM may stay there */
 	uint8_t script[ASKERS][MAX_ACTIONS + 1];
 };
 
@@ -57,6 +58,7 @@ enum where {
 	AT_STEP,    /* about to make a step of user space */
 	IN_KERNEL,  /* the same, of a system call: signals wait */
 	AT_CHOICE,  /* KVM is about to answer, one way or the other */
+	AT_VMM,	    /* vp_local_run() has returned */
 	IN_GUEST,
 	IN_FUTEX,
 	IN_COND,
@@ -64,7 +66,7 @@ enum where {
 };
 
 /* How a wait ends. */
-enum ending { BY_STEP, BY_SIGNAL, BY_TRAP, BY_EXIT, BY_TIMEOUT, BY_REFUSAL };
+enum ending { BY_STEP, BY_SIGNAL, BY_TRAP, BY_EXIT, BY_TIMEOUT, BY_REFUSAL, BY_STAYING };
 
 struct thread {
 	uint8_t where, ending;
@@ -111,6 +113,7 @@ unsigned int host_choices(unsigned int who, struct choice *to);
 void host_step(const struct choice *c); /* who, and enum ending */
 void host_start(unsigned int who, void (*entry)(void));
 struct thread *host_self(void);
+void host_wait_at(enum where where); /* a step of its own for the others */
 
 /* --- check.c ----------------------------------------------------------------------- */
 
