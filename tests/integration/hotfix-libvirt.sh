@@ -192,11 +192,12 @@ kill_once() {
 apply=1 remove=1 killed=0 paused=0
 check "its steps are counted" steps apply
 check "and those of a removal" steps remove
-for ((i = 0; i < kills; i++)); do
+# How many steps it takes is not always the same, so some rounds end before their step.
+for ((i = 0; killed < kills && i < 4 * kills; i++)); do
 	check "killed: it runs, with the lease, and has all or nothing" kill_once
 	grep '^#  ' "$tmp/check"
 done
-ok "killed $killed times of $kills, $paused of them while it was stopped" $((killed * 3 < kills * 2))
+ok "killed $killed times in $i rounds, $paused of them while it was stopped" $((killed < kills))
 [ "$(now)" = removed ] || check "removed" say hotfix remove $to three-together
 
 # --- in the end ------------------------------------------------------------------------------
