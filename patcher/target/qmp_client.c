@@ -373,7 +373,8 @@ static int ask_as_gdbstub(struct vp_qmp *q, struct vp_err *err)
 
 	q->sock = -1; /* vp_gdb_open() closes it */
 	rc = vp_gdb_open(sock, q->timeout_ms / 2, &g, &was, &why);
-	if (rc) /* a greeting that came late is no packet */
+	/* A greeting that comes late is no packet, and it has not stopped anything. */
+	if (rc && (rc != -EPROTO || !was))
 		return vp_err_set(err, -ETIMEDOUT, "the target does not answer within %u ms",
 				  q->timeout_ms);
 	if (!rc)

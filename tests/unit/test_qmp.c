@@ -439,15 +439,18 @@ static void test_bad_server(void **state)
 	static const struct {
 		const char *say;
 		int want;
+		const char *late; /* what it says when it was asked whether it is a gdbstub */
 	} tests[] = {
-		{ "HTTP/1.1 200 OK\r\n\r\n", -EPROTO },
-		{ "{}", -EPROTO },
-		{ "{\"QMP\":{}}{\"maybe\":1}", -EPROTO },
-		{ "{\"QMP\":{}}", -ETIMEDOUT },
-		{ "", -ETIMEDOUT },
+		{ "HTTP/1.1 200 OK\r\n\r\n", -EPROTO, NULL },
+		{ "{}", -EPROTO, NULL },
+		{ "{\"QMP\":{}}{\"maybe\":1}", -EPROTO, NULL },
+		{ "{\"QMP\":{}}", -ETIMEDOUT, NULL },
+		{ "", -ETIMEDOUT, NULL },
+		{ "", -ETIMEDOUT, "{\"QMP\":{}}" },	 /* busy until then */
+		{ "", -EPROTO, "+$PacketSize=1000#f1" }, /* one that may have stopped its VM */
 		{ "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\",\"errno\":\"EBUSY\"}}",
-		  -EBUSY },
-		{ "{\"error\":7}", -EIO },
+		  -EBUSY, NULL },
+		{ "{\"error\":7}", -EIO, NULL },
 	};
 	struct fixture *f = *state;
 	struct sockaddr_un addr;
@@ -471,6 +474,11 @@ static void test_bad_server(void **state)
 		assert_int_equal(poll(&p, 1, HANG_MS), 1);
 		int c = accept(s, NULL, NULL);
 		put_text(c, tests[i].say);
+		if (tests[i].late) {
+			p.fd = c;
+			assert_int_equal(poll(&p, 1, HANG_MS), 1);
+			put_text(c, tests[i].late);
+		}
 		assert_int_equal(waitpid(pid, &st, 0), pid);
 		assert_true(WIFEXITED(st));
 		assert_int_equal(WEXITSTATUS(st), -tests[i].want);
