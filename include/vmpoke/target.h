@@ -255,6 +255,7 @@ struct vp_target {
 	const struct vp_target_ops *ops;
 	struct vp_trap_sink sink; /* set by the engine, `handle` last and atomically */
 	bool kernel_traps_only;	  /* set by the target: an int3 at CPL 3 makes no #BP exit here */
+	const char *no_int3; /* set by the target: why strategy int3 cannot work; NULL: it can */
 };
 
 #ifdef __cplusplus

@@ -181,10 +181,6 @@ static int parse_opts(struct job *j, const struct vp_write_args *w, struct vp_po
 	*opts = (struct vp_poke_opts)VP_POKE_OPTS_INIT;
 	opts->strategy = j->stop ? VP_STRATEGY_STOP : j->control->cfg.strategy;
 	ret = parse_strategy(w->strategy, &opts->strategy, err);
-	if (!ret && opts->strategy == VP_STRATEGY_INT3 &&
-	    j->control->cfg.strategy == VP_STRATEGY_STOP)
-		ret = vp_err_set(err, -EOPNOTSUPP,
-				 "this VM's int3s cannot be seen from here: use --strategy stop");
 	if (!ret && j->stop && opts->strategy != VP_STRATEGY_STOP)
 		ret = vp_err_set(
 			err, -EINVAL,

@@ -337,6 +337,8 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 	struct vp_batch *b;
 	int rc = 0;
 
+	if (opts->strategy == VP_STRATEGY_INT3 && e->target->no_int3)
+		return vp_err_set(err, -EOPNOTSUPP, "%s: use --strategy stop", e->target->no_int3);
 	/* Words alone: of a batch that is taken back, whose sites are gone. */
 	if (!n &&
 	    (opts->strategy != VP_STRATEGY_STOP || !vp_words_change(opts->words, opts->nwords)))

@@ -85,6 +85,8 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 	}
 	l->target.ops = &local_ops;
 	l->route = config->route;
+	if (config->route == VP_ROUTE_NONE)
+		l->target.no_int3 = "this host's KVM does not report a guest's int3";
 	/* A KVM that emulates kernel mode in software runs user mode on the CPU, unwatched. */
 	l->target.kernel_traps_only = config->route == VP_ROUTE_INTERNAL_ERROR;
 	atomic_store(&l->epoch, 1);

@@ -116,10 +116,8 @@ int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err 
 	bool all = true;
 	int rc;
 
-	if (l->route == VP_ROUTE_NONE)
-		return vp_err_set(err, -EOPNOTSUPP,
-				  "this host's KVM does not report a guest's int3; use --strategy "
-				  "stop");
+	if (l->target.no_int3)
+		return vp_err_set(err, -EOPNOTSUPP, "%s", l->target.no_int3);
 	atomic_store(&l->want_armed, true);
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && !is_armed(l->vcpus[i]))

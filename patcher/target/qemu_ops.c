@@ -173,9 +173,8 @@ static void op_release(struct vp_target *t)
 
 static int op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
 {
-	(void)t, (void)timeout_ms;
-	return vp_err_set(err, -EOPNOTSUPP,
-			  "a stock QEMU does not hand int3s over: use --strategy stop");
+	(void)timeout_ms;
+	return vp_err_set(err, -EOPNOTSUPP, "%s: use --strategy stop", t->no_int3);
 }
 
 static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)

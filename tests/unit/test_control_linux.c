@@ -62,7 +62,7 @@ static void test_int3(void **state)
 
 	linux_control_call(r, "poke",
 			   json_pack("{s:[o], s:s}", "sites", entry(r, 0), "strategy", "int3"),
-			   -EOPNOTSUPP, &err);
+			   -EINVAL, &err);
 	assert_non_null(strstr(err.text, "use --strategy stop"));
 	assert_int_equal(flags(r, 0), 0);
 }

@@ -34,6 +34,25 @@ static void refused_one(struct world *w, struct vp_site site, int rc, const char
 	refused(w, &site, 1, rc, 0, why);
 }
 
+/* Before anything is written or recorded, so in a dry run, too. */
+static void test_no_int3(void **state)
+{
+	struct world *w = *state;
+	struct vp_site s = fake_site(FAKE_TEXT, "\x90", "\xf8", 1, VP_RESUME_PARK);
+	struct vp_poke_opts o = VP_POKE_OPTS_INIT;
+	struct vp_err err;
+
+	w->fake->target.no_int3 = "nobody tells";
+	for (int dry = 0; dry < 2; dry++) {
+		o.dry_run = dry;
+		assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, &err), -EOPNOTSUPP);
+		assert_string_equal(err.text, "nobody tells: use --strategy stop");
+		assert_string_equal(w->fake->trace, "");
+	}
+	o.strategy = VP_STRATEGY_STOP;
+	assert_int_equal(vp_poke(w->engine, &s, 1, &o, NULL, NULL), 0);
+}
+
 static void test_shape(void **state)
 {
 	struct world *w = *state;
@@ -190,8 +209,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_shape),	 T(test_rules), T(test_address),      T(test_bytes),
-		T(test_overlap), T(test_fixup), T(test_not_writable), T(test_dry_run),
+		T(test_no_int3), T(test_shape),	       T(test_rules),
+		T(test_address), T(test_bytes),	       T(test_overlap),
+		T(test_fixup),	 T(test_not_writable), T(test_dry_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
