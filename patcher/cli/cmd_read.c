@@ -186,9 +186,7 @@ static int one_insn(struct vp_client *c, const struct chunk *m, enum vp_insn_syn
 	int code = name_of(c, addr, where, sizeof(where));
 
 	if (n > 0 && vp_insn_decode(m->bytes + at, left, addr, &insn, NULL) == 0 &&
-	    (insn.kind == VP_INSN_JMP_REL || insn.kind == VP_INSN_CALL_REL ||
-	     insn.kind == VP_INSN_JCC_REL) &&
-	    !code)
+	    vp_insn_leads(&insn) && !code)
 		code = name_of(c, insn.target, to, sizeof(to));
 	if (n <= 0)
 		strcpy(text, "(bad)");

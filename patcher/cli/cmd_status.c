@@ -230,8 +230,6 @@ static json_t *history_of_the_dead(const char *target)
 	char socket[256], state[256], path[512];
 	struct vp_remote_config cfg;
 	struct vp_qmp *q = NULL;
-	struct vp_ledger *l;
-	json_t *lines = NULL;
 
 	if (vp_remote_is(target))
 		return vp_client_remote_config("status", &cfg)
@@ -243,13 +241,10 @@ static json_t *history_of_the_dead(const char *target)
 		vp_qmp_close(q);
 		return NULL;
 	}
-	if (!vp_cmd_state_dir(state, sizeof(state), NULL) &&
-	    !vp_ledger_path_for(state, socket, path, sizeof(path), NULL) &&
-	    !vp_ledger_open_to_look(path, &l, NULL)) {
-		lines = vp_ledger_history(l, NULL);
-		vp_ledger_close(l);
-	}
-	return lines;
+	if (vp_cmd_state_dir(state, sizeof(state), NULL) ||
+	    vp_ledger_path_for(state, socket, path, sizeof(path), NULL))
+		return NULL;
+	return vp_ledger_history_at(path);
 }
 
 static int print_dead(json_t *lines, bool json)

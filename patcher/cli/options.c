@@ -81,12 +81,6 @@ static bool is_cut_short(char **argv, const char *name)
 	return strcspn(word, "=") != strlen("--") + strlen(name);
 }
 
-static int cut_short(char **argv, const char *name)
-{
-	return vp_cmd_fail(argv[0], VP_EXIT_USAGE, "options are written out: did you mean --%s?",
-			   name);
-}
-
 /* The operands stand in the first line of @help, in capitals: "usage: vmpoke imm TARGET SITE ...".
  */
 static void name_operand(const char *help, int n, char *name, size_t size)
@@ -260,7 +254,9 @@ int vp_options_parse(int argc, char **argv, const char *help, const struct vp_op
 		if (c)
 			return bad_option(argv, options);
 		if (options[at].name[1] && is_cut_short(argv, options[at].name))
-			return cut_short(argv, options[at].name);
+			return vp_cmd_fail(argv[0], VP_EXIT_USAGE,
+					   "options are written out: did you mean --%s?",
+					   options[at].name);
 		code = store(argv[0], &options[at]);
 		if (code >= 0)
 			return code;

@@ -16,52 +16,47 @@
 
 #define HINT_TIMEOUT_MS 2000u
 
-/* The guests of `vmpoke run`; @best is the name of the nearest, or "". */
-static void find_own(const char *target, char *best, size_t size)
-{
-	struct vp_similar similar;
-	struct dirent *e;
-	char dir[256];
-	DIR *d;
-
-	*best = '\0';
-	vp_similar_begin(&similar, target);
-	d = vp_cmd_runtime_dir(dir, sizeof(dir), NULL) ? NULL : opendir(dir);
-	while (d && (e = readdir(d))) {
-		if (*e->d_name == '.')
-			continue;
-		vp_similar_offer(&similar, e->d_name);
-		if (similar.best == e->d_name) {
-			snprintf(best, size, "%s", e->d_name);
-			similar.best = best;
-		}
-	}
-	if (d)
-		closedir(d);
-}
-
-/* Names that vp_qemu_list() hands out, of which the nearest is kept. */
+/* Of names that are gone when they have been looked at, the nearest; "": none is near. */
 struct near {
 	struct vp_similar similar;
 	char best[256];
 };
 
+static void offer(struct near *n, const char *name)
+{
+	vp_similar_offer(&n->similar, name);
+	if (n->similar.best != name)
+		return;
+	snprintf(n->best, sizeof(n->best), "%s", name);
+	n->similar.best = n->best;
+}
+
+/* The guests of `vmpoke run`. */
+static void find_own(const char *target, struct near *n)
+{
+	struct dirent *e;
+	char dir[256];
+	DIR *d;
+
+	vp_similar_begin(&n->similar, target);
+	d = vp_cmd_runtime_dir(dir, sizeof(dir), NULL) ? NULL : opendir(dir);
+	while (d && (e = readdir(d)))
+		if (*e->d_name != '.')
+			offer(n, e->d_name);
+	if (d)
+		closedir(d);
+}
+
 static int offer_domain(void *arg, const struct vp_qemu_domain *d)
 {
-	struct near *n = arg;
-
-	vp_similar_offer(&n->similar, d->name);
-	if (n->similar.best == d->name) {
-		snprintf(n->best, sizeof(n->best), "%s", d->name);
-		n->similar.best = n->best;
-	}
+	offer(arg, d->name);
 	return 0;
 }
 
 int vp_client_no_domain(const char *cmd, const char *target, const struct vp_err *why)
 {
 	struct near near = { .best = "" };
-	const char *name;
+	const char *name = "";
 	char *uri;
 
 	if (vp_remote_libvirt(target, &uri, &name)) {
@@ -69,7 +64,8 @@ int vp_client_no_domain(const char *cmd, const char *target, const struct vp_err
 		vp_qemu_list(uri, HINT_TIMEOUT_MS, offer_domain, &near, NULL);
 		free(uri);
 	}
-	if (!*near.best)
+	/* It may be there, and lack something else. */
+	if (!*near.best || !strcmp(near.best, name))
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
 	return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s; did you mean %.*s%s?", why->text,
 			   (int)(name - target), target, near.best);
@@ -138,7 +134,8 @@ int vp_client_no_target(const char *cmd, const char *target, const struct vp_err
 {
 	static const char folder[] = "libvirt/";
 	const char *swapped = find_swapped(target);
-	char best[256], hint[300];
+	struct near near = { .best = "" };
+	char hint[300];
 
 	if (swapped)
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE,
@@ -149,11 +146,11 @@ int vp_client_no_target(const char *cmd, const char *target, const struct vp_err
 				   target + strlen(folder));
 	if (strchr(target, '/'))
 		return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "%s", why->text);
-	find_own(target, best, sizeof(best));
+	find_own(target, &near);
 	if (libvirt_has(target))
 		snprintf(hint, sizeof(hint), "it is a domain of libvirt: write libvirt:%s", target);
-	else if (*best && strcmp(best, target) != 0)
-		snprintf(hint, sizeof(hint), "did you mean %s?", best);
+	else if (*near.best && strcmp(near.best, target) != 0)
+		snprintf(hint, sizeof(hint), "did you mean %s?", near.best);
 	else
 		snprintf(hint, sizeof(hint), "see `vmpoke list`");
 	return vp_cmd_fail(cmd, VP_EXIT_UNREACHABLE, "no VM of `vmpoke run` is %s (%s); %s", target,

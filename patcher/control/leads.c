@@ -114,9 +114,7 @@ static int check_lead(struct vp_control *c, const struct vp_site *sites, size_t 
 /* Is it a branch that tells where it leads? */
 static bool is_branch(const struct vp_site *s, const uint8_t *bytes, struct vp_insn *insn)
 {
-	return !vp_insn_decode(bytes, s->len, s->addr, insn, NULL) &&
-	       (insn->kind == VP_INSN_JMP_REL || insn->kind == VP_INSN_CALL_REL ||
-		insn->kind == VP_INSN_JCC_REL);
+	return !vp_insn_decode(bytes, s->len, s->addr, insn, NULL) && vp_insn_leads(insn);
 }
 
 static int check_site(struct vp_control *c, const struct vp_site *sites, size_t n, size_t i,

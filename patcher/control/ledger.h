@@ -150,6 +150,13 @@ uint64_t vp_ledger_next_id(const struct vp_ledger *l);
 /* --- files -------------------------------------------------------------------- */
 
 /*
+ * The ledger of a VM that is told by its identity: STATE_DIR/ledger/IDENTITY.jsonl. That is the
+ * VM's own choice: -EPROTO if it is no name. -ENAMETOOLONG.
+ */
+int vp_ledger_path_of(const char *state_dir, const char *identity, char *out, size_t size,
+		      struct vp_err *err);
+
+/*
  * The ledger of the VM of `vmpoke run` that listens at @socket:
  * STATE_DIR/ledger/vm-NAME-DIGEST.jsonl, of the socket's name and its whole path. Its folder must
  * be there. -ENOENT, -EINVAL, -ENAMETOOLONG.
@@ -177,6 +184,9 @@ int vp_ledger_put_aside(struct vp_ledger *l, char **name, struct vp_err *err);
  * @err: -EIO, -ENOMEM.
  */
 json_t *vp_ledger_history(const struct vp_ledger *l, struct vp_err *err);
+
+/* The same of the ledger at @path, which nobody need have open. NULL, too: there is none. */
+json_t *vp_ledger_history_at(const char *path);
 
 /*
  * What these lines add up to, for people: a row for each batch of whatever VM and boot, oldest

@@ -116,3 +116,15 @@ json_t *vp_ledger_history(const struct vp_ledger *l, struct vp_err *err)
 	json_decref(h.lines);
 	return list;
 }
+
+json_t *vp_ledger_history_at(const char *path)
+{
+	struct vp_ledger *l;
+	json_t *lines;
+
+	if (vp_ledger_open_to_look(path, &l, NULL))
+		return NULL;
+	lines = vp_ledger_history(l, NULL);
+	vp_ledger_close(l);
+	return lines;
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the ledger of a VM of ours is: told by its socket, of which there is one of that path. */
+/* Where the ledger of a VM is. One of ours is told by its socket, of which there is one of that
+ * path. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -26,6 +27,16 @@ static int real_path(const char *socket, char *out, size_t size, struct vp_err *
 	free(folder);
 	free(real);
 	return rc;
+}
+
+int vp_ledger_path_of(const char *state_dir, const char *identity, char *out, size_t size,
+		      struct vp_err *err)
+{
+	if (!*identity || strchr(identity, '/') || *identity == '.')
+		return vp_err_set(err, -EPROTO, "the VM's identity \"%.64s\" is no name", identity);
+	if ((size_t)snprintf(out, size, "%s/ledger/%s.jsonl", state_dir, identity) >= size)
+		return vp_err_set(err, -ENAMETOOLONG, "the state folder's name is too long");
+	return 0;
 }
 
 int vp_ledger_path_for(const char *state_dir, const char *socket, char *out, size_t size,

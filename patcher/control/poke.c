@@ -113,8 +113,8 @@ static int check_leads(struct vp_control *c, const struct vp_site *sites, size_t
  * Where other bytes stand than the batch says, that is the reason, not their owner. And what
  * --force is no help against comes before where it leads.
  */
-static void prefer_stale(struct vp_control *c, const struct vp_write_args *w,
-			 const struct vp_control_batch *batch, int *code, struct vp_err *err)
+static void prefer_engine(struct vp_control *c, const struct vp_write_args *w,
+			  const struct vp_control_batch *batch, int *code, struct vp_err *err)
 {
 	struct vp_write_args dry = *w;
 	struct vp_err why;
@@ -144,7 +144,7 @@ static json_t *poke(struct vp_control *c, const struct vp_write_args *w,
 	if (!*code)
 		*code = vp_control_care(c, sites, n, force, &care, err);
 	if (*code) {
-		prefer_stale(c, w, &batch, code, err);
+		prefer_engine(c, w, &batch, code, err);
 		return NULL;
 	}
 	if (force)

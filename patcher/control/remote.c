@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest of QEMU behind the control commands. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,17 +112,15 @@ static int open_qemu(const char *target, struct vp_qemu_config *cfg, struct vp_q
 
 /* --- life -------------------------------------------------------------------- */
 
-/* The ledger of one VM is named by its identity, which is the VM's own choice: nothing but names.
- */
 static int name_ledger(struct vp_remote *r, const char *identity, struct vp_err *err)
 {
-	if (!*identity || strchr(identity, '/') || *identity == '.')
-		return vp_err_set(err, -EPROTO, "the VM's identity \"%.64s\" is no name", identity);
-	if (asprintf(&r->ledger, "%s/ledger/%s.jsonl", r->cfg.state_dir, identity) < 0) {
-		r->ledger = NULL;
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	}
-	return 0;
+	char path[PATH_MAX];
+	int rc = vp_ledger_path_of(r->cfg.state_dir, identity, path, sizeof(path), err);
+
+	if (rc)
+		return rc;
+	r->ledger = strdup(path);
+	return r->ledger ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 }
 
 static int make_control(struct vp_remote *r, struct vp_target *target, const char *identity,

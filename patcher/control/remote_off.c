@@ -42,20 +42,13 @@ static void find_off(const char *uri, unsigned int timeout_ms, struct search *s)
 json_t *vp_remote_history_off(const char *target, const struct vp_remote_config *cfg)
 {
 	struct search s = { 0 };
-	struct vp_ledger *ledger;
 	char path[PATH_MAX], *uri;
-	json_t *lines = NULL;
 
 	if (!vp_remote_libvirt(target, &uri, &s.name))
 		return NULL;
 	find_off(uri, cfg->timeout_ms, &s);
 	free(uri);
-	if (!s.uuid[0] || (size_t)snprintf(path, sizeof(path), "%s/ledger/%s.jsonl", cfg->state_dir,
-					   s.uuid) >= sizeof(path))
+	if (vp_ledger_path_of(cfg->state_dir, s.uuid, path, sizeof(path), NULL))
 		return NULL;
-	if (!vp_ledger_open_to_look(path, &ledger, NULL)) {
-		lines = vp_ledger_history(ledger, NULL);
-		vp_ledger_close(ledger);
-	}
-	return lines;
+	return vp_ledger_history_at(path);
 }

@@ -9,16 +9,10 @@
 #define HEX_DIGITS   "0123456789abcdefABCDEF"
 #define FULL_ADDRESS 16
 
+/* 16 digits, up to an offset if there is one. */
 static bool is_full_address(const char *text)
 {
-	return strlen(text) == FULL_ADDRESS && strspn(text, HEX_DIGITS) == FULL_ADDRESS;
-}
-
-/* 16 digits, then perhaps an offset. */
-static bool begins_full_address(const char *text)
-{
-	return strspn(text, HEX_DIGITS) == FULL_ADDRESS &&
-	       (!text[FULL_ADDRESS] || strchr("+-", text[FULL_ADDRESS]));
+	return strspn(text, HEX_DIGITS) == FULL_ADDRESS && strcspn(text, "+-") == FULL_ADDRESS;
 }
 
 static int parse_number(const char *text, uint64_t *out, struct vp_err *err)
@@ -51,7 +45,7 @@ int vp_where_split(const char *text, struct vp_where *out, struct vp_err *err)
 	const char *sign = strpbrk(text, "+-");
 
 	*out = (struct vp_where){ 0 };
-	if (isdigit((unsigned char)*text) || begins_full_address(text)) {
+	if (isdigit((unsigned char)*text) || is_full_address(text)) {
 		if (sign)
 			return vp_err_set(err, -EINVAL,
 					  "\"%.100s\": offsets go with symbols; write the sum",

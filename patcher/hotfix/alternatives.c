@@ -188,10 +188,7 @@ static bool branches_stay(const struct vp_hotfix_link *l, const struct alternati
 		for (size_t i = 0; i < n; i++)
 			relocated |= r[i].offset >= a->from_offset + at &&
 				     r[i].offset < a->from_offset + at + insn.len;
-		if (!relocated &&
-		    (insn.kind == VP_INSN_JMP_REL || insn.kind == VP_INSN_CALL_REL ||
-		     insn.kind == VP_INSN_JCC_REL) &&
-		    insn.target.v > a->from_length)
+		if (!relocated && vp_insn_leads(&insn) && insn.target.v > a->from_length)
 			return false;
 		at += insn.len;
 	}

@@ -371,9 +371,7 @@ static int judge_call(struct vp_explain *x, const struct place *p, const struct 
 	if (rc)
 		return rc == -EFAULT ? 0 : rc;
 	vp_blob_u64(&b, 0, &func);
-	if ((i->kind == VP_INSN_CALL_REL || i->kind == VP_INSN_JMP_REL ||
-	     i->kind == VP_INSN_JCC_REL) &&
-	    i->target.v == func)
+	if (vp_insn_leads(i) && i->target.v == func)
 		return 1;
 	return (!func || is_named(x, func, "__static_call_return0")) && is_nothing(x, i, bytes);
 }

@@ -25,6 +25,13 @@ struct vp_insn {
 	uint64_t imm; /* MOV_IMM: the value the 64-bit register has afterwards; RET: bytes popped */
 };
 
+/* Does it have a target? */
+static inline bool vp_insn_leads(const struct vp_insn *i)
+{
+	return i->kind == VP_INSN_JMP_REL || i->kind == VP_INSN_CALL_REL ||
+	       i->kind == VP_INSN_JCC_REL;
+}
+
 /*
  * Decode the 64-bit mode instruction at the start of @bytes (@n given), as if it stood at @addr.
  * -EINVAL: no valid instruction, or it does not end within @n bytes, or CPUs disagree about it (the

@@ -483,7 +483,8 @@ void host_step(const struct choice *c)
 	}
 	if (c->what == BY_TIMEOUT)
 		w.timeouts_left--;
-	w.last = c->who;
+	if (sc->switches) /* else nobody asks, and states would differ */
+		w.last = c->who;
 	t->ending = c->what;
 	*TLS = t->tls;
 	coro_run(c->who);

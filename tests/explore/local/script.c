@@ -330,8 +330,6 @@ void world_step(const struct choice *c)
 	if (sc->switches && c->who != w.last && can_go_on(w.last))
 		w.switches_left--;
 	host_step(c);
-	if (!sc->switches) /* nobody asks */
-		w.last = 0;
 	check_state();
 }
 
