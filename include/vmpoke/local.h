@@ -61,6 +61,15 @@ enum vp_serializer {
 /* Its name: "auto", "kick", "kick-membarrier", "membarrier". */
 const char *vp_serializer_name(enum vp_serializer s);
 
+/*
+ * Why it is not right on this host, whose int3s come by @route; NULL: it is. Registers this process
+ * with membarrier(2), which does no harm.
+ */
+const char *vp_serializer_why_not(enum vp_serializer s, enum vp_trap_route route);
+
+/* What VP_SERIALIZER_AUTO becomes. */
+enum vp_serializer vp_serializer_best(enum vp_trap_route route);
+
 struct vp_local_config {
 	/* What vp_local_probe() has found; VP_ROUTE_DEBUG on every host with VMX or SVM. */
 	enum vp_trap_route route;

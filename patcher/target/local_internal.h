@@ -60,10 +60,10 @@ struct vp_local_vcpu {
 
 	/* Written by the vCPU thread. */
 	_Alignas(VP_CACHE_LINE) _Atomic int mode; /* enum vp_mode */
-	_Atomic uint64_t ack;	  /* the newest epoch that this vCPU has serialized for */
-	_Atomic uint64_t traps;	  /* how many #BP exits it has begun to carry out */
-	_Atomic bool armed;	  /* its KVM guest debug is on */
-	_Atomic uint64_t stayed;  /* counter: how often it has stayed out for others */
+	_Atomic uint64_t ack;	 /* the newest epoch that this vCPU has serialized for */
+	_Atomic uint64_t traps;	 /* how many #BP exits it has begun to carry out */
+	_Atomic bool armed;	 /* its KVM guest debug is on */
+	_Atomic uint64_t stayed; /* counter: how often it has stayed out for others */
 
 	/* Written by who asks, and by the vCPU thread where it says so. */
 	_Alignas(VP_CACHE_LINE) _Atomic bool hold; /* stay out of the guest */
@@ -116,7 +116,7 @@ struct vp_local {
 
 	/* What vCPUs look at whenever they enter. */
 	_Alignas(VP_CACHE_LINE) _Atomic uint64_t epoch; /* rounds of "every vCPU has serialized" */
-	_Atomic unsigned int holds; /* > 0: every vCPU stays out of the guest */
+	_Atomic unsigned int holds;			/* > 0: every vCPU stays out of the guest */
 	_Atomic bool want_armed;
 	_Atomic int64_t armed_until; /* ms: who is armed stays so, though nobody wants it */
 	_Atomic bool gather;	     /* who has served the epoch stays out for a while */
@@ -262,7 +262,8 @@ bool vp_local_was_foreign(const struct vp_local_vcpu *v);
  */
 bool vp_local_sleep(struct vp_local_vcpu *v, _Atomic uint32_t *word, uint32_t seen,
 		    unsigned int limit_us);
-#define VP_LOOK_US 100000u /* how long a flag may go unseen whose signal came a moment too early */
+#define VP_LOOK_US 100000u /* how long a flag may go unseen whose signal came a moment too early \
+			    */
 
 void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
 void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */

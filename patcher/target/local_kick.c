@@ -80,7 +80,7 @@ int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err
  * A real-time signal is queued, and the user's queue may be full of others. That passes, or it does
  * not.
  */
-#define KICK_TRIES 50
+#define KICK_TRIES  50
 #define KICK_NAP_NS 1000000
 
 int vp_local_kick(struct vp_local_vcpu *v)

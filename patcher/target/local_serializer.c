@@ -56,6 +56,8 @@ static const char *who_emulates(enum vp_trap_route route)
 
 	if (route != VP_ROUTE_DEBUG)
 		return "this host's KVM emulates the guest's kernel mode in software";
+	if (!access("/sys/module/kvm_pvm", F_OK))
+		return "kvm_pvm is loaded, which emulates";
 	if (!access("/sys/module/kvm_amd", F_OK))
 		return NULL;
 	read_text("/sys/module/kvm_intel/parameters/unrestricted_guest", text);
@@ -97,10 +99,13 @@ static const char *who_refuses(int query, int command)
 	return "the kernel offers no such membarrier";
 }
 
-static const char *why_not(enum vp_serializer s, enum vp_trap_route route)
+const char *vp_serializer_why_not(enum vp_serializer s, enum vp_trap_route route)
 {
-	const char *why = who_emulates(route);
+	const char *why = NULL;
 
+	if (s != VP_SERIALIZER_KICK_MEMBARRIER && s != VP_SERIALIZER_MEMBARRIER)
+		return NULL;
+	why = who_emulates(route);
 	if (why)
 		return why;
 	if (s == VP_SERIALIZER_KICK_MEMBARRIER)
@@ -112,32 +117,25 @@ static const char *why_not(enum vp_serializer s, enum vp_trap_route route)
 				 MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE);
 }
 
+enum vp_serializer vp_serializer_best(enum vp_trap_route route)
+{
+	if (!vp_serializer_why_not(VP_SERIALIZER_MEMBARRIER, route))
+		return VP_SERIALIZER_MEMBARRIER;
+	return vp_serializer_why_not(VP_SERIALIZER_KICK_MEMBARRIER, route)
+		       ? VP_SERIALIZER_KICK
+		       : VP_SERIALIZER_KICK_MEMBARRIER;
+}
+
 int vp_local_choose_serializer(struct vp_local *l, enum vp_serializer wanted, struct vp_err *err)
 {
-	static const enum vp_serializer best_first[] = { VP_SERIALIZER_MEMBARRIER,
-							 VP_SERIALIZER_KICK_MEMBARRIER };
-	const char *why = NULL;
+	const char *why = vp_serializer_why_not(wanted, l->route);
 
-	l->serializer = wanted;
-	switch (wanted) {
-	case VP_SERIALIZER_AUTO:
-		l->serializer = VP_SERIALIZER_KICK;
-		for (size_t i = 0; i < 2 && l->serializer == VP_SERIALIZER_KICK; i++)
-			if (!why_not(best_first[i], l->route))
-				l->serializer = best_first[i];
-		break;
-	case VP_SERIALIZER_KICK:
-		break;
-	case VP_SERIALIZER_KICK_MEMBARRIER:
-	case VP_SERIALIZER_MEMBARRIER:
-		why = why_not(wanted, l->route);
-		break;
-	default:
+	if ((unsigned int)wanted > VP_SERIALIZER_MEMBARRIER)
 		return vp_err_set(err, -EINVAL, "there is no serializer %d", (int)wanted);
-	}
 	if (why)
 		return vp_err_set(err, -EOPNOTSUPP, "serializer %s is not for this host: %s",
 				  vp_serializer_name(wanted), why);
+	l->serializer = wanted == VP_SERIALIZER_AUTO ? vp_serializer_best(l->route) : wanted;
 	l->target.serializer = vp_serializer_name(l->serializer);
 	return 0;
 }

@@ -49,8 +49,7 @@ static bool is_own(const volatile void *at)
 {
 	const struct vp_local_vcpu *v = vcpu_of(coro_running());
 
-	return v && (at == &v->mode || at == &v->ack || at == &v->traps ||
-		     at == &v->armed);
+	return v && (at == &v->mode || at == &v->ack || at == &v->traps || at == &v->armed);
 }
 
 static bool scripted(enum action_kind kind)

@@ -47,7 +47,7 @@ struct scenario {
 	bool fine;	  /* what calls and gathering are made of are steps of their own */
 	bool lingers;	  /* who is armed still may stay so, or not */
 	enum vp_serializer serializer; /* AUTO: kick */
-	bool stays;	  /* a vCPU that is back at the VMM may stay there */
+	bool stays;		       /* a vCPU that is back at the VMM may stay there */
 	uint8_t script[ASKERS][MAX_ACTIONS + 1];
 };
 
@@ -101,11 +101,11 @@ struct world {
 	uint8_t switches_left, last; /* last: who made the last step */
 
 	/* What was promised. */
-	uint8_t written;      /* how often guest memory was written: before a sync, or in a stop */
-	uint8_t seen;	      /* up to which of these everybody in the guest must have serialized */
-	uint8_t left;	      /* up to which everybody must have left KVM_RUN */
-	uint8_t refused;      /* KVM has not armed one: bit 0: since arm() began, 1: the one before */
-	bool armed;	      /* no vCPU can run an int3 without an exit */
+	uint8_t written; /* how often guest memory was written: before a sync, or in a stop */
+	uint8_t seen;	 /* up to which of these everybody in the guest must have serialized */
+	uint8_t left;	 /* up to which everybody must have left KVM_RUN */
+	uint8_t refused; /* KVM has not armed one: bit 0: since arm() began, 1: the one before */
+	bool armed;	 /* no vCPU can run an int3 without an exit */
 	bool stopped, paused; /* nobody is in the guest, nor handles a trap */
 	bool holding;	      /* local->held is not */
 	uint8_t topology;     /* bits of vCPUs that are there while the lock is held */
