@@ -119,8 +119,8 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 			vp_qmp_text(vp_vm_name(c->vm)), "kernel", vp_qmp_text(c->vm->image_what),
 			"pid", (int)getpid(), "ram", (json_int_t)vp_vm_ram_bytes(c->vm), "vcpus",
 			(int)vp_local_vcpu_count(local), "trap-route",
-			vp_route_name(vp_vm_route(c->vm)), "strategies", strategies,
-			"serializing", serializing(local));
+			vp_route_name(vp_vm_route(c->vm)), "strategies", strategies, "serializing",
+			serializing(local));
 	vp_control_describe(c->control, ret);
 	return ret;
 }
