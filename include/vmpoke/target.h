@@ -103,7 +103,7 @@ struct vp_break_ops {
 /* What sync() makes sure of. docs/serialization.md. */
 enum vp_sync {
 	VP_SYNC_CORE, /* what the CPU itself fetches from now on is fetched anew */
-	VP_SYNC_EXIT, /* ... and no instruction is being emulated that was fetched before */
+	VP_SYNC_EXIT, /* ... and nobody is in the middle of fetching an instruction to emulate it */
 };
 
 /* One of many pieces of guest RAM that are read or written in one go. */
@@ -217,7 +217,8 @@ struct vp_target_ops {
 	 * Locked. sync(): when it returns 0, every vCPU has executed a serializing
 	 * instruction after the call began, or will before its next guest instruction. With
 	 * VP_SYNC_EXIT each vCPU that was in the guest has also left it, and whoever emulates its
-	 * instructions in software, since then.
+	 * instructions in software, since then. (One whole old instruction may still be completed
+	 * by a vCPU that is out for it, as for MMIO.)
 	 * -ETIMEDOUT: some vCPU did not answer within @timeout_ms.
 	 */
 	int (*sync)(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
@@ -229,11 +230,18 @@ struct vp_target_ops {
 	 */
 	int (*quiesce)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 
+	/*
+	 * Locked. Give every vCPU that may run some milliseconds in the guest. NULL: they run
+	 * whenever nobody holds them.
+	 */
+	void (*let_run)(struct vp_target *t);
+
 	/* Locked. Wake every parked vCPU; it runs again at the address where it trapped. */
 	void (*unpark)(struct vp_target *t);
 
 	/*
-	 * Locked. stop(): hold every vCPU out of the guest, outside any trap handling.
+	 * Locked. stop(): hold every vCPU out of the guest, and out of trap handling, but for the
+	 * wait of one that is parked.
 	 * resume(): let them go on; each serializes first. A failed stop() holds nobody.
 	 */
 	int (*stop)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);

@@ -77,6 +77,11 @@ static int leave_target(struct vp_engine *e)
 	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	int rc = vp_batch_settle(e, VP_TIMEOUT_MS, &res, NULL);
 
+	/* Who met an int3 of ours, and has yet to say so, still has to be told that it is gone. */
+	if (!rc && !t->no_int3)
+		rc = t->ops->sync(t, VP_SYNC_EXIT, VP_TIMEOUT_MS, NULL);
+	if (!rc)
+		rc = t->ops->quiesce(t, VP_TIMEOUT_MS, NULL);
 	if (rc)
 		return rc;
 	/* A handler that was called before quiesce() still finds its engine. */

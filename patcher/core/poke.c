@@ -232,10 +232,10 @@ static int restore_tails(struct vp_engine *e, struct vp_batch *b, bool *any)
 }
 
 /*
- * How often the guest gets the time to go on with its own text_poke. In each round every vCPU
- * enters the guest, where it answers the interrupt that text_poke waits for, and is called out of
- * it again. One that runs into an int3 meanwhile does so again and again: parked, it would not
- * answer.
+ * How often the guest gets the time to go on with its own text_poke. In each round every vCPU may
+ * run for some milliseconds (let_run()), in which it answers the interrupt that text_poke waits
+ * for, and is called out again. One that runs into an int3 meanwhile does so again and again:
+ * parked, it would not answer.
  */
 #define DOUBT_ROUNDS 3
 
@@ -250,6 +250,8 @@ static int settle_doubts(struct vp_engine *e, struct vp_batch *b, unsigned int t
 	atomic_store_explicit(&b->awake, any, memory_order_release);
 	for (int round = 0; round < DOUBT_ROUNDS && any && !rc; round++) {
 		e->target->ops->unpark(e->target);
+		if (e->target->ops->let_run)
+			e->target->ops->let_run(e->target);
 		rc = e->target->ops->quiesce(e->target, timeout_ms, NULL);
 		if (!rc)
 			rc = sync_all(e, VP_SYNC_EXIT, timeout_ms, NULL);

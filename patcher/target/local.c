@@ -60,6 +60,7 @@ static const struct vp_target_ops local_ops = {
 	.disarm = vp_local_op_disarm,
 	.sync = vp_local_op_sync,
 	.quiesce = vp_local_op_quiesce,
+	.let_run = vp_local_op_let_run,
 	.unpark = vp_local_op_unpark,
 	.stop = vp_local_op_stop,
 	.resume = vp_local_op_resume,

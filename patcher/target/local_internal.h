@@ -39,6 +39,7 @@ enum vp_mode {
 	VP_MODE_OUT,   /* in the VMM, or held: will serve every request before it enters */
 	VP_MODE_GUEST, /* in the guest, or about to be, or just back and not classified yet */
 	VP_MODE_TRAP,  /* out of the guest, carrying out a #BP exit */
+	VP_MODE_PARK,  /* the same, but it only waits, and does nothing to the guest any more */
 };
 
 /* At a breakpoint of local_break.c? Set by the vCPU thread, cleared by whoever lets it go on. */
@@ -69,6 +70,8 @@ struct vp_local_vcpu {
 	_Alignas(VP_CACHE_LINE) _Atomic bool hold; /* stay out of the guest */
 	_Atomic bool interrupt; /* make vp_local_run() return -EINTR; it clears that */
 	_Atomic int arm_error;	/* -errno of its last KVM_SET_GUEST_DEBUG; cleared by who asks */
+	_Atomic bool known;	/* vp_local_look_at_cpu() was there: by the vCPU thread */
+	_Atomic bool alone;	/* and its CPU runs no guests of its own */
 	_Atomic int stands;	/* enum vp_stands, by the vCPU thread; it stays out by it, too */
 	_Atomic bool leaving;	/* by the vCPU thread: it will not enter the guest again */
 	_Atomic uint64_t kicks; /* counter: signals sent */
@@ -104,6 +107,7 @@ struct vp_local {
 	enum vp_trap_route route;
 	int kick_signal;
 	enum vp_serializer serializer; /* AUTO no more */
+	_Atomic bool emulates;	       /* KVM may emulate any instruction: vp_local_look_at_cpu() */
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
 	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` and `table_lock` */
@@ -182,13 +186,22 @@ int vp_local_op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint
 		    void *arg, struct vp_err *err);
 int vp_local_op_writable(struct vp_target *t, struct vp_err *err);
 
-/*
- * local_serializer.c: sync(), and the choice of how it is done: -EOPNOTSUPP, -EINVAL. unlock() ends
- * what it has begun: nobody stays out for others.
- */
+/* local_choice.c: how sync() is done. -EOPNOTSUPP, -EINVAL. */
 int vp_local_choose_serializer(struct vp_local *l, enum vp_serializer wanted, struct vp_err *err);
+
+/*
+ * The vCPU's own thread, before it enters the first time. A guest that may run guests of its own
+ * has pages that KVM write-protects: its accesses to these are emulated, whatever instruction it
+ * is.
+ */
+void vp_local_look_at_cpu(struct vp_local_vcpu *v);
+
+/*
+ * local_serializer.c: sync(). unlock() ends what it has begun: nobody stays out for others.
+ */
 int vp_local_op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
 		     struct vp_err *err);
+void vp_local_op_let_run(struct vp_target *t);
 void vp_local_end_gathering(struct vp_local *l);
 
 /*
@@ -277,6 +290,6 @@ void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
 void vp_regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from);
 
 /* Does the vCPU run a guest of the guest's own just now (L2)? Its registers are that one's then. */
-bool vp_local_runs_nested(int fd);
+bool vp_local_runs_nested(const struct vp_local_vcpu *v);
 
 #endif /* VP_TARGET_LOCAL_INTERNAL_H */

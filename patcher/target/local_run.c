@@ -106,6 +106,8 @@ int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err)
 	/* Another one could not be called out of the guest. */
 	if (!pthread_equal(v->thread, pthread_self()))
 		return vp_err_set(err, -EPERM, "vCPU %u: another thread has attached it", v->id);
+	if (!atomic_load(&v->known))
+		vp_local_look_at_cpu(v);
 	for (;;) {
 		int rc;
 

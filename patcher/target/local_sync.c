@@ -93,7 +93,8 @@ static int arm_error(struct vp_local *l, struct vp_err *err)
 
 /*
  * A vCPU that is still armed from the batch before needs no kick: it disarms itself only
- * after it has read want_armed again (local_run.c), which is set by then.
+ * after it has read want_armed again (local_run.c), which is set by then. One that is out needs
+ * none either: it reads that before it enters.
  */
 int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
 {
@@ -110,7 +111,8 @@ int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err 
 		atomic_store(&l->want_armed, true);
 	}
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
-		if (l->vcpus[i] && !is_armed(l->vcpus[i]))
+		if (l->vcpus[i] && !is_armed(l->vcpus[i]) &&
+		    atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
 			all = false;
 	if (all)
 		return 0;
@@ -156,8 +158,10 @@ struct trap_counts {
 static bool has_left_trap(struct vp_local_vcpu *v, uint64_t arg)
 {
 	const struct trap_counts *before = (const struct trap_counts *)(uintptr_t)arg;
+	int mode = atomic_load(&v->mode);
 
-	return atomic_load(&v->mode) != VP_MODE_TRAP || atomic_load(&v->traps) != before->of[v->id];
+	return (mode != VP_MODE_TRAP && mode != VP_MODE_PARK) ||
+	       atomic_load(&v->traps) != before->of[v->id];
 }
 
 int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
@@ -204,7 +208,7 @@ static int read_state(struct vp_local_vcpu *v, struct vp_vcpu_state *out, struct
 	*out = (struct vp_vcpu_state){
 		.paging = { s.cr0, s.cr3, s.cr4, s.efer },
 		.code64 = s.efer & VP_EFER_LMA && s.cs.l,
-		.nested = vp_local_runs_nested(v->fd),
+		.nested = vp_local_runs_nested(v),
 		.cs = s.cs.selector,
 		.ss = s.ss.selector,
 		.cs_base = s.cs.base,
@@ -332,8 +336,10 @@ void vp_local_op_release(struct vp_target *t)
 
 static bool is_held(struct vp_local_vcpu *v, uint64_t arg)
 {
+	int mode = atomic_load(&v->mode);
+
 	(void)arg;
-	return atomic_load(&v->mode) == VP_MODE_OUT;
+	return mode == VP_MODE_OUT || mode == VP_MODE_PARK;
 }
 
 /* Every vCPU out of the guest and out of trap handling, and it stays so. */

@@ -67,14 +67,16 @@ void vp_regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from)
 	};
 }
 
-bool vp_local_runs_nested(int fd)
+bool vp_local_runs_nested(const struct vp_local_vcpu *v)
 {
 	/* A header, a VMCS or VMCB and a shadow of it; it must fit, or KVM tells nothing. */
 	_Alignas(struct kvm_nested_state) uint8_t room[0x4000];
 	struct kvm_nested_state *state = (struct kvm_nested_state *)(void *)room;
 
+	if (atomic_load(&v->alone))
+		return false;
 	*state = (struct kvm_nested_state){ .size = sizeof(room) };
-	if (ioctl(fd, KVM_GET_NESTED_STATE, state) < 0)
+	if (ioctl(v->fd, KVM_GET_NESTED_STATE, state) < 0)
 		return errno == E2BIG; /* a KVM that has more to tell: no plain guest */
 	return state->flags & KVM_STATE_NESTED_GUEST_MODE;
 }
@@ -97,7 +99,7 @@ static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 		.rip = VP_GVA(regs.rip),
 		.paging = { sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer },
 		.code64 = sregs.efer & VP_EFER_LMA && sregs.cs.l,
-		.nested = vp_local_runs_nested(v->fd),
+		.nested = vp_local_runs_nested(v),
 	};
 	vp_regs_from_kvm(&trap->regs, &regs);
 	return 0;
@@ -194,6 +196,8 @@ static void park(struct vp_local_vcpu *v, uint64_t seen)
 {
 	struct vp_local *l = v->l;
 
+	atomic_store(&v->mode, VP_MODE_PARK);
+	vp_local_notify(l);
 	for (;;) {
 		uint32_t changes = atomic_load(&l->changes);
 

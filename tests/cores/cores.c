@@ -193,6 +193,7 @@ static json_t *wrong_json(struct cores *c)
 static void report(struct cores *c, const struct vp_err *err)
 {
 	struct vp_demo_counts n = count(c);
+	struct vp_local_stats local;
 	struct vp_poke_stats s;
 	int changed = 0;
 	json_t *j;
@@ -200,17 +201,21 @@ static void report(struct cores *c, const struct vp_err *err)
 	for (size_t i = 0; i < c->guest.nsites; i++)
 		changed += !vp_demo_guest_holds(&c->guest, i, c->installed[i]);
 	vp_engine_stats(c->engine, &s);
-	j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:I, s:o, s:I, s:I, s:i, s:i,"
-		      " s:{s:I, s:I, s:I, s:I, s:I}}",
-		      "error", err->text, "serializer",
-		      vp_local_target(vp_vm_local(c->guest.vm))->serializer, "batches", c->batches, "reverts", c->reverts, "sites",
-		      c->sites, "syncs", c->syncs, "seconds", c->seconds, "cpu_seconds",
-		      cpu_seconds(), "calls", n.calls, "calls_per_second", c->calls_per_second,
-		      "wrong", n.wrong, "wrong_first", wrong_json(c), "own_int3", n.own_int3,
-		      "own_int3_seen", n.own_int3_seen, "idle_vcpus", n.idle_vcpus, "changed_sites",
-		      changed, "bp_exits", "fixup", s.bp_exits.fixup, "emulate", s.bp_exits.emulate,
-		      "park", s.bp_exits.park, "late", s.bp_exits.late, "foreign",
-		      s.bp_exits.foreign);
+	j = json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:I, s:o, s:I, s:I, s:i, s:i,"
+		" s:{s:I, s:I, s:I, s:I, s:I}}",
+		"error", err->text, "serializer",
+		vp_local_target(vp_vm_local(c->guest.vm))->serializer, "batches", c->batches,
+		"reverts", c->reverts, "sites", c->sites, "syncs", c->syncs, "seconds", c->seconds,
+		"cpu_seconds", cpu_seconds(), "calls", n.calls, "calls_per_second",
+		c->calls_per_second, "wrong", n.wrong, "wrong_first", wrong_json(c), "own_int3",
+		n.own_int3, "own_int3_seen", n.own_int3_seen, "idle_vcpus", n.idle_vcpus,
+		"changed_sites", changed, "bp_exits", "fixup", s.bp_exits.fixup, "emulate",
+		s.bp_exits.emulate, "park", s.bp_exits.park, "late", s.bp_exits.late, "foreign",
+		s.bp_exits.foreign);
+	vp_local_stats(vp_vm_local(c->guest.vm), &local);
+	json_object_set_new(j, "kicks", json_integer((json_int_t)local.kicks));
+	json_object_set_new(j, "membarriers", json_integer((json_int_t)local.barriers));
 	json_dumpf(j, stdout, JSON_INDENT(2));
 	printf("\n");
 	json_decref(j);

@@ -65,6 +65,10 @@ written() {
 		"\(.seconds | floor) s, \(.cpu_seconds | floor) s of CPU"' "$dir/$how"
 	check "$how: all of them, no call was wrong" json "$how" \
 		".error == \"\" and .sites >= $sites and .wrong == 0 and .serializer == \"$how\""
+	check "$how: that is how it was done" json "$how" \
+		'.serializer as $how | {"kick": (.kicks > .batches and .membarriers == 0),
+		 "kick-membarrier": (.kicks > 0 and .membarriers > .batches),
+		 "membarrier": (.membarriers > .batches and .kicks < .syncs)} | .[$how]'
 	check "$how: every site holds what was written last" json "$how" '.changed_sites == 0'
 	check "$how: every vCPU ran; more calls than site writes" json "$how" \
 		'.idle_vcpus == 0 and .calls > .sites'

@@ -133,6 +133,7 @@ done <<'TABLE'
 4 | run --kernel kernel.elf --name g1 | is in use by a running VM
 6 | run --kernel kernel.elf --kvm /dev/null | /dev/null is not KVM
 2 | demo --strategy fast | --strategy fast is not int3 or stop
+2 | demo --serializer fast | --serializer fast is not auto, kick, kick-membarrier or membarrier
 6 | demo --kvm /nosuch | /nosuch is missing: load kvm-intel or kvm-amd
 2 | complete | the last one is missing
 TABLE

@@ -13,7 +13,7 @@ static void check_vcpu(unsigned int id)
 		violate("KVM may still emulate what vCPU %u had fetched before a sync()", id);
 	if (inside && w.armed && !t->debug)
 		violate("vCPU %u runs, and its int3s leave no more, though arm() has returned", id);
-	if ((inside || t->handling) && (w.stopped || w.paused))
+	if ((inside || (t->handling && !t->parked)) && (w.stopped || w.paused))
 		violate("vCPU %u %s while all are stopped", id, inside ? "runs" : "handles a trap");
 	if (inside && w.holding && w.local->held->id == id)
 		violate("vCPU %u runs while it is held", id);

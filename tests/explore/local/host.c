@@ -85,6 +85,12 @@ static bool never_changes(const volatile void *at)
 	if (at == &w.local->gather)
 		return !scripted(ACT_BATCH) && !scripted(ACT_GUARD) && !scripted(ACT_SYNC) &&
 		       !scripted(ACT_SYNC_EXIT);
+	if (at == &w.local->emulates)
+		return true;
+	for (unsigned int i = 0; i < sc->vcpus; i++)
+		if (w.local->vcpus[i] &&
+		    (at == &w.local->vcpus[i]->known || at == &w.local->vcpus[i]->alone))
+			return true;
 	/* No breakpoints are set here; the clock says what armed_until would. */
 	return at == &w.local->nbreaks || at == &w.local->armed_until;
 }
@@ -414,6 +420,9 @@ int x_ioctl(int fd, unsigned long request, uintptr_t arg)
 		return 0;
 	case KVM_GET_VCPU_EVENTS:
 		memset(out, 0, sizeof(struct kvm_vcpu_events));
+		return 0;
+	case KVM_GET_CPUID2: /* of a guest that has no guests */
+		((struct kvm_cpuid2 *)out)->nent = 0;
 		return 0;
 	case KVM_SET_REGS:
 	case KVM_SET_VCPU_EVENTS:

@@ -237,10 +237,12 @@ static enum vp_verdict handle(void *arg, struct vp_trap *trap)
 	(void)arg;
 	(void)trap;
 	t->handling = true;
+	t->parked = false;
 	coro_yield();
 	open = w.open;
 	note(open ? "sees that it may go on" : "sees that it is to park");
 	coro_yield();
+	t->parked = !open;
 	return open ? VP_VERDICT_RESUME : VP_VERDICT_PARK;
 }
 

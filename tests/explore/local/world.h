@@ -84,6 +84,7 @@ struct thread {
 	bool debug; /* KVM intercepts its int3s */
 	uint8_t traps_left, exits_left;
 	bool handling;	    /* in the trap sink, or its verdict is not carried out yet */
+	bool parked;	    /* ... which was to park: nothing is done to the guest any more */
 	bool must_leave;    /* ... and quiesce() has to wait for that */
 	bool may_return;    /* vp_local_run() may return -EINTR, and must soon */
 	uint8_t serialized; /* the last write that it has serialized after */

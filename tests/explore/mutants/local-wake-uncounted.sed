@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 # file: patcher/target/local_kick.c
-# what: who is about to sleep is not told
-/^void vp_local_wake/,/^}/s/^\tatomic_fetch_add(&l->changes, 1);$//
+# what: a wake-up leaves what is slept on as it was
+/^static void wake(/,/^}/s/^\tatomic_fetch_add(word, 1);$//
