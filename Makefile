@@ -73,6 +73,7 @@ CLI := $(OUT)/obj/cli.a
 BIN := $(OUT)/vmpoke
 GUEST_OUT := build/guest
 GUEST := $(GUEST_OUT)/testguest.elf
+BENCH_GUEST := $(GUEST_OUT)/benchguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
@@ -116,16 +117,18 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@RUNS=$(RUNS) tests/bench/bench.sh
 
+include guest/guest.mk
+
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
 $(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
-		$(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+		$(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -174,9 +177,8 @@ $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 $(OUT)/tests/hotfix_calls: $(PARTS)
 $(OUT)/tests/hotfix_calls: RIG_LIBS = $(LDLIBS)
 
-# --- the test guest ----------------------------------------------------------
+# --- parts with a makefile of their own ----------------------------------------
 
-include guest/guest.mk
 include tests/cores/cores.mk
 include tests/explore/explore.mk
 include tests/fuzz/fuzz.mk

@@ -13,7 +13,7 @@ CORES_GUEST_BASE := -Wl,--defsym,TG_BASE=0
 # The trap route: tests/cores/kvm.c stands between the target and KVM.
 CORES_WRAP := -Wl,--wrap=ioctl,--wrap=vp_local_new,--wrap=vp_local_vcpu_attach
 
-cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry main sites user)
+cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry machine main sites user)
 cores_objs := $(call objs,$(wildcard tests/cores/*.c) patcher/cli/demo_guest.c $(vmm_src)) \
 	$(OUT)/obj/tests/cores/embed.o
 
@@ -57,6 +57,6 @@ $(CORES_GUEST_OUT)/%.o: guest/%.S tests/cores/cores.mk
 $(OUT)/obj/tests/cores/embed.o: guest/embed.S $(CORES_GUEST)
 	$(call say,AS,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -DTESTGUEST_ELF='"$(CORES_GUEST)"' -c -o $@ $<
+	$(Q)$(CC) $(call embed_as,testguest,$(CORES_GUEST)) -c -o $@ $<
 
 -include $(cores_guest_objs:.o=.d)
