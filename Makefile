@@ -45,7 +45,7 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ipatcher -I.
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
 override LDFLAGS += -pthread
-LDLIBS := -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
+LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
 VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all

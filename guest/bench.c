@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest of `vmpoke bench`: every vCPU runs the code that is patched, counts its rounds, and looks
- * at its own clock: how long it stood still nobody else can tell.
+ * The guest of `vmpoke bench`: every vCPU runs the code that is patched, counts its rounds, and
+ * looks at its own clock: how long it stood still nobody else can tell.
  */
 #include "guest/bench.h"
 #include "guest/machine.h"
@@ -9,7 +9,7 @@
 
 #define NOBODYS_PORT 0x80
 
-extern const char tb_code[];
+extern const char tb_code[], tb_behind_int3[];
 
 volatile struct tb_vcpu tb_vcpus[VP_GUEST_VCPU_MAX];
 volatile struct tb_shared tb_shared = { .blocks = 1 };
@@ -24,10 +24,18 @@ static uint64_t now(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/* Only an int3 of our own comes here if all is well; RIP is behind it. */
+static __attribute__((noinline)) void own_int3(void)
+{
+	asm volatile("int3\n"
+		     ".globl tb_behind_int3\n"
+		     "tb_behind_int3:" ::
+			     : "memory");
+}
+
+/* Only that one comes here if all is well. */
 void tg_trap(struct tg_frame *f)
 {
-	if (f->vector != TG_VECTOR_BP || tb_shared.extra != TB_INT3)
+	if (f->vector != TG_VECTOR_BP || f->rip != (uint64_t)tb_behind_int3)
 		tg_fatal(f, ((uint64_t)f - VP_GUEST_DIRECT_MAP - VP_GUEST_STACKS) /
 				    VP_GUEST_STACK_SIZE);
 }
@@ -39,7 +47,7 @@ static void do_extra(void)
 		tg_out8(NOBODYS_PORT, 0);
 		break;
 	case TB_INT3:
-		asm volatile("int3" ::: "memory");
+		own_int3();
 		break;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guest of `vmpoke bench` and the host that measures it share. Found in its ELF file by the
- * symbols named below. Plain data; each word has one writer.
+ * What the guest of `vmpoke bench` and the host that measures it share. Found in its ELF file by
+ * the symbols named below. Plain data; each word has one writer.
  */
 #ifndef VP_GUEST_BENCH_H
 #define VP_GUEST_BENCH_H

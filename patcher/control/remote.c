@@ -301,6 +301,20 @@ static json_t *query_cpus(void *arg, const json_t *args, int *fd, int *code, str
 	return list;
 }
 
+/* How often, and how long at most, the VM stood still for whoever opened it. */
+static void describe_pauses(void *control, json_t *ret)
+{
+	struct vp_remote *r = vp_control_host(control);
+	struct vp_target *t = vp_qemu_target(r->qemu);
+	struct vp_pauses pauses = { 0 };
+
+	if (!t->ops->pauses)
+		return;
+	t->ops->pauses(t, &pauses);
+	json_object_set_new(ret, "pauses", json_integer(pauses.n));
+	json_object_set_new(ret, "longest-pause-us", json_integer(pauses.longest_us));
+}
+
 static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_qemu_info info = { 0 };
@@ -314,6 +328,7 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 			vp_qmp_text(info.state_text), "qemu", vp_qmp_text(info.version), "accel",
 			info.accel, "vcpus", (int)info.vcpus, "trap-route", "none", "strategies",
 			vp_strategy_name(VP_STRATEGY_STOP));
+	describe_pauses(arg, ret);
 	if (*info.confidential) { /* no strategy gets past that */
 		json_object_set_new(ret, "confidential", vp_qmp_text(info.confidential));
 		json_object_set_new(ret, "strategies", json_array());
