@@ -10,7 +10,8 @@
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
 #   make lint        clang-tidy and cppcheck
 #   make api         docs/api.md, of the public headers
-#   make bench       ratios measured side by side
+#   make bench       what patching costs, by all ways side by side: RUNS=10; RIG=1: on emulated hosts,
+#                    too; AGAINST=FILE: beside another vmpoke
 #   make install     DESTDIR=, PREFIX=/usr/local; make uninstall takes it away
 #   make deps        install what the build needs; make deps-tests: what the tests need, too
 #   make help        this list
@@ -111,11 +112,11 @@ soak:
 	@$(MAKE) --no-print-directory all
 	@tests/soak.sh $(TIME) $(SEED)
 
-RUNS ?= 20
+RUNS ?= 10
 bench:
 	@.ci/deps.sh --tests gdb
-	@$(MAKE) --no-print-directory all
-	@RUNS=$(RUNS) tests/bench/bench.sh
+	@$(MAKE) --no-print-directory all $(OUT)/tests/bench-cores $(if $(RIG),build/rigs/vmpoke)
+	@RUNS=$(RUNS) AGAINST=$(AGAINST) RIG=$(RIG) tests/bench/bench.sh
 
 include guest/guest.mk
 

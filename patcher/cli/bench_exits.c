@@ -87,35 +87,36 @@ static int look_at_park(struct vp_bench_guest *g, const struct vp_bench_way *way
 }
 
 /* A round with nothing in it, then each kind, in turn. */
-static int turn(struct vp_bench_guest *g, const struct vp_bench_way *way, bool held,
-		struct vp_samples *s, struct vp_err *err)
+static int turn(struct vp_bench_guest *g, const struct vp_bench_way *way, struct vp_samples *s,
+		struct vp_err *err)
 {
 	const struct kind nothing = { "", TB_NOTHING, false, 0, VP_RESUME_PARK };
 	double plain, us;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < KINDS; i++) {
-		if (kinds[i].held && !held)
-			continue;
 		rc = look_at(g, way, &nothing, &plain, err);
 		if (!rc)
 			rc = look_at(g, way, &kinds[i], &us, err);
 		if (!rc && plain > 0 && us > plain)
 			vp_samples_add(&s[i], us - plain);
 	}
-	return !rc && held ? look_at_park(g, way, &s[KINDS], err) : rc;
+	return rc ? rc : look_at_park(g, way, &s[KINDS], err);
 }
 
 int vp_bench_exits(const struct vp_bench_config *cfg, json_t *doc, struct vp_err *err)
 {
 	struct vp_samples samples[VP_BENCH_WAYS_MAX][KINDS + 1] = { 0 };
 	struct vp_bench_guests all;
-	int rc = vp_bench_guests_boot(cfg, 1, &all, err);
+	int rc;
 
-	if (cfg->made_up_traps)
+	if (cfg->made_up_traps) {
 		vp_bench_doc_note(
-			doc, "exits by #BP are not measured: at CPL 3 an int3 makes none here, "
-			     "those that batches meet are made by the bench itself");
+			doc, "exits are not measured: at CPL 3 an int3 makes none here, those that "
+			     "batches meet are made by the bench itself");
+		return 0;
+	}
+	rc = vp_bench_guests_boot(cfg, 1, &all, err);
 	for (unsigned int run = 0; !rc && run < cfg->runs; run++) {
 		for (size_t i = 0; !rc && vp_bench_ways[i].name; i++) {
 			const struct vp_bench_way *way = &vp_bench_ways[i];
@@ -124,7 +125,7 @@ int vp_bench_exits(const struct vp_bench_config *cfg, json_t *doc, struct vp_err
 				continue;
 			rc = vp_bench_guest_run(&all, all.of[i], TB_BLOCK_SITES, err);
 			if (!rc)
-				rc = turn(all.of[i], way, !cfg->made_up_traps, samples[i], err);
+				rc = turn(all.of[i], way, samples[i], err);
 		}
 		vp_tell_progress("exits", run + 1, cfg->runs);
 	}

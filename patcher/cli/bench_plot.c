@@ -91,6 +91,12 @@ void vp_bench_plot_end(struct vp_bench_plot *p)
 	p->n = 0;
 }
 
+/* What is drawn beside the median: how bad it gets. */
+static const char *worst_of(const struct vp_bench_plot *p)
+{
+	return p->group->linear ? "min" : "p99";
+}
+
 /* --- scales ------------------------------------------------------------------------ */
 
 struct scale {
@@ -135,7 +141,7 @@ static struct scale scale_y(const struct vp_bench_plot *p)
 
 	for (size_t i = 0; i < p->n; i++) {
 		stretch(&s, vp_bench_number(p->figures[i], "median"));
-		stretch(&s, vp_bench_number(p->figures[i], "p99"));
+		stretch(&s, vp_bench_number(p->figures[i], worst_of(p)));
 	}
 	if (p->group->linear) {
 		s.low = 0;
@@ -145,6 +151,13 @@ static struct scale scale_y(const struct vp_bench_plot *p)
 		s.high = fmax(ceil(s.high), s.low + 1);
 	}
 	return s;
+}
+
+static void begin(FILE *to, const struct vp_bench_plot *p, double height)
+{
+	fprintf(to, "<svg viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"", WIDTH, height);
+	vp_bench_put(to, p->group->title);
+	fputs("\">\n", to);
 }
 
 /* --- lines --------------------------------------------------------------------------- */
@@ -200,8 +213,8 @@ static void points(FILE *to, const struct vp_bench_plot *p, const struct scale *
 			series_of(p, f), place(sx, vp_bench_number(f, "x")),
 			place(sy, vp_bench_number(f, "median")));
 		vp_bench_put(to, text(f, "way"));
-		fprintf(to, ", %g: median %g, p99 %g</title></circle>\n", vp_bench_number(f, "x"),
-			vp_bench_number(f, "median"), vp_bench_number(f, "p99"));
+		fprintf(to, ", %g: median %g, %s %g</title></circle>\n", vp_bench_number(f, "x"),
+			vp_bench_number(f, "median"), worst_of(p), vp_bench_number(f, worst_of(p)));
 	}
 }
 
@@ -223,10 +236,10 @@ static void lines(FILE *to, const struct vp_bench_plot *p)
 {
 	struct scale sx = scale_x(p), sy = scale_y(p);
 
-	fprintf(to, "<svg viewBox=\"0 0 %g %g\" role=\"img\">\n", WIDTH, HEIGHT);
+	begin(to, p, HEIGHT);
 	grid(to, p, &sx, &sy);
 	for (size_t i = 0; i < p->nways; i++) {
-		line(to, p, i, "p99", " q", &sx, &sy);
+		line(to, p, i, worst_of(p), " q", &sx, &sy);
 		line(to, p, i, "median", "", &sx, &sy);
 	}
 	points(to, p, &sx, &sy);
@@ -242,7 +255,7 @@ static void bars(FILE *to, const struct vp_bench_plot *p)
 
 	for (size_t i = 0; i < p->n; i++)
 		stretch(&s, vp_bench_number(p->figures[i], "median"));
-	fprintf(to, "<svg viewBox=\"0 0 %g %g\" role=\"img\">\n", WIDTH, BAR * (double)p->n + 8);
+	begin(to, p, BAR * (double)p->n + 8);
 	for (size_t i = 0; i < p->n; i++) {
 		const json_t *f = p->figures[i];
 		double y = BAR * (double)i + 4, value = vp_bench_number(f, "median");
