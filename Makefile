@@ -160,6 +160,9 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
+# What makes tables and pages of figures is the program's own; what that needs is looked for behind it.
+$(OUT)/tests/test_bench: LDLIBS := $(PARTS) $(LDLIBS)
+$(OUT)/tests/test_bench: $(call objs,$(patsubst %,patcher/cli/bench_%.c,stats doc ratios table html plot))
 
 # Objects of kernel code that unit tests link and run: they stand beside the programs.
 KERNEL_FLAGS := -std=gnu11 -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \

@@ -124,14 +124,20 @@ void vp_bench_doc_note(json_t *doc, const char *fmt, ...)
 	json_array_append_new(json_object_get(newest_env(doc), "notes"), json_string(text));
 }
 
+/* To thousandths: what a figure is printed from and what is in the file are the same. */
+static json_t *rounded(double value)
+{
+	return json_real(fabs(value) < 1e12 ? round(value * 1000) / 1000 : value);
+}
+
 static void put_summary(json_t *figure, const struct vp_summary *s)
 {
 	json_object_set_new(figure, "n", json_integer((json_int_t)s->n));
-	json_object_set_new(figure, "min", json_real(s->min));
-	json_object_set_new(figure, "median", json_real(s->median));
-	json_object_set_new(figure, "p90", json_real(s->p90));
-	json_object_set_new(figure, "p99", json_real(s->p99));
-	json_object_set_new(figure, "max", json_real(s->max));
+	json_object_set_new(figure, "min", rounded(s->min));
+	json_object_set_new(figure, "median", rounded(s->median));
+	json_object_set_new(figure, "p90", rounded(s->p90));
+	json_object_set_new(figure, "p99", rounded(s->p99));
+	json_object_set_new(figure, "max", rounded(s->max));
 }
 
 void vp_bench_doc_add(json_t *doc, const char *group, const char *way, double x, const char *name,

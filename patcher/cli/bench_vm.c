@@ -71,8 +71,8 @@ static int hold(struct run *r)
 	double start = now_ms();
 	int code;
 
-	if (r->client.remote) /* where stop and cont are not ours to give */
-		return call(r, "query-registers", json_object());
+	if (r->client.remote)
+		return call(r, "stop-and-go-on", json_object());
 	code = call(r, "stop", json_object());
 	if (!code)
 		code = call(r, "cont", json_object());
@@ -321,6 +321,20 @@ static int learn(struct run *r)
 	return code;
 }
 
+/* For how long is it going to stand still? Once, and it is known. */
+static int try_hold(struct run *r)
+{
+	const struct step try = { "", hold, may_hold };
+	struct vp_samples wall = { 0 }, pause = { 0 };
+	int code;
+
+	vp_common_note("bench", "its vCPUs are held once, to see for how long that is");
+	code = do_step(r, &try, &wall, &pause);
+	vp_samples_free(&wall);
+	vp_samples_free(&pause);
+	return code;
+}
+
 /* What is going to happen, before any of it does. */
 static void tell_plan(const struct run *r)
 {
@@ -329,14 +343,17 @@ static void tell_plan(const struct run *r)
 	vp_common_note("bench", "%u rounds: info, all symbols, a page of its code%s", n,
 		       r->holds ? "" : "; it does not run, so nothing stops it and lets it go on");
 	if (r->holds)
-		vp_common_note("bench",
-			       "in each its vCPUs are held once and go on at once; how long "
-			       "that takes the first round tells");
+		vp_common_note(
+			"bench",
+			"in each its vCPUs are held once and go on at once: it stands still %u "
+			"times for about %.1f ms, as has just been tried",
+			n, r->longest_ms);
 	if (switches(r))
 		vp_common_note(
 			"bench",
 			"in each %s is switched there and back, with all checks, and lines in "
-			"the ledger; in the end it is as it was, also after Ctrl-C",
+			"the ledger; it may stand still for that, the first round tells how long; "
+			"in the end it is as it was, also after Ctrl-C",
 			r->cfg->key ? r->cfg->key : r->cfg->site.where);
 	else
 		vp_common_note("bench", "nothing is written to its memory");
@@ -349,9 +366,13 @@ static int measure(struct run *r, json_t *doc)
 	if (code)
 		return code;
 	code = vp_client_close(&r->client, learn(r));
+	if (!code && r->holds)
+		code = try_hold(r);
 	if (code)
 		return code;
 	tell_plan(r);
+	r->pauses = 0;
+	r->longest_ms = 0;
 	if (!r->holds)
 		vp_bench_doc_note(doc, "it did not run: it was not stopped and let go on");
 	return rounds(r, doc);

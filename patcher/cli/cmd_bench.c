@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/bench.h"
 #include "cli/bench_vm.h"
@@ -141,6 +142,8 @@ static int from_own(const struct bench_args *a, const char *command, json_t *doc
 	struct vp_err err = { "" };
 	int rc;
 
+	if (cfg.against && access(cfg.against, X_OK))
+		return vp_cmd_fail("bench", VP_EXIT_FILE, "%s: %s", cfg.against, strerror(errno));
 	cfg.env = "own-vmm";
 	cfg.what = "a guest of our own VMM, patched in kernel mode";
 	cfg.command = command;
@@ -149,8 +152,9 @@ static int from_own(const struct bench_args *a, const char *command, json_t *doc
 	if (!rc)
 		return VP_EXIT_OK;
 	return vp_cmd_fail("bench",
-			   rc == -ESRCH || rc == -ETIMEDOUT || rc == -EIO ? VP_EXIT_GUEST
-									  : VP_EXIT_HOST,
+			   rc == -EPROTO				    ? VP_EXIT_FILE
+			   : rc == -ESRCH || rc == -ETIMEDOUT || rc == -EIO ? VP_EXIT_GUEST
+									    : VP_EXIT_HOST,
 			   "%s", err.text);
 }
 
@@ -164,7 +168,7 @@ static int from_vm(const struct bench_args *a, const char *command, json_t *doc)
 
 static void put_json(FILE *to, const json_t *doc)
 {
-	json_dumpf(doc, to, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+	json_dumpf(doc, to, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
 	fputc('\n', to);
 }
 

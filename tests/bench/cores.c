@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	if (rc)
 		fprintf(stderr, "bench-cores: %s\n", err.text);
 	else
-		json_dumpf(doc, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+		json_dumpf(doc, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
 	json_decref(doc);
 	return rc != 0;
 }
