@@ -18,7 +18,7 @@ struct vp_bench_way {
 };
 
 extern const struct vp_bench_way vp_bench_ways[];
-#define VP_BENCH_WAYS_MAX 4
+#define VP_BENCH_WAYS_MAX 5
 
 struct vp_bench_guest {
 	struct vp_vm *vm;

@@ -18,6 +18,7 @@ extern const uint8_t vp_benchguest_start[], vp_benchguest_end[];
 
 const struct vp_bench_way vp_bench_ways[] = {
 	{ "kick", VP_STRATEGY_INT3, "kick" },
+	{ "kick-membarrier", VP_STRATEGY_INT3, "kick-membarrier" },
 	{ "membarrier", VP_STRATEGY_INT3, "membarrier" },
 	{ "stop", VP_STRATEGY_STOP, NULL },
 	{ NULL, VP_STRATEGY_INT3, NULL },
@@ -134,8 +135,29 @@ static int measure_clock(struct vp_bench_guest *g, struct vp_err *err)
 	return rc;
 }
 
-static int boot(const struct vp_bench_config *cfg, unsigned int vcpus, struct vp_bench_guest *g,
-		struct vp_err *err)
+static int find_tables(struct vp_bench_guest *g, struct vp_err *err)
+{
+	void *per_vcpu = NULL, *shared = NULL, *code;
+	vp_gva addr;
+	int rc = find(g, "tb_vcpus", g->nvcpus * sizeof(*g->vcpus), &addr, &per_vcpu, err);
+
+	if (!rc)
+		rc = find(g, "tb_shared", sizeof(*g->shared), &addr, &shared, err);
+	if (!rc)
+		rc = find(g, "tb_code", TB_BLOCKS * TB_BLOCK_STRIDE, &g->code, &code, err);
+	g->vcpus = per_vcpu;
+	g->shared = shared;
+	return rc;
+}
+
+static const char *serializer_of(const struct vp_bench_guest *g)
+{
+	return vp_local_target(g->local)->ops->serializer;
+}
+
+/* -EOPNOTSUPP: a VM for this way cannot be had here. */
+static int create(const struct vp_bench_config *cfg, const struct vp_bench_way *way,
+		  struct vp_bench_guest *g, struct vp_err *err)
 {
 	struct vp_vm_config vm_cfg = {
 		.name = "bench",
@@ -143,27 +165,34 @@ static int boot(const struct vp_bench_config *cfg, unsigned int vcpus, struct vp
 		.image = vp_benchguest_start,
 		.image_len = (size_t)(vp_benchguest_end - vp_benchguest_start),
 		.image_what = "the bench's guest",
-		.vcpus = vcpus,
+		.vcpus = g->nvcpus,
 		.console_fd = -1,
 	};
-	void *per_vcpu = NULL, *shared = NULL, *code;
-	vp_gva addr;
 	int rc = vp_vm_create(&vm_cfg, &g->vm, err);
 
-	g->nvcpus = vcpus;
-	if (!rc)
-		rc = find(g, "tb_vcpus", vcpus * sizeof(*g->vcpus), &addr, &per_vcpu, err);
-	if (!rc)
-		rc = find(g, "tb_shared", sizeof(*g->shared), &addr, &shared, err);
-	if (!rc)
-		rc = find(g, "tb_code", TB_BLOCKS * TB_BLOCK_STRIDE, &g->code, &code, err);
 	if (rc)
 		return rc;
-	g->vcpus = per_vcpu;
-	g->shared = shared;
 	g->local = vp_vm_local(g->vm);
 	g->engine = vp_vm_engine(g->vm);
-	rc = vp_vm_start(g->vm, err);
+	if (way->serializer && strcmp(serializer_of(g), way->serializer) != 0)
+		return vp_err_set(err, -EOPNOTSUPP, "a VM has serializer %s here",
+				  serializer_of(g));
+	if (way->strategy == VP_STRATEGY_INT3 && vp_vm_route(g->vm) == VP_ROUTE_NONE)
+		return vp_err_set(err, -EOPNOTSUPP, "this KVM reports no int3");
+	return 0;
+}
+
+static int boot(const struct vp_bench_config *cfg, const struct vp_bench_way *way,
+		unsigned int vcpus, struct vp_bench_guest *g, struct vp_err *err)
+{
+	int rc;
+
+	g->nvcpus = vcpus;
+	rc = create(cfg, way, g, err);
+	if (!rc)
+		rc = find_tables(g, err);
+	if (!rc)
+		rc = vp_vm_start(g->vm, err);
 	if (!rc)
 		rc = wait_for(g, COUNTER(rounds), 1, err);
 	return rc ? rc : measure_clock(g, err);
@@ -176,11 +205,6 @@ static void guest_free(struct vp_bench_guest *g)
 	if (g)
 		vp_vm_destroy(g->vm);
 	free(g);
-}
-
-static const char *serializer_of(const struct vp_bench_guest *g)
-{
-	return vp_local_target(g->local)->ops->serializer;
 }
 
 /* A guest for way @i; one that is there already, if it will do. It is held. */
@@ -200,14 +224,7 @@ static int guest_for(const struct vp_bench_config *cfg, struct vp_bench_guests *
 	g = calloc(1, sizeof(*g));
 	if (!g)
 		return vp_err_set(err, -ENOMEM, "out of memory");
-	rc = boot(cfg, all->nvcpus, g, err);
-	if (!rc && way->serializer && strcmp(serializer_of(g), way->serializer) != 0)
-		rc = vp_err_set(err, -EOPNOTSUPP, "a VM of `vmpoke run` has serializer %s here",
-				serializer_of(g));
-	if (!rc && way->strategy == VP_STRATEGY_INT3)
-		rc = vp_vm_route(g->vm) == VP_ROUTE_NONE
-			     ? vp_err_set(err, -EOPNOTSUPP, "this KVM reports no int3")
-			     : 0;
+	rc = boot(cfg, way, all->nvcpus, g, err);
 	if (!rc)
 		rc = vp_local_pause(g->local, ANSWER_MS, err);
 	if (!rc)

@@ -221,7 +221,7 @@ static void points(FILE *to, const struct vp_bench_plot *p, const struct scale *
 static void legend(FILE *to, const struct vp_bench_plot *p)
 {
 	for (size_t i = 0; i < p->nways; i++) {
-		double x = LEFT + 100 * (double)i;
+		double x = LEFT + 140 * (double)i;
 
 		fprintf(to,
 			"<rect class=\"f%zu\" x=\"%g\" y=\"%g\" width=\"12\" height=\"12\"/>"

@@ -20,6 +20,7 @@ static const struct rule {
 	const char *stat;
 } rules[] = {
 	{ "sync", { "membarrier", NULL, SAME }, { "kick", NULL, SAME }, "p99" },
+	{ "sync", { "kick-membarrier", NULL, SAME }, { "kick", NULL, SAME }, "p99" },
 	{ "latency", { "membarrier", NULL, SAME }, { "kick", NULL, SAME }, "median" },
 	{ "latency", { "membarrier", NULL, SAME }, { "kick", NULL, SAME }, "p99" },
 	{ "sites", { NULL, NULL, 1000 }, { NULL, NULL, 1 }, "median" },

@@ -132,13 +132,17 @@ static int latency_at(struct part *p, unsigned int vcpus, struct vp_err *err)
 	int rc = vp_bench_guests_boot(p->cfg, vcpus, &p->guests, err);
 
 	for (unsigned int run = 0; !rc && run < p->cfg->runs; run++) {
+		bool calmed = false;
+
 		for (unsigned int i = 0; !rc && i < VP_BENCH_WAYS_MAX - 1; i++) {
 			const struct vp_bench_way *way = turn(p, run, i, &at, &g);
 
 			if (way)
 				rc = latency_turn(p, way, g, &taken[at], err);
-			if (way && !rc && !i)
+			if (way && !rc && !calmed) {
 				rc = calm_turn(p, g, &calm, err);
+				calmed = true;
+			}
 		}
 		step(p);
 	}
@@ -330,6 +334,22 @@ static bool wanted(const struct vp_bench_config *cfg, const char *part)
 	return !cfg->only || !strcmp(cfg->only, part);
 }
 
+/* The ways that cannot be had, those for one reason in one line. */
+static void note_missing(const struct vp_bench_guests *all, json_t *doc)
+{
+	for (size_t i = 0; vp_bench_ways[i].name; i++) {
+		char names[128] = "";
+		size_t n = 0;
+
+		if (all->of[i] || (i && !strcmp(all->why[i], all->why[i - 1])))
+			continue;
+		for (size_t k = i; vp_bench_ways[k].name && !strcmp(all->why[k], all->why[i]); k++)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? ", " : "",
+					      vp_bench_ways[k].name);
+		vp_bench_doc_note(doc, "%s: not measured: %s", names, all->why[i]);
+	}
+}
+
 /* What this host is to a guest, and which ways it has not. */
 static int describe(const struct vp_bench_config *cfg, json_t *doc, struct vp_err *err)
 {
@@ -340,10 +360,7 @@ static int describe(const struct vp_bench_config *cfg, json_t *doc, struct vp_er
 	rc = vp_bench_guests_boot(cfg, 1, &all, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; vp_bench_ways[i].name; i++)
-		if (!all.of[i])
-			vp_bench_doc_note(doc, "%s is not measured: %s", vp_bench_ways[i].name,
-					  all.why[i]);
+	note_missing(&all, doc);
 	for (size_t i = 0; !cfg->made_up_traps && i < VP_BENCH_WAYS_MAX; i++)
 		if (all.of[i] && vp_vm_route(all.of[i]->vm) == VP_ROUTE_INTERNAL_ERROR) {
 			vp_bench_doc_note(doc,

@@ -36,7 +36,7 @@ static void print_figure(FILE *to, const json_t *f)
 		text(f, "case", place, sizeof(place));
 	else
 		snprintf(place, sizeof(place), "%g", vp_bench_number(f, "x"));
-	fprintf(to, "  %-24s %-12s", place, text(f, "way", way, sizeof(way)));
+	fprintf(to, "  %-24s %-16s", place, text(f, "way", way, sizeof(way)));
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
 		print_number(to, vp_bench_number(f, columns[i]));
 	fprintf(to, "%8.0f\n", vp_bench_number(f, "n"));
@@ -54,7 +54,7 @@ static void print_group(FILE *to, const json_t *doc, const char *env,
 		if (!belongs(f, env, g->id))
 			continue;
 		if (!begun)
-			fprintf(to, "\n %s (%s: %s)\n  %-24s %-12s%10s%10s%10s%10s%8s\n", g->title,
+			fprintf(to, "\n %s (%s: %s)\n  %-24s %-16s%10s%10s%10s%10s%8s\n", g->title,
 				g->unit, g->means, g->x, "way", "median", "p90", "p99", "max", "n");
 		begun = true;
 		print_figure(to, f);
