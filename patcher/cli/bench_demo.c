@@ -100,7 +100,7 @@ static int demo(const struct vp_bench_config *cfg, const struct column *c, unsig
 
 int vp_bench_demo(const struct vp_bench_config *cfg, json_t *doc, struct vp_err *err)
 {
-	static const unsigned int vcpus[] = { 1, 2, 4, 8 };
+	static const unsigned int vcpus[] = { 1, 2, 4 };
 	const size_t n = sizeof(vcpus) / sizeof(vcpus[0]);
 	uint64_t done = 0;
 	int rc = 0;

@@ -11,7 +11,7 @@
 #include "base/tell.h"
 
 #define TURN	  20	/* batches of a turn, */
-#define TURN_US	  1e6	/* if they take no longer than this */
+#define TURN_US	  500e3 /* if they take no longer than this */
 #define BREATH_US 1e3	/* between two of them: the guest runs */
 #define ANSWER_MS 60000 /* as for batches */
 

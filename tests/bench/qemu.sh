@@ -25,6 +25,7 @@ die() {
 # --- what QEMU tells of stops --------------------------------------------------
 
 watch() { # until the watcher is killed
+	: >"$tmp/events"
 	mkfifo "$tmp/hold" && exec 7<>"$tmp/hold" && echo '{"execute":"qmp_capabilities"}' >&7 || return
 	socat - UNIX-CONNECT:"$(guest_dir g)/watch" <&7 >"$tmp/events" 7>&- 2>/dev/null &
 	watcher=$!
