@@ -32,7 +32,7 @@ const struct vp_bench_group vp_bench_groups[] = {
 	{ "gap", "The longest that a vCPU stood still, by batches a second", "batches/s", "us",
 	  true, false, "by the guest's own clock, for each vCPU; none: nobody patched" },
 	{ "exits", "One exit of a vCPU", "", "us", false, false,
-	  "what it adds to a round of the guest's loop, on one vCPU" },
+	  "the CPU time that it adds to a round of the guest's loop, on one vCPU" },
 	{ "demo-median", "Batches of the demo: the median, by vCPUs", "vCPUs", "us", true, false,
 	  "of one run of `vmpoke demo` each" },
 	{ "demo-p99", "Batches of the demo: the 99th percentile, by vCPUs", "vCPUs", "us", true,

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/bench.h"
 #include "base/tell.h"
@@ -262,26 +264,40 @@ static int watch(struct vp_bench_guest *g, const struct vp_bench_way *way, doubl
 	return rc ? rc : vp_bench_guest_alive(g, err);
 }
 
-static int kept_turn(struct part *p, const struct vp_bench_way *way, struct vp_bench_guest *g,
-		     unsigned int rate, struct taken *t, struct vp_samples *calm,
-		     struct vp_err *err)
+static double window_us(unsigned int rate)
 {
-	const double us = rate == 1 ? 1e6 : 300e3, period = 1e6 / rate;
-	struct window none, with;
-	int rc = vp_bench_guest_run(&p->guests, g, TB_BLOCK_SITES, err);
+	return rate == 1 ? 1e6 : 300e3;
+}
+
+static int kept_window(const struct vp_bench_way *way, struct vp_bench_guest *g, unsigned int rate,
+		       struct window *out, struct vp_samples *gaps, struct vp_err *err)
+{
+	int rc = watch(g, way, window_us(rate), 1e6 / rate, out, err);
 
 	if (!rc)
-		rc = watch(g, NULL, us, period, &none, err);
+		take_gaps(g, gaps);
+	return rc;
+}
+
+/* With and without, in this order in one round and in the other in the next. */
+static int kept_turn(struct part *p, const struct vp_bench_way *way, struct vp_bench_guest *g,
+		     unsigned int rate, bool calm_first, struct taken *t, struct vp_samples *calm,
+		     struct vp_err *err)
+{
+	struct window none = { 0 }, with = { 0 };
+	int rc = vp_bench_guest_run(&p->guests, g, TB_BLOCK_SITES, err);
+
+	if (!rc && calm_first)
+		rc = kept_window(NULL, g, rate, &none, calm, err);
+	if (!rc)
+		rc = kept_window(way, g, rate, &with, &t->c, err);
+	if (!rc && !calm_first)
+		rc = kept_window(NULL, g, rate, &none, calm, err);
 	if (rc)
 		return rc;
-	take_gaps(g, calm);
-	rc = watch(g, way, us, period, &with, err);
-	if (rc)
-		return rc;
-	take_gaps(g, &t->c);
 	if (none.rounds_per_us > 0)
 		vp_samples_add(&t->a, 100 * with.rounds_per_us / none.rounds_per_us);
-	vp_samples_add(&t->b, 100 * with.batches * period / us);
+	vp_samples_add(&t->b, 100e6 * with.batches / rate / window_us(rate));
 	return 0;
 }
 
@@ -298,7 +314,7 @@ static int kept_at(struct part *p, unsigned int rate, struct vp_err *err)
 			const struct vp_bench_way *way = turn(p, run, i, &at, &g);
 
 			if (way)
-				rc = kept_turn(p, way, g, rate, &taken[at], &calm, err);
+				rc = kept_turn(p, way, g, rate, run % 2, &taken[at], &calm, err);
 		}
 		step(p);
 	}
@@ -323,6 +339,52 @@ static int kept(struct part *p, struct vp_err *err)
 	for (size_t i = 0; !rc && i < n; i++)
 		rc = kept_at(p, rates[i], err);
 	return rc ? rc : end_guests(p, err);
+}
+
+/* --- who else was busy ------------------------------------------------------------------ */
+
+struct busy {
+	double wall_us, all_us, own_us;
+};
+
+static double own_cpu_us(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests are in user. */
+static struct busy look_busy(void)
+{
+	struct busy b = { .wall_us = vp_bench_now_us() };
+	unsigned long long t[8] = { 0 };
+	FILE *f = fopen("/proc/stat", "re");
+
+	if (f && fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2],
+			&t[3], &t[4], &t[5], &t[6], &t[7]) == 8)
+		b.all_us = (double)(t[0] + t[1] + t[2] + t[5] + t[6] + t[7]) * 1e6 /
+			   (double)sysconf(_SC_CLK_TCK);
+	if (f)
+		fclose(f);
+	b.own_us = own_cpu_us(RUSAGE_SELF) + own_cpu_us(RUSAGE_CHILDREN);
+	return b;
+}
+
+/* Where others want the cores, times are those of queueing for one. */
+static void note_busy(const struct busy *from, json_t *doc)
+{
+	struct busy to = look_busy();
+	double own = to.own_us - from->own_us, all = to.all_us - from->all_us;
+	double others = (all - own) / (to.wall_us - from->wall_us);
+
+	if (others > 0.1)
+		vp_bench_doc_note(doc,
+				  "others had %.1f of %ld cores meanwhile: long times are of "
+				  "waiting for one, and what work is kept says little",
+				  others, sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 /* --- all of it ------------------------------------------------------------------------------ */
@@ -380,6 +442,7 @@ int vp_bench_run(const struct vp_bench_config *cfg, json_t *doc, struct vp_err *
 		const char *name;
 		int (*run)(struct part *p, struct vp_err *err);
 	} parts[] = { { "latency", latency }, { "sites", sites }, { "kept", kept } };
+	struct busy from = look_busy();
 	int rc = describe(cfg, doc, err);
 
 	for (size_t i = 0; !rc && i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -394,5 +457,7 @@ int vp_bench_run(const struct vp_bench_config *cfg, json_t *doc, struct vp_err *
 		rc = vp_bench_exits(cfg, doc, err);
 	if (!rc && cfg->against && wanted(cfg, "demo"))
 		rc = vp_bench_demo(cfg, doc, err);
+	if (!rc)
+		note_busy(&from, doc);
 	return rc;
 }
