@@ -63,6 +63,9 @@ int vp_bench_guest_run(struct vp_bench_guests *all, struct vp_bench_guest *g, un
 /* Blocks that all its vCPUs have run. */
 uint64_t vp_bench_rounds(const struct vp_bench_guest *g);
 
+/* Wait until each vCPU has run since: who was held or had no core is in the guest again. */
+int vp_bench_all_run(struct vp_bench_guest *g, struct vp_err *err);
+
 /* Begin the longest gap of each vCPU anew: all of them have done so then. / It, in us. */
 int vp_bench_gaps_reset(struct vp_bench_guest *g, struct vp_err *err);
 double vp_bench_gap(const struct vp_bench_guest *g, unsigned int vcpu);

@@ -73,12 +73,15 @@ int vp_bench_guest_alive(const struct vp_bench_guest *g, struct vp_err *err)
 	return vp_err_set(err, -ESRCH, "the bench's guest ended, code 0x%x: %s", st.code, st.text);
 }
 
-/* Until each vCPU's @counter is at least @least. */
+/* Until each vCPU's @counter is at least @least, or above what it was if that is 0. */
 static int wait_for(struct vp_bench_guest *g, size_t counter, uint64_t least, struct vp_err *err)
 {
 	double end = vp_bench_now_us() + WAIT_US;
+	uint64_t was[VP_VCPU_MAX];
 	unsigned int ready;
 
+	for (unsigned int i = 0; i < g->nvcpus; i++)
+		was[i] = load((const volatile uint64_t *)&g->vcpus[i] + counter) + 1;
 	do {
 		int rc = vp_bench_guest_alive(g, err);
 
@@ -86,7 +89,8 @@ static int wait_for(struct vp_bench_guest *g, size_t counter, uint64_t least, st
 			return rc;
 		ready = 0;
 		for (unsigned int i = 0; i < g->nvcpus; i++)
-			ready += load((const volatile uint64_t *)&g->vcpus[i] + counter) >= least;
+			ready += load((const volatile uint64_t *)&g->vcpus[i] + counter) >=
+				 (least ? least : was[i]);
 		if (ready == g->nvcpus)
 			return 0;
 		vp_bench_nap_us(100);
@@ -102,6 +106,11 @@ int vp_bench_gaps_reset(struct vp_bench_guest *g, struct vp_err *err)
 
 	__atomic_store_n(&g->shared->reset, reset, __ATOMIC_RELEASE);
 	return wait_for(g, COUNTER(reset), reset, err);
+}
+
+int vp_bench_all_run(struct vp_bench_guest *g, struct vp_err *err)
+{
+	return wait_for(g, COUNTER(rounds), 0, err);
 }
 
 double vp_bench_gap(const struct vp_bench_guest *g, unsigned int vcpu)

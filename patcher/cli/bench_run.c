@@ -13,7 +13,7 @@
 #include "base/tell.h"
 
 #define TURN	  20	/* batches of a turn, */
-#define TURN_US	  500e3 /* if they take no longer than this */
+#define TURN_US	  300e3 /* if they take no longer than this */
 #define BREATH_US 1e3	/* between two of them: the guest runs */
 #define ANSWER_MS 60000 /* as for batches */
 
@@ -29,6 +29,7 @@ struct part {
 	struct vp_bench_guests guests;
 	const char *name;
 	uint64_t done, total; /* steps */
+	double turn_us;	      /* how long the batches of the newest turn took, breaths included */
 };
 
 static void step(struct part *p)
@@ -62,6 +63,14 @@ static void take_gaps(const struct vp_bench_guest *g, struct vp_samples *s)
 		vp_samples_add(s, vp_bench_gap(g, i));
 }
 
+/* Between two batches. Without it a vCPU that was held may not have come back yet: nobody to wait
+ * for. */
+static int breathe(struct vp_bench_guest *g, struct vp_err *err)
+{
+	vp_bench_nap_us(BREATH_US);
+	return vp_bench_all_run(g, err);
+}
+
 /* --- latency: sync, batch, pause, by vCPUs ---------------------------------------------- */
 
 static int one_sync(struct vp_bench_guest *g, const struct vp_bench_way *way, double *us,
@@ -93,7 +102,7 @@ static int calm_turn(struct part *p, struct vp_bench_guest *g, struct taken *t, 
 
 	if (rc)
 		return rc;
-	vp_bench_nap_us(TURN * BREATH_US);
+	vp_bench_nap_us(p->turn_us);
 	take_gaps(g, &t->c);
 	return vp_bench_guest_alive(g, err);
 }
@@ -101,8 +110,8 @@ static int calm_turn(struct part *p, struct vp_bench_guest *g, struct taken *t, 
 static int latency_turn(struct part *p, const struct vp_bench_way *way, struct vp_bench_guest *g,
 			struct taken *t, struct vp_err *err)
 {
-	double end = vp_bench_now_us() + TURN_US, us;
 	int rc = vp_bench_guest_run(&p->guests, g, TB_BLOCK_SITES, err);
+	double start = vp_bench_now_us(), end = start + TURN_US, us;
 
 	for (unsigned int i = 0; !rc && i < TURN && vp_bench_now_us() < end; i++) {
 		const struct vp_bench_batch b = { .first = i % TB_BLOCK_SITES,
@@ -112,16 +121,19 @@ static int latency_turn(struct part *p, const struct vp_bench_way *way, struct v
 		rc = vp_bench_poke(g, way, &b, &us, err);
 		if (!rc)
 			vp_samples_add(&t->b, us);
-		vp_bench_nap_us(BREATH_US);
+		if (!rc)
+			rc = breathe(g, err);
 	}
 	if (!rc)
 		take_gaps(g, &t->c);
-	end = vp_bench_now_us() + TURN_US;
+	p->turn_us = vp_bench_now_us() - start;
+	end = start + p->turn_us + TURN_US;
 	for (unsigned int i = 0; !rc && i < TURN && vp_bench_now_us() < end; i++) {
 		rc = one_sync(g, way, &us, err);
 		if (!rc)
 			vp_samples_add(&t->a, us);
-		vp_bench_nap_us(BREATH_US);
+		if (!rc)
+			rc = breathe(g, err);
 	}
 	return rc ? rc : vp_bench_guest_alive(g, err);
 }
@@ -187,7 +199,8 @@ static int sites_turn(struct part *p, const struct vp_bench_way *way, struct vp_
 		rc = vp_bench_poke(g, way, &b, &us, err);
 		if (!rc)
 			vp_samples_add(&t->a, us);
-		vp_bench_nap_us(BREATH_US);
+		if (!rc)
+			rc = breathe(g, err);
 	}
 	return rc ? rc : vp_bench_guest_alive(g, err);
 }

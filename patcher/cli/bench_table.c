@@ -29,7 +29,7 @@ static void print_number(FILE *to, double value)
 
 static void print_figure(FILE *to, const json_t *f)
 {
-	static const char *const columns[] = { "median", "p90", "p99", "max" };
+	static const char *const columns[] = { "min", "median", "p90", "p99", "max" };
 	char place[64], way[64];
 
 	if (json_object_get(f, "case"))
@@ -54,8 +54,9 @@ static void print_group(FILE *to, const json_t *doc, const char *env,
 		if (!belongs(f, env, g->id))
 			continue;
 		if (!begun)
-			fprintf(to, "\n %s (%s: %s)\n  %-24s %-16s%10s%10s%10s%10s%8s\n", g->title,
-				g->unit, g->means, g->x, "way", "median", "p90", "p99", "max", "n");
+			fprintf(to, "\n %s (%s: %s)\n  %-24s %-16s%10s%10s%10s%10s%10s%8s\n",
+				g->title, g->unit, g->means, g->x, "way", "min", "median", "p90",
+				"p99", "max", "n");
 		begun = true;
 		print_figure(to, f);
 	}
