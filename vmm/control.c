@@ -85,6 +85,23 @@ static json_t *query_cpus_fast(void *arg, const json_t *args, int *fd, int *code
 	return list;
 }
 
+/* What serializing has cost, in all and for each vCPU. */
+static json_t *serializing(struct vp_local *local)
+{
+	struct vp_local_stats s;
+	json_t *vcpus = json_array();
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (!vp_local_vcpu_stats(local, i, &s))
+			json_array_append_new(vcpus, json_pack("{s:i, s:I, s:I}", "cpu-index",
+							       (int)i, "kicks", (json_int_t)s.kicks,
+							       "stayed-out", (json_int_t)s.stayed));
+	vp_local_stats(local, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "syncs", (json_int_t)s.syncs, "kicks",
+			 (json_int_t)s.kicks, "membarriers", (json_int_t)s.barriers, "wake-ups",
+			 (json_int_t)s.wakes, "stayed-out", (json_int_t)s.stayed, "vcpus", vcpus);
+}
+
 static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_vm_control *c = vp_control_host(arg);
@@ -98,11 +115,12 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 	if (vp_vm_route(c->vm) != VP_ROUTE_NONE)
 		json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_INT3)));
 	json_array_append_new(strategies, json_string(vp_strategy_name(VP_STRATEGY_STOP)));
-	ret = json_pack("{s:o, s:o, s:i, s:I, s:i, s:s, s:o}", "name",
+	ret = json_pack("{s:o, s:o, s:i, s:I, s:i, s:s, s:o, s:o}", "name",
 			vp_qmp_text(vp_vm_name(c->vm)), "kernel", vp_qmp_text(c->vm->image_what),
 			"pid", (int)getpid(), "ram", (json_int_t)vp_vm_ram_bytes(c->vm), "vcpus",
 			(int)vp_local_vcpu_count(local), "trap-route",
-			vp_route_name(vp_vm_route(c->vm)), "strategies", strategies);
+			vp_route_name(vp_vm_route(c->vm)), "strategies", strategies, "serializing",
+			serializing(local));
 	vp_control_describe(c->control, ret);
 	return ret;
 }

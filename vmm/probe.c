@@ -3,7 +3,6 @@
 #include "vmm/internal.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -60,13 +59,6 @@ static void probe_module(struct vp_probe *p)
 	}
 }
 
-static bool has_membarrier(void)
-{
-	long got = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-
-	return got > 0 && got & MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE;
-}
-
 int vp_probe_kvm(int kvm_fd, struct vp_probe *out, struct vp_err *err)
 {
 	int rc;
@@ -78,7 +70,6 @@ int vp_probe_kvm(int kvm_fd, struct vp_probe *out, struct vp_err *err)
 	out->guest_debug = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG) > 0;
 	out->irqchip = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQCHIP) > 0 &&
 		       ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_PIT2) > 0;
-	out->membarrier_sync_core = has_membarrier();
 	probe_module(out);
 	return vp_local_look(kvm_fd, &out->int3, err);
 }

@@ -10,7 +10,6 @@ struct vp_probe {
 	unsigned int max_vcpus;
 	bool immediate_exit, guest_debug, irqchip; /* capabilities of KVM we use */
 	struct vp_local_found int3;
-	bool membarrier_sync_core;
 	char module[32]; /* "kvm_intel", "kvm_amd", "kvm_pvm", "unknown": who implements /dev/kvm */
 };
 

@@ -139,9 +139,10 @@ static void serial_irq(void *arg, bool level)
 	ioctl(vm->vm_fd, KVM_IRQ_LINE, &line);
 }
 
-static int make_target(struct vp_vm *vm, struct vp_err *err)
+static int make_target(struct vp_vm *vm, enum vp_serializer serializer, struct vp_err *err)
 {
-	const struct vp_local_config config = { .route = vp_vm_route(vm) };
+	const struct vp_local_config config = { .route = vp_vm_route(vm),
+						.serializer = serializer };
 	int rc;
 
 	rc = vp_local_new(&config, &vm->local, err);
@@ -203,7 +204,7 @@ int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_e
 	if (!rc)
 		rc = make_kvm(vm, err);
 	if (!rc)
-		rc = make_target(vm, err);
+		rc = make_target(vm, cfg->serializer, err);
 	if (!rc)
 		rc = vp_serial_new(cfg->console_fd, is_linux ? serial_irq : NULL, vm, &vm->serial,
 				   err);

@@ -7,6 +7,7 @@
 #define VP_VMM_VM_H
 
 #include <vmpoke/local.h>
+#include <vmpoke/local.h>
 #include <vmpoke/poke.h>
 #include <vmpoke/symbol.h>
 
@@ -25,7 +26,8 @@ struct vp_vm_config {
 	const char *append; /* Linux only: added to its command line; NULL: nothing */
 	unsigned int vcpus; /* started at once, 1..VP_VCPU_MAX */
 	uint64_t ram_bytes; /* multiple of 2 MiB, at least 16 MiB; 0: 64 MiB, Linux 512 MiB */
-	int console_fd;	    /* where the guest's serial output goes; -1: nowhere */
+	enum vp_serializer serializer; /* -EOPNOTSUPP: not right on this host */
+	int console_fd;		       /* where the guest's serial output goes; -1: nowhere */
 };
 
 /* Why the VM ended. */
@@ -55,6 +57,7 @@ struct vp_vm_vcpu_info {
  * Open KVM, make RAM (a memfd), load the image, build boot page tables. No vCPU runs yet.
  *  -ENOENT/-EACCES/-ENODEV  KVM cannot be opened: the text says what to do
  *  -ENOEXEC                 the image is not a guest by docs/guest-abi.md, or damaged
+ *  -EOPNOTSUPP              this serializer is not right on this host
  *  -EINVAL, -ENOMEM, -EIO
  */
 int vp_vm_create(const struct vp_vm_config *cfg, struct vp_vm **out, struct vp_err *err);

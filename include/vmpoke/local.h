@@ -47,6 +47,29 @@ const char *vp_route_name(enum vp_trap_route route);
  */
 int vp_local_probe(int kvm_fd, enum vp_trap_route *route, struct vp_err *err);
 
+/*
+ * How every vCPU is made to serialize between the steps of a batch: docs/serialization.md says why
+ * each is right, what it costs, and on which hosts it is.
+ */
+enum vp_serializer {
+	VP_SERIALIZER_AUTO,	       /* the best that is right on this host */
+	VP_SERIALIZER_KICK,	       /* a signal to each vCPU thread, and its answer */
+	VP_SERIALIZER_KICK_MEMBARRIER, /* a signal to each, and membarrier(2) in place of answers */
+	VP_SERIALIZER_MEMBARRIER,      /* membarrier(2) alone: no vCPU goes to user space */
+};
+
+/* Its name: "auto", "kick", "kick-membarrier", "membarrier". */
+const char *vp_serializer_name(enum vp_serializer s);
+
+/*
+ * Why it is not right on this host, whose int3s come by @route; NULL: it is. Registers this process
+ * with membarrier(2), which does no harm.
+ */
+const char *vp_serializer_why_not(enum vp_serializer s, enum vp_trap_route route);
+
+/* What VP_SERIALIZER_AUTO becomes. */
+enum vp_serializer vp_serializer_best(enum vp_trap_route route);
+
 struct vp_local_config {
 	/* What vp_local_probe() has found; VP_ROUTE_DEBUG on every host with VMX or SVM. */
 	enum vp_trap_route route;
@@ -57,11 +80,13 @@ struct vp_local_config {
 	 * already, or is ignored, is refused.
 	 */
 	int kick_signal;
+	/* Another one than AUTO that is not right on this host is refused. */
+	enum vp_serializer serializer;
 };
 
 /*
  * Make an empty target. @config is copied. -ENOMEM; -EINVAL: no signal; -EBUSY: the signal is
- * taken. Several threads may make one each.
+ * taken; -EOPNOTSUPP: this serializer is not for this host. Several threads may make one each.
  *
  * From now on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do
  * both.
@@ -149,7 +174,8 @@ int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err);
 /*
  * Make vp_local_run() of vCPU @id return -EINTR soon, also if it waits in a hold or a park. Any
  * thread, at any time until vp_local_free(); waits for nobody. -ENOENT: it is not attached, or has
- * been detached meanwhile.
+ * been detached meanwhile. -EAGAIN: the host has no room for one more signal of this user's
+ * (RLIMIT_SIGPENDING), though 50 ms were given it: it returns at its next exit; try again.
  */
 int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id);
 
@@ -165,6 +191,22 @@ void vp_local_cont(struct vp_local *l);
 
 /* Is it paused by vp_local_pause()? Waits for nobody. */
 bool vp_local_paused(struct vp_local *l);
+
+/* What the target has done to vCPUs so far. */
+struct vp_local_stats {
+	uint64_t syncs;	   /* rounds of "every vCPU has serialized" */
+	uint64_t kicks;	   /* signals to vCPU threads: an interrupt each, or a wake-up */
+	uint64_t barriers; /* calls of membarrier(2): an interrupt to each core that runs us */
+	uint64_t wakes;	   /* how often a thread was woken that was held, parked or stayed out */
+	uint64_t stayed;   /* how often a vCPU stayed out for others to answer */
+};
+
+/*
+ * Of all vCPUs that are attached; or of vCPU @id, for which only kicks and stayed are told:
+ * -ENOENT. Waits for nobody.
+ */
+void vp_local_stats(struct vp_local *l, struct vp_local_stats *out);
+int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_stats *out);
 
 /* How many vCPUs are attached now. Waits for nobody. */
 unsigned int vp_local_vcpu_count(struct vp_local *l);

@@ -100,6 +100,12 @@ struct vp_break_ops {
 #define VP_BREAKS_MAX 4u /* what a CPU has in debug registers */
 #define VP_KEPT_MAX   256u
 
+/* What sync() makes sure of. docs/serialization.md. */
+enum vp_sync {
+	VP_SYNC_CORE, /* what the CPU itself fetches from now on is fetched anew */
+	VP_SYNC_EXIT, /* ... and no instruction is being emulated that was fetched before */
+};
+
 /* One of many pieces of guest RAM that are read or written in one go. */
 struct vp_piece {
 	vp_gpa gpa;
@@ -120,8 +126,7 @@ struct vp_pauses {
  * "Locked" operations are called between lock() and unlock(), by one thread.
  */
 struct vp_target_ops {
-	const char *name;	/* "local", "fake", ... */
-	const char *serializer; /* how sync() is done: "kick", ... */
+	const char *name; /* "local", "fake", ... */
 
 	/*
 	 * The lock over both guest text and vCPU topology (S10): while it is held no
@@ -210,10 +215,13 @@ struct vp_target_ops {
 
 	/*
 	 * Locked. sync(): when it returns 0, every vCPU has executed a serializing
-	 * instruction after the call began, or will before its next guest instruction.
+	 * instruction after the call began, or will before its next guest instruction. With
+	 * VP_SYNC_EXIT each vCPU that was in the guest has also left it, and whoever emulates its
+	 * instructions in software, since then.
 	 * -ETIMEDOUT: some vCPU did not answer within @timeout_ms.
 	 */
-	int (*sync)(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
+	int (*sync)(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+		    struct vp_err *err);
 
 	/*
 	 * Locked. quiesce(): when it returns 0, every call of the trap sink that had
@@ -255,6 +263,7 @@ struct vp_target {
 	const struct vp_target_ops *ops;
 	struct vp_trap_sink sink; /* set by the engine, `handle` last and atomically */
 	bool kernel_traps_only;	  /* set by the target: an int3 at CPL 3 makes no #BP exit here */
+	const char *serializer;	  /* set by the target: how sync() is done: "kick", ... */
 	const char *no_int3; /* set by the target: why strategy int3 cannot work; NULL: it can */
 };
 

@@ -14,7 +14,7 @@
 struct vp_bench_way {
 	const char *name; /* NULL: the end of the table */
 	enum vp_strategy strategy;
-	const char *serializer; /* what the target must have; NULL: any will do */
+	enum vp_serializer serializer; /* what the target must have; AUTO: any will do */
 };
 
 extern const struct vp_bench_way vp_bench_ways[];

@@ -25,7 +25,8 @@ static const struct column {
 	bool other;
 	const char *args[4]; /* besides those below, which every version knows */
 } columns[] = {
-	{ "this", false, { NULL } },
+	{ "this", false, { "--serializer", "kick" } }, /* as those did that had no choice */
+	{ "this, auto", false, { NULL } },
 	{ "other", true, { NULL } },
 };
 

@@ -84,7 +84,7 @@ static int one_sync(struct vp_bench_guest *g, const struct vp_bench_way *way, do
 		return rc;
 	start = vp_bench_now_us();
 	if (way->strategy == VP_STRATEGY_INT3) {
-		rc = t->ops->sync(t, ANSWER_MS, err);
+		rc = t->ops->sync(t, VP_SYNC_CORE, ANSWER_MS, err);
 	} else {
 		rc = t->ops->stop(t, ANSWER_MS, err);
 		if (!rc)

@@ -18,6 +18,8 @@ static const char help[] =
 	"  --vcpus N             1 to 64 (default 4)\n"
 	"  --pokes N             batches to apply, 1 to 10000000 (default 1000)\n"
 	"  --strategy int3|stop  how (default int3)\n"
+	"  --serializer HOW      how vCPUs are made to serialize: auto, kick, kick-membarrier or\n"
+	"                        membarrier (default auto: the best that is right here)\n"
 	"  --naive               the negative control: plain byte stores, no int3, no sync;\n"
 	"                        this goes wrong, and the demo says where\n"
 	"  --hotplug             meanwhile add and remove vCPUs\n"
@@ -35,12 +37,13 @@ struct demo_args {
 
 static int parse(int argc, char **argv, struct demo_args *a)
 {
-	const char *strategy = NULL;
+	const char *strategy = NULL, *serializer = NULL;
 	uint64_t vcpus = a->cfg.vcpus;
 	const struct vp_option options[] = {
 		VP_NUMBER("vcpus", &vcpus, 1, VP_VCPU_MAX),
 		VP_NUMBER("pokes", &a->cfg.pokes, 1, 10000000),
 		VP_CHOICE("strategy", &strategy, vp_strategy_choices),
+		VP_CHOICE("serializer", &serializer, vp_serializer_choices),
 		VP_NUMBER("seed", &a->cfg.seed, 1, INT64_MAX),
 		VP_FLAG("naive", &a->cfg.naive),
 		VP_FLAG("hotplug", &a->cfg.hotplug),
@@ -53,6 +56,7 @@ static int parse(int argc, char **argv, struct demo_args *a)
 	if (code >= 0)
 		return code;
 	a->cfg.vcpus = (unsigned int)vcpus;
+	a->cfg.serializer = vp_options_serializer(serializer);
 	if (strategy && !strcmp(strategy, vp_strategy_name(VP_STRATEGY_STOP)))
 		a->cfg.strategy = VP_STRATEGY_STOP;
 	if (a->cfg.hotplug && a->cfg.vcpus == VP_VCPU_MAX)

@@ -71,6 +71,23 @@ static bool can_kick(const struct diagnosis *d)
 	return d->usable && d->probe.immediate_exit;
 }
 
+static const char *why_no_serializer(const struct diagnosis *d, unsigned int s)
+{
+	return vp_serializer_why_not(s, d->probe.int3.route);
+}
+
+static void print_serializers(const struct diagnosis *d)
+{
+	if (!can_kick(d)) {
+		printf("serializers  none\n");
+		return;
+	}
+	printf("serializer   %s\n", vp_serializer_name(vp_serializer_best(d->probe.int3.route)));
+	for (unsigned int s = VP_SERIALIZER_KICK; s <= VP_SERIALIZER_MEMBARRIER; s++)
+		if (why_no_serializer(d, s))
+			printf("  not %s: %s\n", vp_serializer_name(s), why_no_serializer(d, s));
+}
+
 static unsigned int max_vcpus(const struct vp_probe *p)
 {
 	return p->max_vcpus < VP_VCPU_MAX ? p->max_vcpus : VP_VCPU_MAX;
@@ -89,10 +106,7 @@ static void print_text(const struct diagnosis *d)
 		printf("foreign int3 %s\n",
 		       p->int3.inject_ok ? "goes back to the guest" : "is lost");
 		printf("strategies   %sstop\n", p->int3.route != VP_ROUTE_NONE ? "int3 " : "");
-		printf("serializers  %s\n", can_kick(d) ? "kick" : "none");
-		printf("membarrier   %s\n", p->membarrier_sync_core
-						    ? "SYNC_CORE in the host kernel (not used yet)"
-						    : "no SYNC_CORE in the host kernel");
+		print_serializers(d);
 	}
 	for (size_t i = 0; i < d->nfindings; i++)
 		printf("missing      %s\n", d->findings[i]);
@@ -106,9 +120,22 @@ static json_t *serializers(const struct diagnosis *d)
 {
 	json_t *list = json_array();
 
-	if (can_kick(d))
-		json_array_append_new(list, json_string("kick"));
+	for (unsigned int s = VP_SERIALIZER_KICK; s <= VP_SERIALIZER_MEMBARRIER; s++)
+		if (can_kick(d) && !why_no_serializer(d, s))
+			json_array_append_new(list, json_string(vp_serializer_name(s)));
 	return list;
+}
+
+/* The others, each with the reason. */
+static json_t *not_here(const struct diagnosis *d)
+{
+	json_t *why = json_object();
+
+	for (unsigned int s = VP_SERIALIZER_KICK; s <= VP_SERIALIZER_MEMBARRIER; s++)
+		if (can_kick(d) && why_no_serializer(d, s))
+			json_object_set_new(why, vp_serializer_name(s),
+					    json_string(why_no_serializer(d, s)));
+	return why;
 }
 
 static json_t *missing(const struct diagnosis *d)
@@ -123,16 +150,16 @@ static json_t *missing(const struct diagnosis *d)
 static void print_json(const struct diagnosis *d)
 {
 	const struct vp_probe *p = &d->probe;
-	json_t *out = json_pack("{sb ss sb so so}", "ok", can_kick(d), "kvm", d->kvm_path, "usable",
-				d->usable, "serializers", serializers(d), "missing", missing(d));
+	json_t *out = json_pack("{sb ss sb so so so}", "ok", can_kick(d), "kvm", d->kvm_path,
+				"usable", d->usable, "serializers", serializers(d),
+				"serializers-not-here", not_here(d), "missing", missing(d));
 
 	if (d->usable) {
 		json_t *more =
-			json_pack("{ss si si ss sb sb sb sb}", "module", p->module, "api_version",
+			json_pack("{ss si si ss sb sb sb}", "module", p->module, "api_version",
 				  p->api_version, "max_vcpus", (int)max_vcpus(p), "trap_route",
 				  vp_route_name(p->int3.route), "inject", p->int3.inject_ok,
-				  "rerun", p->int3.rerun_ok, "irqchip", p->irqchip,
-				  "membarrier_sync_core", p->membarrier_sync_core);
+				  "rerun", p->int3.rerun_ok, "irqchip", p->irqchip);
 
 		json_object_update_new(out, more);
 	}

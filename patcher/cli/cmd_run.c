@@ -44,6 +44,9 @@ static const char help[] =
 	"                  --detach nowhere by default\n"
 	"  --vcpus N       1 to 64 (default 1)\n"
 	"  --memory SIZE   in MiB, or 512M, 1G: 16 MiB to 3 GiB, even (default 64; Linux 512)\n"
+	"  --serializer HOW  how vCPUs are made to serialize between the steps of a patch: auto,\n"
+	"                  kick, kick-membarrier or membarrier (default auto: the best that is\n"
+	"                  right on this host; docs/serialization.md)\n"
 	"  --kvm PATH      default /dev/kvm\n"
 	"\n"
 	"Ends with 0 when Linux switches itself off, or the guest's exit code (its low 8 bits) "
@@ -54,7 +57,7 @@ static const char help[] =
 	"missing; 7 bad FILE; 4 the socket cannot be made.\n";
 
 struct run_args {
-	const char *kernel, *initrd, *append, *name, *socket, *console, *memory, *kvm;
+	const char *kernel, *initrd, *append, *name, *socket, *console, *memory, *kvm, *serializer;
 	uint64_t vcpus, memory_mib;
 	bool no_reboot, detach;
 	unsigned int lives; /* that the guest had before */
@@ -100,6 +103,7 @@ static int parse(int argc, char **argv, struct run_args *a)
 		VP_TEXT("console", &a->console),
 		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
 		VP_TEXT("memory", &a->memory),
+		VP_CHOICE("serializer", &a->serializer, vp_serializer_choices),
 		VP_TEXT("kvm", &a->kvm),
 		VP_OPTIONS_END,
 	};
@@ -341,6 +345,7 @@ int vp_cmd_run(int argc, char **argv)
 		cfg.initrd = initrd;
 		cfg.append = a.append;
 		cfg.vcpus = (unsigned int)a.vcpus;
+		cfg.serializer = vp_options_serializer(a.serializer);
 		cfg.ram_bytes = a.memory_mib << 20;
 		cfg.console_fd = a.console_fd;
 		code = run_lives(&cfg, &a, a.name || a.socket ? &sockets.config : NULL);

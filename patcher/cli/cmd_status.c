@@ -60,9 +60,10 @@ static int query(struct vp_client *c, struct status *s)
 static void print_json(const struct status *s)
 {
 	const json_t *attention = json_object_get(s->vm, "attention");
-	json_t *out = json_pack("{s:O, s:O, s:O?, s:O}", "status",
+	json_t *out = json_pack("{s:O, s:O, s:O?, s:O, s:O*}", "status",
 				json_object_get(s->status, "status"), "vcpus", s->cpus, "pokes",
-				s->pokes, "stats", json_object_get(s->vm, "stats"));
+				s->pokes, "stats", json_object_get(s->vm, "stats"), "serializing",
+				json_object_get(s->vm, "serializing"));
 
 	if (!s->pokes)
 		json_object_set_new(out, "pokes", json_null());
@@ -181,6 +182,22 @@ static void print_vcpus(const json_t *cpus)
 	puts(")");
 }
 
+/* "serialized by kick: syncs 6, kicks 9, ...; for each batch and vCPU 0.75 kicks". */
+static void print_serializing(const struct status *s)
+{
+	const json_t *counted = json_object_get(s->vm, "serializing");
+	json_int_t batches = vp_client_int(json_object_get(s->vm, "stats"), "batches");
+	size_t vcpus = json_array_size(json_object_get(counted, "vcpus"));
+
+	if (!counted)
+		return;
+	printf("serialized by %s: ", vp_client_text(s->vm, "serializer"));
+	print_counters(counted);
+	if (batches && vcpus)
+		printf("  for each batch and vCPU %.2f kicks\n",
+		       (double)vp_client_int(counted, "kicks") / (double)batches / (double)vcpus);
+}
+
 static void print_text(const struct status *s, bool sites)
 {
 	const json_t *stats = json_object_get(s->vm, "stats"), *item;
@@ -203,6 +220,7 @@ static void print_text(const struct status *s, bool sites)
 	print_counters(stats);
 	printf("#BP exits (foreign: the guest's own int3s, given back to it): ");
 	print_counters(json_object_get(stats, "bp-exits"));
+	print_serializing(s);
 }
 
 static void print_history(const json_t *lines, bool json)

@@ -333,7 +333,7 @@ int vp_demo_run(const struct vp_demo_config *cfg, struct vp_demo_result *res, st
 	}
 	d.engine = vp_vm_engine(d.guest.vm);
 	res->route = vp_vm_route(d.guest.vm);
-	res->serializer = vp_local_target(vp_vm_local(d.guest.vm))->ops->serializer;
+	res->serializer = vp_local_target(vp_vm_local(d.guest.vm))->serializer;
 	start = now_us();
 	rc = run_batches(&d, &why);
 	res->seconds = (now_us() - start) / 1e6;

@@ -13,6 +13,7 @@ struct vp_demo_config {
 	unsigned int vcpus;
 	uint64_t pokes; /* batches to apply */
 	enum vp_strategy strategy;
+	enum vp_serializer serializer;
 	bool naive;   /* plain byte stores instead of vp_poke(): the negative control */
 	bool hotplug; /* add and remove vCPUs meanwhile */
 	bool progress;

@@ -119,6 +119,7 @@ int vp_demo_guest_boot(const struct vp_demo_config *cfg, struct vp_demo_guest *g
 		.image_len = (size_t)(vp_testguest_end - vp_testguest_start),
 		.image_what = "the test guest",
 		.vcpus = cfg->vcpus,
+		.serializer = cfg->serializer,
 	};
 	int rc;
 

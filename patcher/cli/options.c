@@ -11,6 +11,17 @@
 #include "base/similar.h"
 
 const char *const vp_strategy_choices[] = { "int3", "stop", NULL };
+const char *const vp_serializer_choices[] = { "auto", "kick", "kick-membarrier", "membarrier",
+					      NULL };
+
+enum vp_serializer vp_options_serializer(const char *name)
+{
+	int i = VP_SERIALIZER_MEMBARRIER;
+
+	while (i > VP_SERIALIZER_AUTO && (!name || strcmp(name, vp_serializer_choices[i])))
+		i--;
+	return (enum vp_serializer)i;
+}
 
 static int choose(const char *cmd, const struct vp_option *o)
 {

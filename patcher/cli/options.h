@@ -3,6 +3,8 @@
 #ifndef VP_CLI_OPTIONS_H
 #define VP_CLI_OPTIONS_H
 
+#include <vmpoke/local.h>
+
 #include "cli/common.h"
 
 enum vp_option_kind {
@@ -62,6 +64,10 @@ struct vp_option {
 	"                   of; for guests of QEMU and libvirt\n"
 #define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, VP_CMD_TIMEOUT_MAX)
 extern const char *const vp_strategy_choices[];
+extern const char *const vp_serializer_choices[]; /* in the order of enum vp_serializer */
+
+/* What was chosen of them; NULL: auto. */
+enum vp_serializer vp_options_serializer(const char *name);
 
 /*
  * Parse the command line of subcommand argv[0]; --help, --verbose and --quiet are known to all.

@@ -43,7 +43,7 @@ void vp_control_describe(struct vp_control *c, json_t *object)
 
 	json_object_set_new(object, "symbols",
 			    json_integer(symbols ? (json_int_t)vp_symtab_count(symbols) : 0));
-	json_object_set_new(object, "serializer", json_string(c->cfg.target->ops->serializer));
+	json_object_set_new(object, "serializer", json_string(c->cfg.target->serializer));
 	json_object_set_new(object, "stats", stats_json(c->cfg.engine));
 	if (vp_control_attention(c))
 		json_object_set_new(object, "attention", vp_qmp_text(vp_control_attention(c)));

@@ -76,6 +76,7 @@ struct vp_batch {
 	struct vp_record rec;	 /* rec.sites, .words and .note are owned by the batch */
 	vp_gpa *word_at;	 /* where rec.words are */
 	struct vp_paging paging; /* what translated the addresses */
+	enum vp_sync sync;	 /* what a sync has to make sure of */
 	char note[64];
 	struct vp_ahead ahead; /* what the plan has looked at */
 	bool recorded;	       /* e->applied owns it (or will), not the table */

@@ -52,7 +52,7 @@ static int check_one_insn(const struct vp_slot *s, const char *which, const uint
 	return 0;
 }
 
-static int check_shape(struct vp_slot *s, struct vp_err *err)
+static int check_shape(struct vp_batch *b, struct vp_slot *s, struct vp_err *err)
 {
 	struct vp_insn old;
 	int rc;
@@ -65,6 +65,8 @@ static int check_shape(struct vp_slot *s, struct vp_err *err)
 		rc = check_one_insn(s, "new", s->site.new_bytes, &s->new_insn, err);
 	if (rc)
 		return rc;
+	if (!vp_insn_is_never_emulated(&old) || !vp_insn_is_never_emulated(&s->new_insn))
+		b->sync = VP_SYNC_EXIT;
 	switch (s->site.resume) {
 	case VP_RESUME_PARK:
 	case VP_RESUME_FIXUP:
@@ -348,7 +350,7 @@ int vp_plan_make(struct vp_engine *e, const struct vp_site *sites, size_t n,
 		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", n);
 	rc = vp_words_copy(b, opts->words, opts->nwords, err);
 	for (size_t i = 0; i < n && !rc; i++) {
-		rc = check_shape(&b->slots[i], err);
+		rc = check_shape(b, &b->slots[i], err);
 		if (rc)
 			res->bad_site = (ptrdiff_t)b->slots[i].index;
 	}

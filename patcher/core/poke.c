@@ -22,10 +22,11 @@
 
 #include "core/internal.h"
 
-static int sync_all(struct vp_engine *e, unsigned int timeout_ms, struct vp_err *err)
+static int sync_all(struct vp_engine *e, enum vp_sync what, unsigned int timeout_ms,
+		    struct vp_err *err)
 {
 	atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
-	return e->target->ops->sync(e->target, timeout_ms, err);
+	return e->target->ops->sync(e->target, what, timeout_ms, err);
 }
 
 static void phase(const struct vp_poke_opts *opts, enum vp_phase p)
@@ -195,7 +196,7 @@ static int finish(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 
 	atomic_store_explicit(&b->open, true, memory_order_release);
 	e->target->ops->unpark(e->target);
-	rc = sync_all(e, timeout_ms, NULL);
+	rc = sync_all(e, b->sync, timeout_ms, NULL);
 	if (!rc)
 		rc = e->target->ops->quiesce(e->target, timeout_ms, NULL);
 	return rc;
@@ -251,7 +252,7 @@ static int settle_doubts(struct vp_engine *e, struct vp_batch *b, unsigned int t
 		e->target->ops->unpark(e->target);
 		rc = e->target->ops->quiesce(e->target, timeout_ms, NULL);
 		if (!rc)
-			rc = sync_all(e, timeout_ms, NULL);
+			rc = sync_all(e, VP_SYNC_EXIT, timeout_ms, NULL);
 	}
 	atomic_store_explicit(&b->awake, false, memory_order_release);
 	for (size_t i = 0; i < b->n && !rc; i++)
@@ -280,7 +281,7 @@ static int roll_back(struct vp_engine *e, struct vp_batch *b, unsigned int timeo
 	find_lost(e, b, true);
 	rc = restore_tails(e, b, &any);
 	if (!rc && any)
-		rc = sync_all(e, timeout_ms, NULL);
+		rc = sync_all(e, b->sync, timeout_ms, NULL);
 	if (rc)
 		return rc;
 	find_lost(e, b, false);
@@ -337,7 +338,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 	table_publish(e, b);
 	rc = cap_heads(e, b, res, err);
 	if (!rc)
-		rc = sync_all(e, opts->timeout_ms, err);
+		rc = sync_all(e, b->sync, opts->timeout_ms, err);
 	if (rc)
 		return rc;
 	phase(opts, VP_PHASE_CAPPED);
@@ -346,7 +347,7 @@ static int prepare(struct vp_engine *e, struct vp_batch *b, const struct vp_poke
 	if (!rc)
 		rc = write_tails(e, b, &any_tail, res, err);
 	if (!rc && any_tail)
-		rc = sync_all(e, opts->timeout_ms, err);
+		rc = sync_all(e, b->sync, opts->timeout_ms, err);
 	if (!rc)
 		rc = recheck(e, b, true, res, err);
 	if (!rc)

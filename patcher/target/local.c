@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "target/local_internal.h"
@@ -21,6 +22,13 @@ const char *vp_route_name(enum vp_trap_route route)
 	return "none";
 }
 
+static void *zalloc_aligned(size_t size)
+{
+	void *p = aligned_alloc(VP_CACHE_LINE, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
 /* --- life -------------------------------------------------------------------- */
 
 static int op_lock(struct vp_target *t, struct vp_err *err)
@@ -30,12 +38,12 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 
 static void op_unlock(struct vp_target *t)
 {
+	vp_local_end_gathering(vp_local_of(t));
 	pthread_mutex_unlock(&vp_local_of(t)->lock);
 }
 
 static const struct vp_target_ops local_ops = {
 	.name = "local",
-	.serializer = "kick",
 	.lock = op_lock,
 	.unlock = op_unlock,
 	.read = vp_local_op_read,
@@ -72,19 +80,21 @@ static void init_lock(pthread_mutex_t *lock)
 
 int vp_local_new(const struct vp_local_config *config, struct vp_local **out, struct vp_err *err)
 {
-	struct vp_local *l = calloc(1, sizeof(*l));
+	struct vp_local *l = zalloc_aligned(sizeof(*l));
 	int rc;
 
 	if (!l)
 		return vp_err_set(err, -ENOMEM, "no memory for a target");
 	l->kick_signal = config->kick_signal ? config->kick_signal : SIGRTMIN + 1;
-	rc = vp_local_take_signal(l->kick_signal, err);
+	l->route = config->route;
+	rc = vp_local_choose_serializer(l, config->serializer, err);
+	if (!rc)
+		rc = vp_local_take_signal(l->kick_signal, err);
 	if (rc) {
 		free(l);
 		return rc;
 	}
 	l->target.ops = &local_ops;
-	l->route = config->route;
 	if (config->route == VP_ROUTE_NONE)
 		l->target.no_int3 = "this host's KVM does not report a guest's int3";
 	/* A KVM that emulates kernel mode in software runs user mode on the CPU, unwatched. */
@@ -93,7 +103,7 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 	init_lock(&l->lock);
 	pthread_mutex_init(&l->table_lock, NULL);
 	pthread_mutex_init(&l->wait_lock, NULL);
-	vp_cond_init(&l->answered);
+	vp_cond_init(&l->has_answer);
 	*out = l;
 	return 0;
 }
@@ -111,7 +121,7 @@ int vp_local_free(struct vp_local *l)
 	pthread_mutex_unlock(&l->lock);
 	if (used)
 		return -EBUSY;
-	pthread_cond_destroy(&l->answered);
+	pthread_cond_destroy(&l->has_answer);
 	pthread_mutex_destroy(&l->table_lock);
 	pthread_mutex_destroy(&l->wait_lock);
 	pthread_mutex_destroy(&l->lock);
@@ -155,7 +165,7 @@ int vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm
 	rc = vp_local_check_mask(l, id, err);
 	if (rc)
 		return rc;
-	v = calloc(1, sizeof(*v));
+	v = zalloc_aligned(sizeof(*v));
 	if (!v)
 		return vp_err_set(err, -ENOMEM, "no memory for vCPU %u", id);
 	v->l = l;
@@ -198,4 +208,38 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v)
 unsigned int vp_local_vcpu_count(struct vp_local *l)
 {
 	return atomic_load(&l->nvcpus);
+}
+
+static void add_vcpu(struct vp_local_stats *to, struct vp_local_vcpu *v)
+{
+	to->kicks += atomic_load_explicit(&v->kicks, memory_order_relaxed);
+	to->stayed += atomic_load_explicit(&v->stayed, memory_order_relaxed);
+}
+
+void vp_local_stats(struct vp_local *l, struct vp_local_stats *out)
+{
+	*out = (struct vp_local_stats){
+		.syncs = atomic_load_explicit(&l->syncs, memory_order_relaxed),
+		.barriers = atomic_load_explicit(&l->barriers, memory_order_relaxed),
+		.wakes = atomic_load_explicit(&l->wakes, memory_order_relaxed),
+	};
+	pthread_mutex_lock(&l->table_lock);
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (l->vcpus[i])
+			add_vcpu(out, l->vcpus[i]);
+	pthread_mutex_unlock(&l->table_lock);
+}
+
+int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_stats *out)
+{
+	struct vp_local_vcpu *v = NULL;
+
+	*out = (struct vp_local_stats){ 0 };
+	pthread_mutex_lock(&l->table_lock);
+	if (id < VP_VCPU_MAX)
+		v = l->vcpus[id];
+	if (v)
+		add_vcpu(out, v);
+	pthread_mutex_unlock(&l->table_lock);
+	return v ? 0 : -ENOENT;
 }

@@ -205,7 +205,7 @@ static int op_wait(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 		return rc;
 	let_all_pass(l);
 	vp_local_let_go(l);
-	vp_local_await(l, is_over, &seen, timeout_ms);
+	vp_local_await(l, is_over, &seen, timeout_ms * 1000ull);
 	rc = vp_local_hold_all(l, AGAIN_MS, err);
 	if (rc)
 		return vp_err_set(err, -EIO, "%.200s", err ? err->text : "");

@@ -10,6 +10,9 @@
  *	read epoch, hold, want_armed		read mode
  *	   new: serve it, then enter		   GUEST: kick, wait for the answer
  *	   old: enter the guest			   else: it will serve us before it enters
+ *
+ * Each side's words are on cache lines of their own: who enters the guest reads what seldom
+ * changes.
  */
 #ifndef VP_TARGET_LOCAL_INTERNAL_H
 #define VP_TARGET_LOCAL_INTERNAL_H
@@ -27,6 +30,11 @@
 
 #define VP_LOCAL_SLOTS 16
 
+/* How often either side looks for the other's answer before it sleeps: most come within 10 us. */
+#ifndef VP_LOCAL_LOOKS
+#define VP_LOCAL_LOOKS 300u
+#endif
+
 enum vp_mode {
 	VP_MODE_OUT,   /* in the VMM, or held: will serve every request before it enters */
 	VP_MODE_GUEST, /* in the guest, or about to be, or just back and not classified yet */
@@ -40,6 +48,8 @@ enum vp_stands {
 	VP_STANDS_ALIAS, /* the same, in another mapping of the page */
 };
 
+#define VP_CACHE_LINE 64
+
 struct vp_local_vcpu {
 	struct vp_local *l;
 	unsigned int id;
@@ -48,21 +58,27 @@ struct vp_local_vcpu {
 	pthread_t thread;
 	pid_t tid; /* the same, for the kernel */
 
-	_Atomic int mode;	/* enum vp_mode; written by the vCPU thread only */
-	_Atomic uint64_t ack;	/* the newest epoch that this vCPU has serialized for */
-	_Atomic uint64_t traps; /* how many #BP exits it has begun to carry out */
-	_Atomic bool armed;	/* its KVM guest debug is on; written by the vCPU thread only */
-	_Atomic int arm_error;	/* -errno of the last KVM_SET_GUEST_DEBUG */
-	_Atomic bool hold;	/* stay out of the guest */
-	_Atomic bool interrupt; /* make vp_local_run() return -EINTR */
-	_Atomic int stands;	/* enum vp_stands; by it, too, the vCPU stays out of the guest */
-	_Atomic bool leaving;	/* it will not enter the guest again */
+	/* Written by the vCPU thread. */
+	_Alignas(VP_CACHE_LINE) _Atomic int mode; /* enum vp_mode */
+	_Atomic uint64_t ack;	 /* the newest epoch that this vCPU has serialized for */
+	_Atomic uint64_t traps;	 /* how many #BP exits it has begun to carry out */
+	_Atomic bool armed;	 /* its KVM guest debug is on */
+	_Atomic uint64_t stayed; /* counter: how often it has stayed out for others */
+
+	/* Written by who asks, and by the vCPU thread where it says so. */
+	_Alignas(VP_CACHE_LINE) _Atomic bool hold; /* stay out of the guest */
+	_Atomic bool interrupt; /* make vp_local_run() return -EINTR; it clears that */
+	_Atomic int arm_error;	/* -errno of its last KVM_SET_GUEST_DEBUG; cleared by who asks */
+	_Atomic int stands;	/* enum vp_stands, by the vCPU thread; it stays out by it, too */
+	_Atomic bool leaving;	/* by the vCPU thread: it will not enter the guest again */
+	_Atomic uint64_t kicks; /* counter: signals sent */
+	_Atomic bool called;	/* a kick of vp_local_call() is under way; it clears that */
 
 	/*
 	 * Of the vCPU thread alone: emulation failures on an int3, one after the other, and where;
 	 * the length of that int3, prefixes included.
 	 */
-	unsigned int failures;
+	_Alignas(VP_CACHE_LINE) unsigned int failures;
 	uint64_t failed_rip;
 	size_t failed_int3;
 };
@@ -87,6 +103,7 @@ struct vp_local {
 	struct vp_target target; /* first: a vp_target is cast to its vp_local */
 	enum vp_trap_route route;
 	int kick_signal;
+	enum vp_serializer serializer; /* AUTO no more */
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
 	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` and `table_lock` */
@@ -97,28 +114,45 @@ struct vp_local {
 	struct vp_slot_ram ram[VP_LOCAL_SLOTS]; /* entries below nram never move */
 	_Atomic unsigned int nram;
 
-	_Atomic uint64_t epoch;	    /* rounds of "every vCPU has serialized" asked for */
-	_Atomic unsigned int holds; /* > 0: every vCPU stays out of the guest */
+	/* What vCPUs look at whenever they enter. */
+	_Alignas(VP_CACHE_LINE) _Atomic uint64_t epoch; /* rounds of "every vCPU has serialized" */
+	_Atomic unsigned int holds;			/* > 0: every vCPU stays out of the guest */
 	_Atomic bool want_armed;
+	_Atomic int64_t armed_until; /* ms: who is armed stays so, though nobody wants it */
+	_Atomic bool gather;	     /* who has served the epoch stays out for a while */
+	_Atomic unsigned int nbreaks;
+
+	_Alignas(VP_CACHE_LINE) _Atomic uint64_t answered; /* the newest epoch that all served */
 	bool batch_armed;	  /* by arm(), not by a breakpoint; under `lock` */
 	_Atomic uint64_t unparks; /* how often unpark() was called */
 
 	/* local_break.c; changed under `lock`, with every vCPU held. */
 	struct vp_local_break breaks[VP_BREAKS_MAX];
-	_Atomic unsigned int nbreaks;
 	struct vp_paging space; /* translates their addresses; cr3 0: that of any vCPU */
 	uint8_t kept[VP_KEPT_MAX];
 	size_t nkept;
 	_Atomic bool left; /* leave(): a call has not returned, and its breakpoint stands */
 
+	_Atomic uint64_t syncs, barriers, wakes; /* counters: vp_local_stats() */
+
 	pthread_mutex_t table_lock; /* for who must not wait for `lock`; leaf */
 
 	/* Sleeping, on both sides; nothing else is protected by it. */
 	pthread_mutex_t wait_lock;
-	pthread_cond_t answered;  /* the asking thread sleeps here */
-	_Atomic bool waiting;	  /* somebody sleeps on `answered` */
-	_Atomic uint32_t changes; /* held and parked vCPUs sleep on it: vp_local_sleep() */
+	pthread_cond_t has_answer; /* the asking thread sleeps here */
+	_Atomic bool waiting;	   /* somebody sleeps on `has_answer` */
+	/* vCPUs sleep on these: vp_local_sleep(). */
+	_Alignas(VP_CACHE_LINE) _Atomic uint32_t changes; /* who is held or parked */
+	_Atomic uint32_t gathered;			  /* who stays out for others */
 };
+
+/* Of vp_local_stats(). */
+#ifndef vp_local_count
+static inline void vp_local_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+#endif
 
 static inline struct vp_local *vp_local_of(struct vp_target *t)
 {
@@ -148,13 +182,32 @@ int vp_local_op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint
 		    void *arg, struct vp_err *err);
 int vp_local_op_writable(struct vp_target *t, struct vp_err *err);
 
-/* local_sync.c: the requests. All locked. */
+/*
+ * local_serializer.c: sync(), and the choice of how it is done: -EOPNOTSUPP, -EINVAL. unlock() ends
+ * what it has begun: nobody stays out for others.
+ */
+int vp_local_choose_serializer(struct vp_local *l, enum vp_serializer wanted, struct vp_err *err);
+int vp_local_op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+		     struct vp_err *err);
+void vp_local_end_gathering(struct vp_local *l);
+
+/*
+ * The vCPU's own thread has served @epoch: stay out until all others have, too, where that takes
+ * longer than a moment. False: it may enter at once.
+ */
+bool vp_local_stay_out(struct vp_local_vcpu *v, uint64_t epoch);
+
+/* Has every vCPU done what is asked? @arg as given to vp_local_wait_all(). -ETIMEDOUT. */
+typedef bool (*vp_local_answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
+int vp_local_wait_all(struct vp_local *l, vp_local_answer_fn done, uint64_t arg,
+		      unsigned int timeout_ms, struct vp_err *err);
+
+/* local_sync.c: the other requests. All locked. */
 int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state,
 		     struct vp_err *err);
 void vp_local_op_release(struct vp_target *t);
 int vp_local_op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_disarm(struct vp_target *t);
-int vp_local_op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_op_unpark(struct vp_target *t);
 int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err);
@@ -169,7 +222,7 @@ void vp_local_disarm_all(struct vp_local *l);
 
 /* Sleep until @done, or until the time is up: -ETIMEDOUT. */
 int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
-		   unsigned int timeout_ms);
+		   uint64_t timeout_us);
 
 /* Is a call of a guest function under way that was given up? Any thread. */
 bool vp_local_call_is_left(struct vp_local *l);
@@ -186,8 +239,14 @@ void vp_local_op_abandon(struct vp_target *t);
 int vp_local_take_signal(int sig, struct vp_err *err);
 int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err *err);
 
-/* Call a vCPU's thread out of the guest, or out of KVM_RUN if it is about to enter. Any thread. */
-void vp_local_kick(struct vp_local_vcpu *v);
+/*
+ * Call a vCPU's thread out of the guest, or out of KVM_RUN if it is about to enter. Any thread.
+ * -EAGAIN: the host has no room for one more signal (RLIMIT_SIGPENDING).
+ */
+int vp_local_kick(struct vp_local_vcpu *v);
+
+/* Locked. The same, for a request that it serves before it enters, unless it is still under way. */
+int vp_local_call(struct vp_local_vcpu *v);
 
 /* The vCPU's own thread: what came so far is being served / what comes from now on counts. */
 void vp_local_clear_kick(struct vp_local_vcpu *v);
@@ -197,13 +256,19 @@ void vp_local_await_kick(void);
 bool vp_local_was_foreign(const struct vp_local_vcpu *v);
 
 /*
- * The vCPU's own thread: sleep until l->changes differs from @seen, or for a moment. A signal or an
- * immediate_exit of the VMM's own sets v->interrupt.
+ * The vCPU's own thread: sleep until @word (l->changes, l->gathered) differs from @seen, or for a
+ * moment. A signal or an immediate_exit of the VMM's own sets v->interrupt. False: the moment is
+ * over, of @limit_us.
  */
-void vp_local_sleep(struct vp_local_vcpu *v, uint32_t seen);
+bool vp_local_sleep(struct vp_local_vcpu *v, _Atomic uint32_t *word, uint32_t seen,
+		    unsigned int limit_us);
+#define VP_LOOK_US                                                                    \
+	100000u /* how long a flag may go unseen whose signal came a moment too early \
+		 */
 
 void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
 void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */
+void vp_local_wake_gathered(struct vp_local *l); /* who stays out for others */
 
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);

@@ -76,16 +76,53 @@ int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err
 
 /* --- kicks ------------------------------------------------------------------- */
 
-void vp_local_kick(struct vp_local_vcpu *v)
+/*
+ * A real-time signal is queued, and the user's queue may be full of others. That passes, or it does
+ * not.
+ */
+#define KICK_TRIES  50
+#define KICK_NAP_NS 1000000
+
+int vp_local_kick(struct vp_local_vcpu *v)
 {
+	const struct timespec nap = { .tv_nsec = KICK_NAP_NS };
+	bool sent = false;
+
 	/* The flag catches a thread that has not yet reached KVM_RUN. */
 	__atomic_or_fetch(&v->run->immediate_exit, EXIT_OURS, __ATOMIC_SEQ_CST);
-	syscall(SYS_tgkill, getpid(), v->tid, v->l->kick_signal);
+	for (unsigned int i = 0; !sent && i < KICK_TRIES; i++) {
+		sent = !syscall(SYS_tgkill, getpid(), v->tid, v->l->kick_signal);
+		if (!sent)
+			nanosleep(&nap, NULL);
+	}
+	if (!sent)
+		return -EAGAIN;
+	vp_local_count(&v->kicks, 1);
+	return 0;
+}
+
+/*
+ * `called` is set before the flag and the signal, and cleared after the flag. So as long as it is
+ * set, both are in place since the vCPU's thread last went to enter the guest: it is out, or on its
+ * way out; and when it goes to enter again it will see what is asked now.
+ */
+int vp_local_call(struct vp_local_vcpu *v)
+{
+	int rc;
+
+	if (atomic_load(&v->called))
+		return 0;
+	atomic_store(&v->called, true);
+	rc = vp_local_kick(v);
+	if (rc)
+		atomic_store(&v->called, false);
+	return rc;
 }
 
 void vp_local_clear_kick(struct vp_local_vcpu *v)
 {
 	__atomic_and_fetch(&v->run->immediate_exit, (uint8_t)~EXIT_OURS, __ATOMIC_SEQ_CST);
+	atomic_store(&v->called, false);
 }
 
 void vp_local_await_kick(void)
@@ -106,20 +143,19 @@ bool vp_local_was_foreign(const struct vp_local_vcpu *v)
 
 /* --- sleeping ---------------------------------------------------------------- */
 
-#define LOOK_NS 100000000 /* how long a flag may go unseen whose signal came a moment too early */
-
-void vp_local_sleep(struct vp_local_vcpu *v, uint32_t seen)
+bool vp_local_sleep(struct vp_local_vcpu *v, _Atomic uint32_t *word, uint32_t seen,
+		    unsigned int limit_us)
 {
-	const struct timespec limit = { .tv_nsec = LOOK_NS };
-	bool woken_by_signal;
+	const struct timespec limit = { .tv_nsec = (long)limit_us * 1000 };
+	int why = 0;
 
 	vp_local_await_kick();
-	woken_by_signal =
-		syscall(SYS_futex, &v->l->changes, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0) < 0 &&
-		errno == EINTR && !kicked;
-	if (woken_by_signal ||
+	if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0) < 0)
+		why = errno;
+	if ((why == EINTR && !kicked) ||
 	    __atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST) & ~EXIT_OURS)
 		atomic_store(&v->interrupt, true);
+	return why != ETIMEDOUT;
 }
 
 /* --- waking who sleeps, on both sides ------------------------------------------ */
@@ -131,12 +167,26 @@ void vp_local_notify(struct vp_local *l)
 	if (!atomic_load(&l->waiting))
 		return;
 	pthread_mutex_lock(&l->wait_lock);
-	pthread_cond_broadcast(&l->answered);
+	pthread_cond_broadcast(&l->has_answer);
 	pthread_mutex_unlock(&l->wait_lock);
+}
+
+static void wake(struct vp_local *l, _Atomic uint32_t *word)
+{
+	long woken;
+
+	atomic_fetch_add(word, 1);
+	woken = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	if (woken > 0)
+		vp_local_count(&l->wakes, (uint64_t)woken);
 }
 
 void vp_local_wake(struct vp_local *l)
 {
-	atomic_fetch_add(&l->changes, 1);
-	syscall(SYS_futex, &l->changes, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	wake(l, &l->changes);
+}
+
+void vp_local_wake_gathered(struct vp_local *l)
+{
+	wake(l, &l->gathered);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vCPU thread's side: serve what was asked, enter the guest, take #BP exits. */
 #include <errno.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 
 #include "target/local_internal.h"
@@ -28,6 +27,9 @@ static void serve_arming(struct vp_local_vcpu *v)
 	bool want = atomic_load(&v->l->want_armed);
 
 	if (armed == want)
+		return;
+	/* Patches often come in streams; an exit more than needed is harmless. */
+	if (!want && vp_now_ms() < atomic_load(&v->l->armed_until))
 		return;
 	if (!want) {
 		/* First say so, then look again: vp_local_op_arm() does it the other way round. */
@@ -59,7 +61,7 @@ static void wait_while_held(struct vp_local_vcpu *v)
 
 		if (!must_wait(v) || atomic_load(&v->interrupt))
 			return;
-		vp_local_sleep(v, seen);
+		vp_local_sleep(v, &v->l->changes, seen, VP_LOOK_US);
 	}
 }
 
@@ -92,12 +94,8 @@ static bool enter(struct vp_local_vcpu *v)
 			vp_serialize();
 			atomic_store(&v->ack, epoch);
 			vp_local_notify(v->l);
-			/*
-			 * Others have yet to answer. On an overcommitted host they may be waiting
-			 * for this very core.
-			 */
-			if (atomic_load(&v->l->waiting))
-				sched_yield();
+			if (vp_local_stay_out(v, epoch))
+				continue;
 		}
 		return true;
 	}

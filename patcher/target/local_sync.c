@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the engine asks of the vCPUs: serialize, arm, hold, stop. The serializer
- * is `kick`: local_kick.c sends a vCPU thread out of KVM_RUN, and local_run.c serves the request
- * before it enters again.
+ * What the engine asks of the vCPUs, but for sync() (local_serializer.c): arm, quiesce, hold, stop.
+ * local_kick.c sends a vCPU thread out of KVM_RUN, and local_run.c serves the request before it
+ * enters again.
  *
  * Everything here runs under l->lock, so the set of vCPUs does not change.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "target/local_internal.h"
@@ -15,31 +16,33 @@
 
 #define HOLD_TIMEOUT_MS 5000u
 
-/* Has this vCPU done what is asked? @arg as given to wait_all(). */
-typedef bool (*answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
-
 int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
-		   unsigned int timeout_ms)
+		   uint64_t timeout_us)
 {
-	struct timespec until;
+	unsigned int looks = VP_LOCAL_LOOKS;
 	bool there = done(l, arg);
+	struct timespec until;
 	int rc = 0;
 
+	while (!there && looks--) {
+		__builtin_ia32_pause();
+		there = done(l, arg);
+	}
 	if (there)
 		return 0;
-	until = vp_deadline(timeout_ms);
+	until = vp_deadline_us(timeout_us);
 	pthread_mutex_lock(&l->wait_lock);
 	/* Set before the answers are read again; its partner is in vp_local_notify(). */
 	atomic_store(&l->waiting, true);
 	while (!(there = done(l, arg)) && !rc)
-		rc = pthread_cond_timedwait(&l->answered, &l->wait_lock, &until);
+		rc = pthread_cond_timedwait(&l->has_answer, &l->wait_lock, &until);
 	atomic_store(&l->waiting, false);
 	pthread_mutex_unlock(&l->wait_lock);
 	return there ? 0 : -ETIMEDOUT;
 }
 
 struct question {
-	answer_fn done;
+	vp_local_answer_fn done;
 	uint64_t arg;
 	struct vp_local_vcpu *silent; /* the first that has not answered */
 };
@@ -55,36 +58,17 @@ static bool all_have_answered(struct vp_local *l, void *arg)
 	return !q->silent;
 }
 
-/* Wait until every vCPU has answered. */
-static int wait_all(struct vp_local *l, answer_fn done, uint64_t arg, unsigned int timeout_ms,
-		    struct vp_err *err)
+int vp_local_wait_all(struct vp_local *l, vp_local_answer_fn done, uint64_t arg,
+		      unsigned int timeout_ms, struct vp_err *err)
 {
 	struct question q = { .done = done, .arg = arg };
 
-	if (!vp_local_await(l, all_have_answered, &q, timeout_ms))
+	if (!vp_local_await(l, all_have_answered, &q, timeout_ms * 1000ull))
 		return 0;
 	return vp_err_set(err, -ETIMEDOUT,
 			  "vCPU %u did not answer within %u ms; is the host overloaded, or "
 			  "does its thread block signal %d?",
 			  q.silent->id, timeout_ms, l->kick_signal);
-}
-
-/* --- serialize --------------------------------------------------------------- */
-
-static bool has_serialized(struct vp_local_vcpu *v, uint64_t epoch)
-{
-	return atomic_load(&v->mode) != VP_MODE_GUEST || atomic_load(&v->ack) >= epoch;
-}
-
-int vp_local_op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
-{
-	struct vp_local *l = vp_local_of(t);
-	uint64_t epoch = atomic_fetch_add(&l->epoch, 1) + 1;
-
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
-		if (l->vcpus[i] && !has_serialized(l->vcpus[i], epoch))
-			vp_local_kick(l->vcpus[i]);
-	return wait_all(l, has_serialized, epoch, timeout_ms, err);
 }
 
 /* --- #BP interception -------------------------------------------------------- */
@@ -118,19 +102,29 @@ int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err 
 
 	if (l->target.no_int3)
 		return vp_err_set(err, -EOPNOTSUPP, "%s", l->target.no_int3);
-	atomic_store(&l->want_armed, true);
+	/* What KVM said to an earlier one is forgotten: it is asked again. */
+	if (!atomic_load(&l->want_armed)) {
+		for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+			if (l->vcpus[i])
+				atomic_store(&l->vcpus[i]->arm_error, 0);
+		atomic_store(&l->want_armed, true);
+	}
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && !is_armed(l->vcpus[i]))
 			all = false;
 	if (all)
 		return 0;
-	rc = vp_local_op_sync(&l->target, timeout_ms, err);
+	/* Each has to answer: it may be refused. */
+	rc = vp_local_op_sync(&l->target, VP_SYNC_EXIT, timeout_ms, err);
 	return rc ? rc : arm_error(l, err);
 }
 
-/* Lazy: each vCPU disarms when it next passes through user space. */
+#define ARMED_MS 250
+
+/* Lazy: each vCPU disarms when it passes through user space after some time. */
 void vp_local_disarm_all(struct vp_local *l)
 {
+	atomic_store(&l->armed_until, vp_now_ms() + ARMED_MS);
 	atomic_store(&l->want_armed, false);
 	vp_local_wake(l); /* a vCPU that could not be armed waits for this */
 }
@@ -170,11 +164,15 @@ int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_
 {
 	struct vp_local *l = vp_local_of(t);
 	struct trap_counts before = { 0 };
+	int rc;
 
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i])
 			before.of[i] = atomic_load(&l->vcpus[i]->traps);
-	return wait_all(l, has_left_trap, (uintptr_t)&before, timeout_ms, err);
+	rc = vp_local_wait_all(l, has_left_trap, (uintptr_t)&before, timeout_ms, err);
+	/* Until now the others have left the cores to those that were in a trap. */
+	vp_local_end_gathering(l);
+	return rc;
 }
 
 void vp_local_op_unpark(struct vp_target *t)
@@ -186,12 +184,6 @@ void vp_local_op_unpark(struct vp_target *t)
 }
 
 /* --- hold one, hold all ------------------------------------------------------ */
-
-static bool is_outside(struct vp_local_vcpu *v, uint64_t arg)
-{
-	(void)arg;
-	return !atomic_load(&v->hold) || atomic_load(&v->mode) != VP_MODE_GUEST;
-}
 
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 
@@ -225,43 +217,102 @@ static int read_state(struct vp_local_vcpu *v, struct vp_vcpu_state *out, struct
 	return 0;
 }
 
-static int hold_one(struct vp_local *l, struct vp_local_vcpu *v, struct vp_vcpu_state *state,
-		    struct vp_err *err)
+static void ask_to_stay(struct vp_local_vcpu *v)
 {
-	int rc;
-
-	l->held = v;
 	atomic_store(&v->hold, true);
 	if (atomic_load(&v->mode) == VP_MODE_GUEST)
-		vp_local_kick(v);
-	rc = wait_all(l, is_outside, 0, HOLD_TIMEOUT_MS, err);
-	if (!rc)
-		rc = read_state(v, state, err);
+		vp_local_call(v);
+}
+
+/* Of those that were asked to, one that is out of the guest. */
+static bool one_is_outside(struct vp_local *l, void *arg)
+{
+	struct vp_local_vcpu **out = arg;
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+		*out = l->vcpus[i];
+		if (*out && atomic_load(&(*out)->hold) &&
+		    atomic_load(&(*out)->mode) != VP_MODE_GUEST)
+			return true;
+	}
+	return false;
+}
+
+/* Hold the first of these that comes out; the others may go on. */
+static int hold_first(struct vp_local *l, const bool among[VP_VCPU_MAX], struct vp_err *err)
+{
+	struct vp_local_vcpu *first;
+	bool any = false;
+	int rc;
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		if (among[i])
+			ask_to_stay(l->vcpus[i]);
+	rc = vp_local_await(l, one_is_outside, &first, HOLD_TIMEOUT_MS * 1000ull);
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+		if (!among[i] || (!rc && l->vcpus[i] == first))
+			continue;
+		atomic_store(&l->vcpus[i]->hold, false);
+		any = true;
+	}
+	if (any)
+		vp_local_wake(l);
+	if (rc)
+		return vp_err_set(err, rc, "no vCPU that was asked left the guest within %u ms",
+				  HOLD_TIMEOUT_MS);
+	l->held = first;
+	return 0;
+}
+
+static int hold_and_read(struct vp_local *l, const bool among[VP_VCPU_MAX],
+			 struct vp_vcpu_state *state, struct vp_err *err)
+{
+	int rc = hold_first(l, among, err);
+
+	if (rc)
+		return rc;
+	rc = read_state(l->held, state, err);
 	if (rc)
 		vp_local_op_release(&l->target);
 	return rc;
 }
 
+/* Whoever is out now costs nobody anything. Else all are asked: some may wait for a core. */
+static bool choose(struct vp_local *l, const bool tried[VP_VCPU_MAX], bool among[VP_VCPU_MAX])
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+		among[i] = l->vcpus[i] && !tried[i];
+		if (among[i] && atomic_load(&l->vcpus[i]->mode) != VP_MODE_GUEST) {
+			memset(among, 0, VP_VCPU_MAX * sizeof(*among));
+			return among[i] = true;
+		}
+		any = any || among[i];
+	}
+	return any;
+}
+
 int vp_local_op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
+	bool tried[VP_VCPU_MAX] = { false }, among[VP_VCPU_MAX] = { false };
 	bool nested = false;
 
 	if (vcpu >= 0) {
 		if (vcpu >= VP_VCPU_MAX || !l->vcpus[vcpu])
 			return vp_err_set(err, vcpu >= VP_VCPU_MAX ? -ERANGE : -ENOENT,
 					  "there is no vCPU %d", vcpu);
-		return hold_one(l, l->vcpus[vcpu], state, err);
+		among[vcpu] = true;
+		return hold_and_read(l, among, state, err);
 	}
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
-		int rc;
+	while (choose(l, tried, among)) {
+		int rc = hold_and_read(l, among, state, err);
 
-		if (!l->vcpus[i])
-			continue;
-		rc = hold_one(l, l->vcpus[i], state, err);
 		if (rc || (vp_paging_is_long(&state->paging) && !state->nested))
 			return rc;
 		nested = nested || state->nested;
+		tried[l->held->id] = true;
 		vp_local_op_release(t);
 	}
 	if (nested)
@@ -291,8 +342,8 @@ int vp_local_hold_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err
 	atomic_fetch_add(&l->holds, 1);
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
 		if (l->vcpus[i] && atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
-			vp_local_kick(l->vcpus[i]);
-	return wait_all(l, is_held, 0, timeout_ms, err);
+			vp_local_call(l->vcpus[i]);
+	return vp_local_wait_all(l, is_held, 0, timeout_ms, err);
 }
 
 int vp_local_op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
@@ -346,17 +397,17 @@ bool vp_local_paused(struct vp_local *l)
 int vp_local_vcpu_interrupt(struct vp_local *l, unsigned int id)
 {
 	struct vp_local_vcpu *v = NULL;
+	int rc = -ENOENT;
 
 	pthread_mutex_lock(&l->table_lock);
 	if (id < VP_VCPU_MAX)
 		v = l->vcpus[id];
 	if (v) {
 		atomic_store(&v->interrupt, true);
-		vp_local_kick(v);
+		rc = vp_local_kick(v);
 	}
 	pthread_mutex_unlock(&l->table_lock);
-	if (!v)
-		return -ENOENT;
-	vp_local_wake(l);
-	return 0;
+	if (v)
+		vp_local_wake(l);
+	return rc;
 }

@@ -199,7 +199,7 @@ static void park(struct vp_local_vcpu *v, uint64_t seen)
 
 		if (atomic_load(&l->unparks) != seen || atomic_load(&v->interrupt))
 			return;
-		vp_local_sleep(v, changes);
+		vp_local_sleep(v, &l->changes, changes, VP_LOOK_US);
 	}
 }
 

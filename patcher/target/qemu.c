@@ -37,6 +37,7 @@ int vp_qemu_new(const struct vp_qemu_config *cfg, const char *name, struct vp_qe
 	pthread_mutex_init(&q->mutex, &attr);
 	pthread_mutexattr_destroy(&attr);
 	q->target.ops = &vp_qemu_ops;
+	q->target.serializer = "stop";
 	q->target.no_int3 = "a stock QEMU does not hand int3s over";
 	q->cfg = *cfg;
 	q->mem_fd = -1;

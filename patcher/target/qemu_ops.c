@@ -177,8 +177,10 @@ static int op_arm(struct vp_target *t, unsigned int timeout_ms, struct vp_err *e
 	return vp_err_set(err, -EOPNOTSUPP, "%s: use --strategy stop", t->no_int3);
 }
 
-static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+static int op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+		   struct vp_err *err)
 {
+	(void)what;
 	return op_arm(t, timeout_ms, err);
 }
 
@@ -245,7 +247,6 @@ static void op_pauses(struct vp_target *t, struct vp_pauses *out)
 
 const struct vp_target_ops vp_qemu_ops = {
 	.name = "qemu",
-	.serializer = "stop",
 	.lock = op_lock,
 	.unlock = op_unlock,
 	.read = vp_qemu_read,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cpuid.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "target/serialize.h"
@@ -38,12 +39,44 @@ static void iret_to_self(void)
 			 : "cc", "memory");
 }
 
-void vp_serialize(void)
+#define HAS_SERIALIZE (1u << 14) /* CPUID.(7,0):EDX; SDM vol. 2, SERIALIZE */
+
+static void choose(void);
+
+/* Chosen by whoever comes first; that several choose at once does no harm. */
+static void (*_Atomic how)(void) = choose;
+
+static void serialize(void)
+{
+	__asm__ volatile(".byte 0x0f, 0x01, 0xe8" ::: "memory");
+}
+
+static void cpuid(void)
 {
 	unsigned int a, b, c, d;
 
+	__cpuid(0, a, b, c, d);
+}
+
+/* Threads may differ in having a shadow stack. */
+static void iret_or_cpuid(void)
+{
 	if (has_shadow_stack())
-		__cpuid(0, a, b, c, d);
+		cpuid();
 	else
 		iret_to_self();
+}
+
+static void choose(void)
+{
+	unsigned int a, b, c, d = 0;
+	bool has = __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & HAS_SERIALIZE;
+
+	how = has ? serialize : iret_or_cpuid;
+	how();
+}
+
+void vp_serialize(void)
+{
+	how();
 }

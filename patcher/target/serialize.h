@@ -5,9 +5,10 @@
 
 /*
  * Execute a serializing instruction (SDM vol. 3, section 9.3; APM vol. 2, section 7.6.4) on this
- * core. IRET to the next instruction, as the Linux kernel's own iret_to_self() does: under nested
- * virtualization it is a hundred times cheaper than CPUID, which exits to the hypervisor. With a
- * user shadow stack IRET would need a token there: then CPUID.
+ * core: SERIALIZE where the CPU has it. Else IRET to the next instruction, as the Linux kernel's
+ * own iret_to_self() does: under nested virtualization it is a hundred times cheaper than CPUID,
+ * which exits to the hypervisor. With a user shadow stack IRET would need a token there: then
+ * CPUID.
  */
 void vp_serialize(void);
 

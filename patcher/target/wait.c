@@ -11,11 +11,16 @@ int64_t vp_now_ms(void)
 
 struct timespec vp_deadline(unsigned int timeout_ms)
 {
+	return vp_deadline_us((uint64_t)timeout_ms * 1000);
+}
+
+struct timespec vp_deadline_us(uint64_t timeout_us)
+{
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += timeout_ms / 1000;
-	t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	t.tv_sec += (time_t)(timeout_us / 1000000);
+	t.tv_nsec += (long)(timeout_us % 1000000) * 1000;
 	if (t.tv_nsec >= 1000000000) {
 		t.tv_sec++;
 		t.tv_nsec -= 1000000000;

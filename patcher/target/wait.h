@@ -10,8 +10,9 @@
 /* Milliseconds, on that clock. */
 int64_t vp_now_ms(void);
 
-/* Now + @timeout_ms, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
+/* Now + @timeout, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
 struct timespec vp_deadline(unsigned int timeout_ms);
+struct timespec vp_deadline_us(uint64_t timeout_us);
 
 /* What a target's lock() says to a thread that has it already (-EDEADLK). */
 #define VP_IN_CALLBACK                                                                       \

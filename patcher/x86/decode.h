@@ -33,6 +33,17 @@ static inline bool vp_insn_leads(const struct vp_insn *i)
 }
 
 /*
+ * Does the CPU alone execute it, on every host? A hypervisor emulates what touches memory (MMIO, a
+ * write to page tables that it shadows), calls and returns for their stack's sake, and what is
+ * privileged: none of these kinds is.
+ */
+static inline bool vp_insn_is_never_emulated(const struct vp_insn *i)
+{
+	return i->kind == VP_INSN_NOP || i->kind == VP_INSN_JMP_REL || i->kind == VP_INSN_JCC_REL ||
+	       i->kind == VP_INSN_MOV_IMM;
+}
+
+/*
  * Decode the 64-bit mode instruction at the start of @bytes (@n given), as if it stood at @addr.
  * -EINVAL: no valid instruction, or it does not end within @n bytes, or CPUs disagree about it (the
  * text says which).

@@ -3,7 +3,8 @@
  * Rewrite code that real cores execute: the test guest with its workers at CPL 3 (guest/user.h),
  *the real engine and target, and the trap route of kvm.c. See docs/cores.md.
  *
- *	cores [--vcpus N] [--sites N] [--seed N] [--naive] [--until-wrong]
+ *	cores [--vcpus N] [--sites N] [--seed N] [--serializer kick|kick-membarrier|membarrier]
+ *	      [--naive] [--until-wrong]
  *
  * Prints one JSON object. Exit code 0: it ran to its end, whatever was wrong then.
  */
@@ -16,6 +17,7 @@
 #include <time.h>
 
 #include "cli/demo.h"
+#include "tests/cores/cores.h"
 
 #define REVERT_EVERY 3 /* one batch of so many takes back the one before */
 #define ANSWER_MS    60000
@@ -198,16 +200,18 @@ static void report(struct cores *c, const struct vp_err *err)
 	for (size_t i = 0; i < c->guest.nsites; i++)
 		changed += !vp_demo_guest_holds(&c->guest, i, c->installed[i]);
 	vp_engine_stats(c->engine, &s);
-	j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:I, s:o, s:I, s:I, s:i, s:i,"
-		      " s:{s:I, s:I, s:I, s:I, s:I}}",
-		      "error", err->text, "batches", c->batches, "reverts", c->reverts, "sites",
-		      c->sites, "syncs", c->syncs, "seconds", c->seconds, "cpu_seconds",
-		      cpu_seconds(), "calls", n.calls, "calls_per_second", c->calls_per_second,
-		      "wrong", n.wrong, "wrong_first", wrong_json(c), "own_int3", n.own_int3,
-		      "own_int3_seen", n.own_int3_seen, "idle_vcpus", n.idle_vcpus, "changed_sites",
-		      changed, "bp_exits", "fixup", s.bp_exits.fixup, "emulate", s.bp_exits.emulate,
-		      "park", s.bp_exits.park, "late", s.bp_exits.late, "foreign",
-		      s.bp_exits.foreign);
+	j = json_pack(
+		"{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:f, s:I, s:o, s:I, s:I, s:i, s:i,"
+		" s:{s:I, s:I, s:I, s:I, s:I}}",
+		"error", err->text, "serializer",
+		vp_local_target(vp_vm_local(c->guest.vm))->serializer, "batches", c->batches,
+		"reverts", c->reverts, "sites", c->sites, "syncs", c->syncs, "seconds", c->seconds,
+		"cpu_seconds", cpu_seconds(), "calls", n.calls, "calls_per_second",
+		c->calls_per_second, "wrong", n.wrong, "wrong_first", wrong_json(c), "own_int3",
+		n.own_int3, "own_int3_seen", n.own_int3_seen, "idle_vcpus", n.idle_vcpus,
+		"changed_sites", changed, "bp_exits", "fixup", s.bp_exits.fixup, "emulate",
+		s.bp_exits.emulate, "park", s.bp_exits.park, "late", s.bp_exits.late, "foreign",
+		s.bp_exits.foreign);
 	json_dumpf(j, stdout, JSON_INDENT(2));
 	printf("\n");
 	json_decref(j);
@@ -264,12 +268,23 @@ static int run(struct cores *c, unsigned int vcpus, struct vp_err *err)
 	return rc;
 }
 
+static bool choose_serializer(const char *name)
+{
+	for (unsigned int s = VP_SERIALIZER_KICK; s <= VP_SERIALIZER_MEMBARRIER; s++) {
+		cores_serializer = s;
+		if (!strcmp(name, vp_serializer_name(s)))
+			return true;
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "vcpus", required_argument, NULL, 'v' },
 		{ "sites", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'r' },
+		{ "serializer", required_argument, NULL, 'z' },
 		{ "naive", no_argument, NULL, 'n' },
 		{ "until-wrong", no_argument, NULL, 'u' },
 		{ 0 },
@@ -289,6 +304,10 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			c.random = strtoull(optarg, NULL, 0) | 1ull << 32;
+			break;
+		case 'z':
+			if (!choose_serializer(optarg))
+				return 2;
 			break;
 		case 'n':
 			c.naive = true;

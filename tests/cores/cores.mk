@@ -11,7 +11,7 @@ CORES_GUEST := $(CORES_GUEST_OUT)/testguest.elf
 CORES_GUEST_CPPFLAGS := -DTG_USER=1 -DTG_INT3_EVERY=0x100000
 CORES_GUEST_BASE := -Wl,--defsym,TG_BASE=0
 # The trap route: tests/cores/kvm.c stands between the target and KVM.
-CORES_WRAP := -Wl,--wrap=ioctl,--wrap=vp_local_new,--wrap=vp_local_vcpu_attach
+CORES_WRAP := -Wl,--wrap=ioctl,--wrap=vp_local_new,--wrap=vp_local_vcpu_attach,--wrap=vp_local_op_sync
 
 cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry machine main sites user)
 cores_objs := $(call objs,$(wildcard tests/cores/*.c) patcher/cli/demo_guest.c $(vmm_src)) \

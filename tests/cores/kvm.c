@@ -18,13 +18,18 @@
  */
 #include <errno.h>
 #include <linux/kvm.h>
+#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <vmpoke/guest.h>
 #include <vmpoke/local.h>
 
 #include "guest/user.h"
+#include "target/local_internal.h"
+#include "tests/cores/cores.h"
 
 #define BP_VECTOR 3
 
@@ -48,19 +53,52 @@ int __real_vp_local_new(const struct vp_local_config *config, struct vp_local **
 			struct vp_err *err);
 int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **out,
 			struct vp_err *err);
+int __real_vp_local_op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+			    struct vp_err *err);
+int __wrap_vp_local_op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+			    struct vp_err *err);
 int __real_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 				struct vp_local_vcpu **out, struct vp_err *err);
 int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 				struct vp_local_vcpu **out, struct vp_err *err);
+
+enum vp_serializer cores_serializer = VP_SERIALIZER_KICK;
+
+/* Whatever the host does with CPL 0: the workers are at CPL 3, which is native. */
+static int use_serializer(struct vp_local *l, enum vp_serializer s, struct vp_err *err)
+{
+	int command = s == VP_SERIALIZER_MEMBARRIER
+			      ? MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE
+			      : MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+
+	if (s != VP_SERIALIZER_KICK && syscall(SYS_membarrier, command, 0, 0))
+		return vp_err_set(err, -errno, "no membarrier: %s", strerror(errno));
+	l->serializer = s;
+	l->target.serializer = vp_serializer_name(s);
+	return 0;
+}
 
 /* Whatever was probed at CPL 0: this is the route here. */
 int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **out,
 			struct vp_err *err)
 {
 	struct vp_local_config c = *config;
+	int rc;
 
 	c.route = VP_ROUTE_DEBUG;
-	return __real_vp_local_new(&c, out, err);
+	c.serializer = VP_SERIALIZER_KICK;
+	rc = __real_vp_local_new(&c, out, err);
+	return rc ? rc
+		  : use_serializer(*out, config->serializer ? config->serializer : cores_serializer,
+				   err);
+}
+
+/* At CPL 3 nothing of this guest's is emulated. */
+int __wrap_vp_local_op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+			    struct vp_err *err)
+{
+	(void)what;
+	return __real_vp_local_op_sync(t, VP_SYNC_CORE, timeout_ms, err);
 }
 
 int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,

@@ -11,7 +11,7 @@ EXPLORE_LOCAL_BIN := $(OUT)/tests/explore-local
 explore_both := $(wildcard tests/explore/*.c)
 engine_src := $(wildcard patcher/base/*.c patcher/core/*.c patcher/x86/*.c)
 # Memory is part of the state.
-EXPLORE_WRAP := -Wl,--wrap=calloc,--wrap=reallocarray,--wrap=free
+EXPLORE_WRAP := -Wl,--wrap=calloc,--wrap=aligned_alloc,--wrap=reallocarray,--wrap=free
 
 # The files of the local target, compiled with their steps visible.
 explored_local := $(filter-out %/local_probe.c,$(wildcard patcher/target/local*.c))

@@ -46,7 +46,7 @@ build_mutant() { # SEED FILE FOLDER
 		fi
 	done
 	"$CC" -std=gnu11 -O1 -w -D_GNU_SOURCE -Iinclude -Ipatcher -I. "${flags[@]}" -c -o "$to/mutant.o" "$to/mutant.c" &&
-		"$CC" -Wl,--wrap=calloc,--wrap=reallocarray,--wrap=free -o "$to/explore" "$to/mutant.o" \
+		"$CC" -Wl,--wrap=calloc,--wrap=aligned_alloc,--wrap=reallocarray,--wrap=free -o "$to/explore" "$to/mutant.o" \
 			"${others[@]}" -lZydis
 }
 

@@ -19,9 +19,12 @@ struct block {
 	size_t freed;
 };
 
-static uint8_t heap[0x8000] __attribute__((aligned(16)));
+#define LINE 64
+
+static uint8_t heap[0x8000] __attribute__((aligned(LINE)));
 
 void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
 void *__wrap_reallocarray(void *old, size_t n, size_t size);
 void __wrap_free(void *p);
 
@@ -35,6 +38,16 @@ void *__wrap_calloc(size_t n, size_t size)
 	*b = (struct block){ .size = room };
 	core.heap_used += sizeof(*b) + room;
 	return memset(b + 1, 0, room);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+	size_t over = (core.heap_used + sizeof(struct block)) % LINE;
+
+	if (align != LINE)
+		abort();
+	core.heap_used += over ? LINE - over : 0;
+	return __wrap_calloc(1, size);
 }
 
 void *__wrap_reallocarray(void *old, size_t n, size_t size)

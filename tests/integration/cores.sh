@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A million site writes into code that two real cores execute (docs/cores.md).
 #
-#   CORES_SITES=N	how many
+#   CORES_SITES=N	how many, with membarrier; of the other serializers a quarter
 set -u
 
 cores=${CORES:-build/tests/cores}
@@ -56,16 +56,28 @@ if ! jq -e ".calls_per_second > $native" "$dir/idle" >/dev/null; then
 fi
 echo "ok - CPL 3 runs natively: $(jq '.calls_per_second | floor' "$dir/idle") calls per second"
 
-run real "$cores" --sites "$sites"
-check "$sites site writes: exit code 0" [ $? -eq 0 ]
-jq -r '"# \(.batches) batches, \(.sites) sites, \(.calls) calls, \(.wrong) wrong, \(.bp_exits); " +
-	"\(.seconds | floor) s, \(.cpu_seconds | floor) s of CPU"' "$dir/real"
-check "all of them, no call was wrong" json real ".error == \"\" and .sites >= $sites and .wrong == 0"
-check "every site holds what was written last" json real '.changed_sites == 0'
-check "every vCPU ran; more calls than site writes" json real '.idle_vcpus == 0 and .calls > .sites'
-check "the guest saw each int3 of its own" json real '.own_int3 > 0 and .own_int3 == .own_int3_seen'
-check "cores ran into our int3s: fixup, emulate, park; and into the guest's" json real \
-	'.bp_exits | .fixup > 0 and .emulate > 0 and .park > 0 and .foreign > 0'
+# written HOW SITES: so many, and vCPUs serialize that way.
+written() {
+	local how=$1 sites=$2
+	run "$how" "$cores" --sites "$sites" --serializer "$how"
+	check "$how: $sites site writes: exit code 0" [ $? -eq 0 ]
+	jq -r '"# \(.serializer): \(.batches) batches, \(.sites) sites, \(.calls) calls, \(.wrong) wrong, \(.bp_exits); " +
+		"\(.seconds | floor) s, \(.cpu_seconds | floor) s of CPU"' "$dir/$how"
+	check "$how: all of them, no call was wrong" json "$how" \
+		".error == \"\" and .sites >= $sites and .wrong == 0 and .serializer == \"$how\""
+	check "$how: every site holds what was written last" json "$how" '.changed_sites == 0'
+	check "$how: every vCPU ran; more calls than site writes" json "$how" \
+		'.idle_vcpus == 0 and .calls > .sites'
+	check "$how: the guest saw each int3 of its own" json "$how" \
+		'.own_int3 > 0 and .own_int3 == .own_int3_seen'
+	check "$how: cores ran into our int3s; and into the guest's" json "$how" \
+		'.bp_exits | .fixup + .emulate + .park + .late > 0 and .foreign > 0'
+}
+written membarrier "$sites"
+written kick $((sites / 4))
+check "kick: of all kinds: fixup, emulate, park" json kick \
+	'.bp_exits | .fixup > 0 and .emulate > 0 and .park > 0'
+written kick-membarrier $((sites / 4))
 
 check "naive stores are caught" caught naive "$cores" --naive --sites 5000000
 check "heads before tails are caught" caught mutant "$cores-head-before-tail" --sites 200000

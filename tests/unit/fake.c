@@ -202,11 +202,13 @@ static void op_disarm(struct vp_target *t)
 	fake_of(t)->armed = false;
 }
 
-static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+static int op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+		   struct vp_err *err)
 {
 	struct fake *f = fake_of(t);
 
 	(void)timeout_ms;
+	f->sync_what = what;
 	trace(f, "sync");
 	f->syncs++;
 	if (f->fail_sync &&
@@ -255,7 +257,6 @@ static void op_abandon(struct vp_target *t)
 
 static const struct vp_target_ops fake_ops = {
 	.name = "fake",
-	.serializer = "scripted",
 	.lock = op_lock,
 	.unlock = op_unlock,
 	.read = op_read,

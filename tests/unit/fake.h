@@ -28,6 +28,7 @@ struct fake {
 	uint64_t rom, rom_len; /* guest-physical memory that must not be written */
 	char trace[4096];      /* the operations that act on the guest: "arm cap sync ..." */
 	unsigned int syncs, unparks;
+	enum vp_sync sync_what; /* of the last one */
 	bool locked, armed, stopped, held;
 	bool expects_deadlock; /* a second lock() is -EDEADLK, as it is of a real target; else a bug
 				*/

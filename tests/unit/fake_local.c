@@ -152,7 +152,7 @@ static void code(unsigned int where, const char *bytes, size_t n)
 
 int fake_local_new(enum vp_trap_route route)
 {
-	const struct vp_local_config config = { .route = route };
+	const struct vp_local_config config = { .route = route, .serializer = VP_SERIALIZER_KICK };
 
 	memset(&w, 0, sizeof(w));
 	fake_kvm_reset();

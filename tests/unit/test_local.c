@@ -20,7 +20,8 @@ struct local {
 
 static int setup(void **state)
 {
-	const struct vp_local_config config = { .route = VP_ROUTE_DEBUG };
+	const struct vp_local_config config = { .route = VP_ROUTE_DEBUG,
+						.serializer = VP_SERIALIZER_KICK };
 	struct local *w = calloc(1, sizeof(*w));
 
 	fake_kvm_reset();
@@ -357,8 +358,9 @@ static void test_foreign_signal(void **state)
 	r = start(w);
 	wait_for(&fake_kvm[0].inside);
 	for (unsigned int i = 0; i < 100; i++) {
+		wait_for(&fake_kvm[0].inside); /* who is out is not kicked */
 		w->t->ops->lock(w->t, NULL);
-		assert_int_equal(w->t->ops->sync(w->t, 10000, NULL), 0);
+		assert_int_equal(w->t->ops->sync(w->t, VP_SYNC_CORE, 10000, NULL), 0);
 		w->t->ops->unlock(w->t);
 	}
 	wait_for(&fake_kvm[0].inside);

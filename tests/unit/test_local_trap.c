@@ -37,7 +37,7 @@ static void put(uint64_t gpa, uint64_t value)
 
 static int setup_route(enum vp_trap_route route)
 {
-	const struct vp_local_config config = { .route = route };
+	const struct vp_local_config config = { .route = route, .serializer = VP_SERIALIZER_KICK };
 
 	memset(&w, 0, sizeof(w));
 	fake_kvm_reset();

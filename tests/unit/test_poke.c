@@ -96,6 +96,38 @@ static void test_thousand_sites_three_syncs(void **state)
 	free(s);
 }
 
+/* What KVM may have to emulate, old or new, is synced such that no emulation is under way. */
+static void test_emulated_sites(void **state)
+{
+	static const struct {
+		const char *old_bytes, *new_bytes;
+		uint8_t len;
+		enum vp_sync what;
+	} cases[] = {
+		{ NOP5, JMP5, 5, VP_SYNC_CORE },
+		{ "\x75\x02", "\x66\x90", 2, VP_SYNC_CORE },		 /* jne, nop */
+		{ "\xb8\x01\0\0\0", "\xb8\x02\0\0\0", 5, VP_SYNC_CORE }, /* mov eax */
+		{ NOP5, "\xe8\x00\x01\0\0", 5, VP_SYNC_EXIT },		 /* call: its stack */
+		{ "\xc3", "\x90", 1, VP_SYNC_EXIT },			 /* ret */
+		{ "\x8b\x03", "\x66\x90", 2, VP_SYNC_EXIT },		 /* mov eax, [rbx] */
+		{ "\x66\x90", "\x89\x03", 2, VP_SYNC_EXIT },		 /* mov [rbx], eax */
+		{ "\x0f\xa2", "\x66\x90", 2, VP_SYNC_EXIT },		 /* cpuid */
+		{ "\xfa", "\x90", 1, VP_SYNC_EXIT },			 /* cli */
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vp_site s = fake_site(A, cases[i].old_bytes, cases[i].new_bytes,
+					     cases[i].len, VP_RESUME_PARK);
+
+		memcpy(fake_at(w->fake, A), cases[i].old_bytes, cases[i].len);
+		assert_int_equal(vp_poke(w->engine, &s, 1, NULL, NULL, NULL), 0);
+		assert_int_equal(w->fake->sync_what, cases[i].what);
+		assert_int_equal(vp_revert(w->engine, 0, NULL, NULL, NULL), 0);
+		assert_int_equal(w->fake->sync_what, cases[i].what);
+	}
+}
+
 /* --- vCPUs that trap while the batch is in flight ----------------------------- */
 
 /* Before every operation, a vCPU runs into whatever int3 stands at A. */
@@ -453,6 +485,7 @@ int main(void)
 		T(test_no_tail),
 		T(test_split_pages),
 		T(test_thousand_sites_three_syncs),
+		T(test_emulated_sites),
 		T(test_traps_park),
 		T(test_traps_fixup),
 		T(test_traps_emulate),

@@ -355,9 +355,11 @@ static int ask_to_serialize(struct vp_err *err)
 	return wait_for(WAIT_SYNC, err);
 }
 
-static int op_sync(struct vp_target *t, unsigned int timeout_ms, struct vp_err *err)
+static int op_sync(struct vp_target *t, enum vp_sync what, unsigned int timeout_ms,
+		   struct vp_err *err)
 {
 	(void)t;
+	(void)what;
 	(void)timeout_ms;
 	op_begin();
 	note("sync: ask every vCPU");
@@ -437,7 +439,6 @@ static void op_resume(struct vp_target *t)
 
 const struct vp_target_ops explore_ops = {
 	.name = "explorer",
-	.serializer = "modelled",
 	.lock = op_lock,
 	.unlock = op_unlock,
 	.read = op_read,

@@ -5,10 +5,12 @@
 static void check_vcpu(unsigned int id)
 {
 	const struct thread *t = &w.thread[VCPU_THREAD + id];
-	bool inside = t->where == IN_GUEST;
+	bool inside = t->where == IN_GUEST && !t->called_out;
 
 	if (inside && t->serialized < w.seen)
 		violate("vCPU %u runs what it had fetched before a sync() that has returned", id);
+	if (inside && t->entered < w.left)
+		violate("KVM may still emulate what vCPU %u had fetched before a sync()", id);
 	if (inside && w.armed && !t->debug)
 		violate("vCPU %u runs, and its int3s leave no more, though arm() has returned", id);
 	if ((inside || t->handling) && (w.stopped || w.paused))

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
@@ -24,6 +25,7 @@
 
 #include <linux/futex.h>
 #include <linux/kvm.h>
+#include <linux/membarrier.h>
 
 enum x_access { X_LOAD, X_STORE };
 
@@ -33,6 +35,7 @@ void x_step(const volatile void *at, enum x_access how);
 int x_ioctl(int fd, unsigned long request, uintptr_t arg);
 int x_tgkill(int pid, int tid, int sig);
 int x_futex(_Atomic uint32_t *at, int op, uint32_t value, const struct timespec *limit);
+long x_membarrier(int command);
 int x_sigaction(int sig, const struct sigaction *to, struct sigaction *was);
 pthread_t x_self(void);
 pid_t x_tid(void);
@@ -65,6 +68,10 @@ void x_cond_broadcast(pthread_cond_t *c);
 #define __atomic_or_fetch(p, x, order)	X_AT(p, X_STORE, __atomic_or_fetch(p, x, order))
 #define __atomic_and_fetch(p, x, order) X_AT(p, X_STORE, __atomic_and_fetch(p, x, order))
 
+/* Nothing depends on counters, and states would differ by them. */
+#define vp_local_count(counter, n) ((void)(counter))
+#define VP_LOCAL_LOOKS		   0u /* those before the first wait */
+
 /* --- threads ---------------------------------------------------------------------- */
 
 /* What each thread has of its own is copied as threads take turns (host.c). */
@@ -80,7 +87,7 @@ void x_cond_broadcast(pthread_cond_t *c);
 #define pthread_self()			   x_self()
 #define gettid()			   x_tid()
 #define pthread_sigmask(how, set, was)	   ((void)(was), 1) /* nothing is blocked */
-#define sched_yield()			   ((void)0)
+#define nanosleep(nap, left)		   ((void)(nap))
 
 /* --- the kernel ------------------------------------------------------------------- */
 
@@ -88,6 +95,7 @@ void x_cond_broadcast(pthread_cond_t *c);
 #define sigaction(sig, to, was)			       x_sigaction(sig, to, was)
 #define syscall(number, ...)			       X_##number(__VA_ARGS__)
 #define X_SYS_tgkill(pid, tid, sig)		       x_tgkill(pid, tid, sig)
+#define X_SYS_membarrier(command, flags, cpu)	       x_membarrier(command)
 #define X_SYS_futex(at, op, value, limit, at2, value3) x_futex(at, op, value, limit)
 
 #endif /* VP_EXPLORE_LOCAL_HOOKS_H */

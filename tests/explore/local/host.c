@@ -49,8 +49,7 @@ static bool is_own(const volatile void *at)
 {
 	const struct vp_local_vcpu *v = vcpu_of(coro_running());
 
-	return v && (at == &v->mode || at == &v->ack || at == &v->traps || at == &v->armed ||
-		     at == &v->arm_error);
+	return v && (at == &v->mode || at == &v->ack || at == &v->traps || at == &v->armed);
 }
 
 static bool scripted(enum action_kind kind)
@@ -62,14 +61,20 @@ static bool scripted(enum action_kind kind)
 	return false;
 }
 
-/* What nobody writes in this scenario, or its vCPU alone reads and writes. */
+/* What nobody writes in this scenario, or its vCPU alone reads and writes, or others look at. */
 static bool never_changes(const volatile void *at)
 {
 	if (at == &w.local->holds)
 		return !scripted(ACT_STOP) && !scripted(ACT_PAUSE);
+	if (!sc->fine && (at == &w.local->answered || at == &w.local->gathered))
+		return true;
 	for (unsigned int i = 0; i < sc->vcpus; i++) {
 		const struct vp_local_vcpu *v = w.local->vcpus[i];
 
+		if (v && at == &v->called && !sc->fine)
+			return true;
+		if (v && at == &v->arm_error)
+			return !sc->failures;
 		if (v && at == &v->hold)
 			return !scripted(ACT_HOLD);
 		if (v && at == &v->interrupt)
@@ -77,7 +82,11 @@ static bool never_changes(const volatile void *at)
 		if (v && at == &v->stands)
 			return true;
 	}
-	return at == &w.local->nbreaks; /* no breakpoints are set here */
+	if (at == &w.local->gather)
+		return !scripted(ACT_BATCH) && !scripted(ACT_GUARD) && !scripted(ACT_SYNC) &&
+		       !scripted(ACT_SYNC_EXIT);
+	/* No breakpoints are set here; the clock says what armed_until would. */
+	return at == &w.local->nbreaks || at == &w.local->armed_until;
 }
 
 /* A vCPU thread that lets the next kick count is about to enter: its trap is carried out. */
@@ -106,6 +115,9 @@ static void note_access(const volatile void *at, enum x_access how)
 	FIELD(nvcpus);
 	FIELD(waiting);
 	FIELD(changes);
+	FIELD(gather);
+	FIELD(gathered);
+	FIELD(answered);
 	for (unsigned int i = 0; i < sc->vcpus; i++) {
 		const struct vp_local_vcpu *v = l->vcpus[i];
 
@@ -125,6 +137,7 @@ static void note_access(const volatile void *at, enum x_access how)
 		FIELD(hold);
 		FIELD(interrupt);
 		FIELD(leaving);
+		FIELD(called);
 #undef FIELD
 	}
 }
@@ -255,6 +268,30 @@ pid_t x_tid(void)
 	return (pid_t)(1 + coro_running());
 }
 
+/*
+ * It interrupts whoever runs. In the guest a vCPU that has a signal cannot go on; others go on
+ * after SYNC_CORE with what they fetch from now on, wherever they run next.
+ */
+long x_membarrier(int command)
+{
+	if (command == MEMBARRIER_CMD_QUERY)
+		return ~0u;
+	if (command != MEMBARRIER_CMD_PRIVATE_EXPEDITED &&
+	    command != MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE)
+		return 0;
+	x_step(NULL, X_STORE);
+	note("a membarrier");
+	for (unsigned int i = VCPU_THREAD; i < THREADS; i++) {
+		struct thread *t = &w.thread[i];
+
+		if (command == MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE)
+			t->serialized = w.written;
+		if (t->where == IN_GUEST && t->signal)
+			t->called_out = true;
+	}
+	return 0;
+}
+
 int x_tgkill(int pid, int tid, int sig)
 {
 	(void)pid;
@@ -303,6 +340,7 @@ static int run(unsigned int id)
 {
 	struct thread *t = host_self();
 	struct kvm_run *r = &w.run[id];
+	uint8_t entered = w.written;
 
 	if (X_AT(&r->immediate_exit, X_LOAD, r->immediate_exit)) {
 		note("KVM_RUN ends at once");
@@ -315,7 +353,9 @@ static int run(unsigned int id)
 		return fail(EINTR);
 	}
 	note("enters the guest");
+	t->entered = entered;
 	pause_at(IN_GUEST, NULL);
+	t->called_out = false;
 	memset(r, 0, offsetof(struct kvm_run, immediate_exit));
 	r->exit_reason = t->ending == BY_TRAP ? KVM_EXIT_DEBUG : KVM_EXIT_IO;
 	r->debug.arch.exception = 3;
@@ -339,6 +379,7 @@ static int arm(unsigned int id, const struct kvm_guest_debug *debug)
 		if (t->ending == BY_REFUSAL) {
 			note("KVM does not arm");
 			w.failures_left--;
+			w.refused |= 1;
 			return fail(EBUSY);
 		}
 	} else {
@@ -392,10 +433,19 @@ void vp_serialize(void)
 	host_self()->serialized = w.written;
 }
 
-struct timespec vp_deadline(unsigned int timeout_ms)
+struct timespec vp_deadline_us(uint64_t timeout_us)
 {
-	(void)timeout_ms;
+	(void)timeout_us;
 	return (struct timespec){ 0 };
+}
+
+/* For a vCPU that looks whether it is to disarm: too early, or not. */
+int64_t vp_now_ms(void)
+{
+	if (!sc->lingers || coro_running() < VCPU_THREAD)
+		return coro_running() < VCPU_THREAD ? 0 : INT32_MAX;
+	pause_at(AT_CLOCK, NULL);
+	return host_self()->ending == BY_REFUSAL ? INT32_MAX : 0;
 }
 
 void vp_cond_init(pthread_cond_t *cond)
@@ -428,6 +478,16 @@ static unsigned int offer(struct choice *to, unsigned int who, enum ending how, 
 	return possible;
 }
 
+/* Who stays out for others looks now and then whether that is over. It may also lose patience. */
+static bool looks_again(const struct thread *t)
+{
+	const struct vp_local_vcpu *v = vcpu_of((unsigned int)(t - w.thread));
+
+	return t->waits_for == &w.local->gathered &&
+	       (!atomic_load_explicit(&w.local->gather, memory_order_seq_cst) ||
+		atomic_load_explicit(&v->interrupt, memory_order_seq_cst));
+}
+
 unsigned int host_choices(unsigned int who, struct choice *to)
 {
 	const struct thread *t = &w.thread[who];
@@ -445,6 +505,10 @@ unsigned int host_choices(unsigned int who, struct choice *to)
 	case IN_KERNEL:
 		n += offer(to + n, who, BY_STEP, true);
 		break;
+	case AT_CLOCK:
+		n += offer(to + n, who, BY_STEP, true);
+		n += offer(to + n, who, BY_REFUSAL, true);
+		break;
 	case AT_VMM:
 		n += offer(to + n, who, BY_STAYING, sc->stays);
 		n += offer(to + n, who, BY_STEP, true);
@@ -459,13 +523,13 @@ unsigned int host_choices(unsigned int who, struct choice *to)
 		n += offer(to + n, who, BY_TIMEOUT, !t->woken && w.timeouts_left);
 		break;
 	case IN_FUTEX:
-		n += offer(to + n, who, BY_STEP, t->woken);
+		n += offer(to + n, who, BY_STEP, t->woken || looks_again(t));
 		n += offer(to + n, who, BY_SIGNAL, t->signal);
 		break;
 	case IN_GUEST:
 		n += offer(to + n, who, BY_SIGNAL, t->signal);
-		n += offer(to + n, who, BY_TRAP, t->traps_left && t->debug);
-		n += offer(to + n, who, BY_EXIT, t->exits_left);
+		n += offer(to + n, who, BY_TRAP, t->traps_left && t->debug && !t->called_out);
+		n += offer(to + n, who, BY_EXIT, t->exits_left && !t->called_out);
 		break;
 	}
 	return n;

@@ -35,16 +35,18 @@ static void unlock(void)
 }
 
 /* Memory is written, and nobody may run what stood there before once sync() has returned. */
-static int sync_all(void)
+static int sync_all(enum vp_sync what)
 {
 	uint8_t now = ++w.written;
 	int rc;
 
 	note("sync");
-	rc = target()->ops->sync(target(), 1, NULL);
+	rc = target()->ops->sync(target(), what, 1, NULL);
 	note("sync returns %d", rc);
 	if (!rc && w.seen < now)
 		w.seen = now;
+	if (!rc && what == VP_SYNC_EXIT)
+		w.left = now;
 	return rc;
 }
 
@@ -66,9 +68,12 @@ static int arm_all(void)
 	int rc;
 
 	w.open = false;
+	w.refused = (uint8_t)(w.refused << 1 & 3);
 	note("arm");
 	rc = target()->ops->arm(target(), 1, NULL);
 	note("arm returns %d", rc);
+	if (rc && rc != -ETIMEDOUT && !w.refused)
+		violate("arm() fails, and KVM has not been asked for long");
 	w.armed = !rc;
 	return rc;
 }
@@ -81,12 +86,12 @@ static void batch(void)
 	lock();
 	rc = arm_all();
 	if (!rc)
-		rc = sync_all();
+		rc = sync_all(VP_SYNC_CORE);
 	w.open = true;
 	note("unpark");
 	target()->ops->unpark(target());
 	if (!rc)
-		sync_all();
+		sync_all(VP_SYNC_CORE);
 	quiesce();
 	w.armed = false;
 	note("disarm");
@@ -173,8 +178,9 @@ static void perform(enum action_kind kind)
 		batch();
 		break;
 	case ACT_SYNC:
+	case ACT_SYNC_EXIT:
 		lock();
-		sync_all();
+		sync_all(kind == ACT_SYNC ? VP_SYNC_CORE : VP_SYNC_EXIT);
 		unlock();
 		break;
 	case ACT_GUARD:
@@ -284,6 +290,7 @@ void world_begin(size_t scenario)
 	w.before = true;
 	if (vp_local_new(&config, &w.local, NULL))
 		violate("vp_local_new() failed");
+	w.local->serializer = sc->serializer ? sc->serializer : VP_SERIALIZER_KICK;
 	target()->sink.arg = &w;
 	target()->sink.handle = handle;
 	for (unsigned int i = 0; i < ASKERS; i++)

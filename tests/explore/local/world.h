@@ -24,6 +24,7 @@ enum action_kind {
 	ACT_END,
 	ACT_BATCH,     /* lock, arm, sync, unpark, sync, quiesce, disarm, unlock */
 	ACT_SYNC,      /* lock, sync, unlock */
+	ACT_SYNC_EXIT, /* the same, of what KVM may be emulating */
 	ACT_GUARD,     /* lock, arm, unlock: a batch that cannot be finished, so who traps parks */
 	ACT_STOP,      /* lock, stop, resume, unlock */
 	ACT_HOLD,      /* lock, hold a vCPU, release, unlock */
@@ -43,7 +44,10 @@ struct scenario {
 	uint8_t switches; /* how often a thread may be left that could go on; 0: always */
 	bool joins;	  /* the last vCPU is not there at first */
 	bool leaves;	  /* it detaches at its first exit to the VMM */
-	bool stays;	  /* a vCPU that is back at the VMM may stay there */
+	bool fine;	  /* what calls and gathering are made of are steps of their own */
+	bool lingers;	  /* who is armed still may stay so, or not */
+	enum vp_serializer serializer; /* AUTO: kick */
+	bool stays;		       /* a vCPU that is back at the VMM may stay there */
 	uint8_t script[ASKERS][MAX_ACTIONS + 1];
 };
 
@@ -58,6 +62,7 @@ enum where {
 	AT_STEP,    /* about to make a step of user space */
 	IN_KERNEL,  /* the same, of a system call: signals wait */
 	AT_CHOICE,  /* KVM is about to answer, one way or the other */
+	AT_CLOCK,   /* a look at the clock: early or late */
 	AT_VMM,	    /* vp_local_run() has returned */
 	IN_GUEST,
 	IN_FUTEX,
@@ -82,6 +87,8 @@ struct thread {
 	bool must_leave;    /* ... and quiesce() has to wait for that */
 	bool may_return;    /* vp_local_run() may return -EINTR, and must soon */
 	uint8_t serialized; /* the last write that it has serialized after */
+	uint8_t entered;    /* the last write before it was let into KVM_RUN */
+	bool called_out;    /* a barrier has come, and a signal is pending: it is on its way out */
 };
 
 struct world {
@@ -94,9 +101,11 @@ struct world {
 	uint8_t switches_left, last; /* last: who made the last step */
 
 	/* What was promised. */
-	uint8_t written;      /* how often guest memory was written: before a sync, or in a stop */
-	uint8_t seen;	      /* up to which of these everybody in the guest must have serialized */
-	bool armed;	      /* no vCPU can run an int3 without an exit */
+	uint8_t written; /* how often guest memory was written: before a sync, or in a stop */
+	uint8_t seen;	 /* up to which of these everybody in the guest must have serialized */
+	uint8_t left;	 /* up to which everybody must have left KVM_RUN */
+	uint8_t refused; /* KVM has not armed one: bit 0: since arm() began, 1: the one before */
+	bool armed;	 /* no vCPU can run an int3 without an exit */
 	bool stopped, paused; /* nobody is in the guest, nor handles a trap */
 	bool holding;	      /* local->held is not */
 	uint8_t topology;     /* bits of vCPUs that are there while the lock is held */

@@ -3,5 +3,5 @@
 # what: a held vCPU looks before it samples what it sleeps on
 /^static void wait_while_held/,/^}/{
 /^\t\tuint32_t seen = /d
-s/vp_local_sleep(v, seen);/vp_local_sleep(v, atomic_load(\&v->l->changes));/
+s/vp_local_sleep(v, &v->l->changes, seen, /vp_local_sleep(v, \&v->l->changes, atomic_load(\&v->l->changes), /
 }

@@ -3,5 +3,5 @@
 # what: an interrupt kicks before it says why
 /^int vp_local_vcpu_interrupt/,/^}/{
 /^\t\tatomic_store(&v->interrupt, true);/d
-s/^\t\tvp_local_kick(v);/&\n\t\tatomic_store(\&v->interrupt, true);/
+s/^\t\trc = vp_local_kick(v);/&\n\t\tatomic_store(\&v->interrupt, true);/
 }

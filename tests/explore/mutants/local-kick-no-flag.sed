@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 # file: patcher/target/local_kick.c
 # what: a kick is a signal alone
-/^void vp_local_kick/,/^}/s/^\t__atomic_or_fetch(.*$//
+/^int vp_local_kick/,/^}/s/^\t__atomic_or_fetch(.*$//

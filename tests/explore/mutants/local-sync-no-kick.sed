@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# file: patcher/target/local_sync.c
+# file: patcher/target/local_serializer.c
 # what: sync() calls nobody out
-/^int vp_local_op_sync/,/^}/s/vp_local_kick(l->vcpus\[i\]);/(void)0;/
+/^static int call_all/,/^}/s/failed = vp_local_call(l->vcpus\[i\]) || failed;/(void)0;/

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# file: patcher/target/local_sync.c
+# file: patcher/target/local_serializer.c
 # what: sync() does not wait
-/^int vp_local_op_sync/,/^}/s/return wait_all(.*$/return 0;/
+/^int vp_local_op_sync/,/^}/s/rc = vp_local_wait_all(.*$/rc = 0;/

@@ -23,6 +23,9 @@ for vcpus in 2 4; do
 	show int3-$vcpus "$vmpoke" demo --json --vcpus $vcpus --pokes 100
 	show stop-$vcpus "$vmpoke" demo --json --vcpus $vcpus --pokes 100 --strategy stop
 done
+for how in kick kick-membarrier membarrier; do
+	show by-$how "$vmpoke" demo --json --vcpus 4 --pokes 300 --serializer $how
+done
 show hotplug "$vmpoke" demo --json --vcpus 3 --pokes 100 --hotplug
 show naive "$vmpoke" demo --json --vcpus 4 --pokes 100 --naive
 

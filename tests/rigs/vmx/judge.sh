@@ -39,6 +39,10 @@ json() {
 check "doctor: kvm_intel, trap route KVM_EXIT_DEBUG, foreign int3s can be given back" json doctor \
 	'.ok and .module == "kvm_intel" and .trap_route == "KVM_EXIT_DEBUG" and .inject'
 
+# A kernel with kvm-intel and without PTI.
+check "doctor: all serializers are right here" json doctor \
+	'.serializers == ["kick", "kick-membarrier", "membarrier"]'
+
 # How KVM reports and reinjects #BP: what docs/protocol.md, "Trap routes", says.
 check "#BP: all cases ran" ended bp 0
 sed 's/^/# /' "$dir/bp"
@@ -73,6 +77,13 @@ for name in int3-2 int3-4; do
 	# Two vCPUs on one CPU: who pokes has it, so hardly anybody meets an int3 of ours.
 	[ "$cpus-$name" = 1-int3-2 ] && rules=true
 	check "$name: traps of all kinds happened" json $name ".bp_exits | .foreign > 0 and $rules"
+done
+for how in kick kick-membarrier membarrier; do
+	check "by $how: wrong 0, and that is how it was done" json by-$how \
+		".ok and .wrong == 0 and .pokes == 300 and .serializer == \"$how\""
+	check "by $how: the guest saw each int3 of its own" json by-$how \
+		'.own_int3 > 0 and .own_int3 == .own_int3_seen'
+	jq -c '{serializer, seconds, calls, bp_exits, poke_us}' "$dir/by-$how" | sed "s/^/# by $how: /"
 done
 check "stop: no int3 of ours" json stop-4 '.bp_exits | .fixup + .emulate + .park == 0'
 check "hotplug: vCPUs were added and removed" json hotplug \
