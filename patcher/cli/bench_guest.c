@@ -100,12 +100,19 @@ static int wait_for(struct vp_bench_guest *g, size_t counter, uint64_t least, st
 
 #define COUNTER(member) (offsetof(struct tb_vcpu, member) / sizeof(uint64_t))
 
+/* Twice: a vCPU that was held between its look at the clock and that for a reset has an old time.
+ */
 int vp_bench_gaps_reset(struct vp_bench_guest *g, struct vp_err *err)
 {
-	uint32_t reset = g->shared->reset + 1;
+	int rc = 0;
 
-	__atomic_store_n(&g->shared->reset, reset, __ATOMIC_RELEASE);
-	return wait_for(g, COUNTER(reset), reset, err);
+	for (int i = 0; !rc && i < 2; i++) {
+		uint32_t reset = g->shared->reset + 1;
+
+		__atomic_store_n(&g->shared->reset, reset, __ATOMIC_RELEASE);
+		rc = wait_for(g, COUNTER(reset), reset, err);
+	}
+	return rc;
 }
 
 int vp_bench_all_run(struct vp_bench_guest *g, struct vp_err *err)
