@@ -100,7 +100,8 @@ static int wait_for(struct vp_bench_guest *g, size_t counter, uint64_t least, st
 
 #define COUNTER(member) (offsetof(struct tb_vcpu, member) / sizeof(uint64_t))
 
-/* Twice: a vCPU that was held between its look at the clock and that for a reset has an old time. */
+/* Twice: a vCPU that was held between its look at the clock and that for a reset has an old time.
+ */
 int vp_bench_gaps_reset(struct vp_bench_guest *g, struct vp_err *err)
 {
 	int rc = 0;
