@@ -10,7 +10,8 @@
 #   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
 #   make lint        clang-tidy and cppcheck
 #   make api         docs/api.md, of the public headers
-#   make bench       ratios measured side by side
+#   make bench       what patching costs, by all ways side by side: RUNS=10; RIG=1: on emulated hosts,
+#                    too; AGAINST=FILE: beside another vmpoke
 #   make install     DESTDIR=, PREFIX=/usr/local; make uninstall takes it away
 #   make deps        install what the build needs; make deps-tests: what the tests need, too
 #   make help        this list
@@ -45,7 +46,7 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ipatcher -I.
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
 override LDFLAGS += -pthread
-LDLIBS := -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
+LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
 VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -73,6 +74,7 @@ CLI := $(OUT)/obj/cli.a
 BIN := $(OUT)/vmpoke
 GUEST_OUT := build/guest
 GUEST := $(GUEST_OUT)/testguest.elf
+BENCH_GUEST := $(GUEST_OUT)/benchguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
@@ -110,22 +112,24 @@ soak:
 	@$(MAKE) --no-print-directory all
 	@tests/soak.sh $(TIME) $(SEED)
 
-RUNS ?= 20
+RUNS ?= 10
 bench:
 	@.ci/deps.sh --tests gdb
-	@$(MAKE) --no-print-directory all
-	@RUNS=$(RUNS) tests/bench/bench.sh
+	@$(MAKE) --no-print-directory all $(OUT)/tests/bench-cores $(if $(RIG),build/rigs/vmpoke)
+	@RUNS=$(RUNS) AGAINST=$(AGAINST) RIG=$(RIG) tests/bench/bench.sh
+
+include guest/guest.mk
 
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
 $(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
-		$(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+		$(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -156,6 +160,9 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
+# What makes tables and pages of figures is the program's own; what that needs is looked for behind it.
+$(OUT)/tests/test_bench: LDLIBS := $(PARTS) $(LDLIBS)
+$(OUT)/tests/test_bench: $(call objs,$(patsubst %,patcher/cli/bench_%.c,stats doc ratios table html plot))
 
 # Objects of kernel code that unit tests link and run: they stand beside the programs.
 KERNEL_FLAGS := -std=gnu11 -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
@@ -174,9 +181,8 @@ $(RIG_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/integration/%.o
 $(OUT)/tests/hotfix_calls: $(PARTS)
 $(OUT)/tests/hotfix_calls: RIG_LIBS = $(LDLIBS)
 
-# --- the test guest ----------------------------------------------------------
+# --- parts with a makefile of their own ----------------------------------------
 
-include guest/guest.mk
 include tests/cores/cores.mk
 include tests/explore/explore.mk
 include tests/fuzz/fuzz.mk

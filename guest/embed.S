@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test guest's ELF file as data of the vmpoke binary; see patcher/cli/demo.c. */
+/* A guest's ELF file, GUEST_ELF, as data of a program, between GUEST_START and GUEST_END. */
 
 	.section .rodata
 	.balign	16
-	.globl	vp_testguest_start
-	.globl	vp_testguest_end
-vp_testguest_start:
-	.incbin	TESTGUEST_ELF
-vp_testguest_end:
+	.globl	GUEST_START
+	.globl	GUEST_END
+GUEST_START:
+	.incbin	GUEST_ELF
+GUEST_END:
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The test guest's exception entries. The guest's entry itself is C: tg_main(). */
+/* The exception entries of our guests. The guest's entry itself is C: tg_main(). */
 
 #include "guest/user.h"
 
@@ -22,7 +22,7 @@ tg_trap_entries:
 	.set	vector, vector + 1
 	.endr
 
-/* Offsets in struct trap_frame of main.c. */
+/* Offsets in struct tg_frame of machine.h. */
 #define F_RAX    0x70
 #define F_RIP    0x88
 #define F_RFLAGS 0x98

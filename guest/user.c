@@ -75,15 +75,15 @@ static void load_gdt_and_tss(uint64_t id)
 	asm volatile("lgdt %0\n\tltr %w1" ::"m"(gdtr), "r"((GDT_TSS + 2 * id) * 8));
 }
 
-_Noreturn void tg_user_enter(uint64_t id, volatile const struct vp_boot_info *info,
-			     void (*worker)(volatile struct tg_vcpu *), volatile struct tg_vcpu *v)
+_Noreturn void tg_user_enter(uint64_t id, volatile const struct vp_boot_info *info, uint64_t worker,
+			     uint64_t arg)
 {
 	open_pages(info);
 	load_gdt_and_tss(id);
 	asm volatile("pushq %0\n\tpushq %1\n\tpushq %2\n\tpushq %3\n\tpushq %4\n\t"
 		     "outb %%al, %5" ::"i"(USER_DS),
 		     "r"(tg_user_stack(id)), "i"(USER_RFLAGS), "i"(USER_CS), "r"(worker),
-		     "i"(TG_PORT_IRET), "D"(v)
+		     "i"(TG_PORT_IRET), "D"(arg)
 		     : "memory");
 	for (;;)
 		; /* not reached: IRET goes elsewhere */

@@ -23,14 +23,12 @@
 #include <stdint.h>
 #include <vmpoke/guest.h>
 
-#include "guest/testguest.h"
-
 /* The stack of worker @id is empty at this address. */
 uint64_t tg_user_stack(uint64_t id);
 
-/* Make this vCPU ready for CPL 3, then call @worker there. */
-_Noreturn void tg_user_enter(uint64_t id, volatile const struct vp_boot_info *info,
-			     void (*worker)(volatile struct tg_vcpu *), volatile struct tg_vcpu *v);
+/* Make this vCPU ready for CPL 3, then call the function at @worker there, with @arg. */
+_Noreturn void tg_user_enter(uint64_t id, volatile const struct vp_boot_info *info, uint64_t worker,
+			     uint64_t arg);
 #endif
 
 #endif /* VP_GUEST_USER_H */

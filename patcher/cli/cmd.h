@@ -27,6 +27,7 @@ void vp_cmd_list_table(FILE *to, const struct vp_cmd *table);
 
 int vp_cmd_run(int argc, char **argv);
 int vp_cmd_demo(int argc, char **argv);
+int vp_cmd_bench(int argc, char **argv);
 int vp_cmd_doctor(int argc, char **argv);
 int vp_cmd_info(int argc, char **argv);
 int vp_cmd_read(int argc, char **argv);

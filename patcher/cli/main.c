@@ -15,6 +15,7 @@
 static const struct vp_cmd commands[] = {
 	{ "run", "boot a guest that can be patched", vp_cmd_run, NULL },
 	{ "demo", "rewrite a running guest's hot code and check every call", vp_cmd_demo, NULL },
+	{ "bench", "measure what patching costs, here or a VM", vp_cmd_bench, NULL },
 	{ "doctor", "say what this host can do, and what it lacks", vp_cmd_doctor, NULL },
 	{ "list", "list the guests that can be reached", vp_cmd_list, NULL },
 	{ "info", "describe a running guest and its kernel", vp_cmd_info, NULL },

@@ -301,6 +301,20 @@ static json_t *query_cpus(void *arg, const json_t *args, int *fd, int *code, str
 	return list;
 }
 
+/* How often, and how long at most, the VM stood still for whoever opened it. */
+static void describe_pauses(void *control, json_t *ret)
+{
+	struct vp_remote *r = vp_control_host(control);
+	struct vp_target *t = vp_qemu_target(r->qemu);
+	struct vp_pauses pauses = { 0 };
+
+	if (!t->ops->pauses)
+		return;
+	t->ops->pauses(t, &pauses);
+	json_object_set_new(ret, "pauses", json_integer(pauses.n));
+	json_object_set_new(ret, "longest-pause-us", json_integer(pauses.longest_us));
+}
+
 static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
 {
 	struct vp_qemu_info info = { 0 };
@@ -314,6 +328,7 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 			vp_qmp_text(info.state_text), "qemu", vp_qmp_text(info.version), "accel",
 			info.accel, "vcpus", (int)info.vcpus, "trap-route", "none", "strategies",
 			vp_strategy_name(VP_STRATEGY_STOP));
+	describe_pauses(arg, ret);
 	if (*info.confidential) { /* no strategy gets past that */
 		json_object_set_new(ret, "confidential", vp_qmp_text(info.confidential));
 		json_object_set_new(ret, "strategies", json_array());
@@ -326,10 +341,30 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 	return ret;
 }
 
+/* What a batch holds the VM for, without a batch: for who wants to know how long that takes. */
+static json_t *stop_and_go_on(void *arg, const json_t *args, int *fd, int *code, struct vp_err *err)
+{
+	struct vp_remote *r = vp_control_host(arg);
+	struct vp_target *t = vp_qemu_target(r->qemu);
+
+	(void)fd;
+	if (!vp_args_none(args, code, err))
+		return NULL;
+	*code = t->ops->lock(t, err);
+	if (*code)
+		return NULL;
+	*code = t->ops->stop(t, VP_TIMEOUT_MS, err);
+	if (!*code)
+		t->ops->resume(t);
+	t->ops->unlock(t);
+	return *code ? NULL : json_object();
+}
+
 static const struct vp_qmp_command host_commands[] = {
 	{ "query-status", query_status, VP_QMP_IN_TURN },
 	{ "query-cpus-fast", query_cpus, VP_QMP_IN_TURN },
 	{ "query-vm", query_vm, VP_QMP_IN_TURN },
+	{ "stop-and-go-on", stop_and_go_on, VP_QMP_IN_TURN },
 	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 

@@ -13,11 +13,23 @@ CORES_GUEST_BASE := -Wl,--defsym,TG_BASE=0
 # The trap route: tests/cores/kvm.c stands between the target and KVM.
 CORES_WRAP := -Wl,--wrap=ioctl,--wrap=vp_local_new,--wrap=vp_local_vcpu_attach,--wrap=vp_local_op_sync
 
-cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry main sites user)
+cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry machine main sites user)
 cores_objs := $(call objs,$(wildcard tests/cores/*.c) patcher/cli/demo_guest.c $(vmm_src)) \
 	$(OUT)/obj/tests/cores/embed.o
 
-tests-all: $(CORES_BIN) $(CORES_MUTANTS)
+# The bench, with the same between its target and KVM.
+BENCH_CORES := $(OUT)/tests/bench-cores
+BENCH_CORES_GUEST := $(CORES_GUEST_OUT)/benchguest.elf
+bench_cores_guest_objs := $(patsubst %,$(CORES_GUEST_OUT)/%.o,entry machine bench bench_sites user)
+bench_cores_objs := $(call objs,tests/bench/cores.c tests/cores/kvm.c $(vmm_src)) \
+	$(OUT)/obj/tests/cores/bench_embed.o
+
+tests-all: $(CORES_BIN) $(CORES_MUTANTS) $(BENCH_CORES)
+
+$(BENCH_CORES): $(bench_cores_objs) $(CLI) $(PARTS)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) $(CORES_WRAP) -o $@ $^ $(LDLIBS)
 
 $(CORES_BIN): $(cores_objs) $(PARTS)
 	$(call say,LD,$@)
@@ -44,6 +56,10 @@ $(CORES_GUEST): $(cores_guest_objs) guest/testguest.ld
 	$(call say,LD,$@)
 	$(Q)$(CC) $(GUEST_LDFLAGS) $(CORES_GUEST_BASE) -Wl,-T,guest/testguest.ld -o $@ $(cores_guest_objs)
 
+$(BENCH_CORES_GUEST): $(bench_cores_guest_objs) guest/bench.ld
+	$(call say,LD,$@)
+	$(Q)$(CC) $(GUEST_LDFLAGS) $(CORES_GUEST_BASE) -Wl,-T,guest/bench.ld -o $@ $(bench_cores_guest_objs)
+
 $(CORES_GUEST_OUT)/%.o: guest/%.c guest/guest.mk tests/cores/cores.mk
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
@@ -57,6 +73,11 @@ $(CORES_GUEST_OUT)/%.o: guest/%.S tests/cores/cores.mk
 $(OUT)/obj/tests/cores/embed.o: guest/embed.S $(CORES_GUEST)
 	$(call say,AS,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -DTESTGUEST_ELF='"$(CORES_GUEST)"' -c -o $@ $<
+	$(Q)$(CC) $(call embed_as,testguest,$(CORES_GUEST)) -c -o $@ $<
 
--include $(cores_guest_objs:.o=.d)
+$(OUT)/obj/tests/cores/bench_embed.o: guest/embed.S $(BENCH_CORES_GUEST)
+	$(call say,AS,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(call embed_as,benchguest,$(BENCH_CORES_GUEST)) -c -o $@ $<
+
+-include $(cores_guest_objs:.o=.d) $(bench_cores_guest_objs:.o=.d)

@@ -65,16 +65,16 @@ int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, str
 enum vp_serializer cores_serializer = VP_SERIALIZER_KICK;
 
 /* Whatever the host does with CPL 0: the workers are at CPL 3, which is native. */
-static int use_serializer(struct vp_local *l, struct vp_err *err)
+static int use_serializer(struct vp_local *l, enum vp_serializer s, struct vp_err *err)
 {
-	int command = cores_serializer == VP_SERIALIZER_MEMBARRIER
+	int command = s == VP_SERIALIZER_MEMBARRIER
 			      ? MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE
 			      : MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
 
-	if (cores_serializer != VP_SERIALIZER_KICK && syscall(SYS_membarrier, command, 0, 0))
+	if (s != VP_SERIALIZER_KICK && syscall(SYS_membarrier, command, 0, 0))
 		return vp_err_set(err, -errno, "no membarrier: %s", strerror(errno));
-	l->serializer = cores_serializer;
-	l->target.serializer = vp_serializer_name(cores_serializer);
+	l->serializer = s;
+	l->target.serializer = vp_serializer_name(s);
 	return 0;
 }
 
@@ -88,7 +88,9 @@ int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **
 	c.route = VP_ROUTE_DEBUG;
 	c.serializer = VP_SERIALIZER_KICK;
 	rc = __real_vp_local_new(&c, out, err);
-	return rc ? rc : use_serializer(*out, err);
+	return rc ? rc
+		  : use_serializer(*out, config->serializer ? config->serializer : cores_serializer,
+				   err);
 }
 
 /* At CPL 3 nothing of this guest's is emulated. */

@@ -12,7 +12,7 @@ FUZZ_LIBFUZZER := CC=clang OUT=build/fuzz SAN=fuzzer-no-link,address,undefined
 
 # All link the same: what helps the unit tests, too, and what they reach of the command line.
 fuzz_src := tests/fuzz/world.c $(unit_help_src) $(vmm_src)
-fuzz_parts := $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+fuzz_parts := $(GUESTS) $(CLI) $(PARTS)
 
 .PHONY: fuzz fuzz-check fuzz-plain-bins fuzz-libfuzzer-bins
 fuzz-plain-bins: $(FUZZ_PLAIN_BINS)

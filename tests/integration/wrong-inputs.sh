@@ -135,6 +135,20 @@ done <<'TABLE'
 2 | demo --strategy fast | --strategy fast is not int3 or stop
 2 | demo --serializer fast | --serializer fast is not auto, kick, kick-membarrier or membarrier
 6 | demo --kvm /nosuch | /nosuch is missing: load kvm-intel or kvm-amd
+2 | bench --only spped | --only spped is not latency, sites, kept, exits or demo
+2 | bench --run 3 | options are written out: did you mean --runs\?
+2 | bench --runs 0 | --runs 0 is not a number from 1 to 1000
+2 | bench --key x | --key, --site and --kernel want a TARGET
+2 | bench g1 --only sites | with a TARGET there is no .*--only
+2 | bench g1 --key x --site y --old 90 --new 90 | --key or --site, not both
+2 | bench g1 --site tg_jmp5_site --old 0f1f440000 | --site, --old and --new go together
+2 | bench --only demo | --only demo wants --against FILE
+7 | bench --against nosuch | nosuch: No such file
+7 | bench --from nosuch | nosuch: No such file
+7 | bench --from fix.c | fix.c is no JSON, in line 1
+7 | bench --from empty.json | empty.json is not what `vmpoke bench --json` writes
+4 | bench nosuch | no VM of `vmpoke run` is nosuch
+6 | bench --kvm /nosuch | /nosuch is missing: load kvm-intel or kvm-amd
 2 | complete | the last one is missing
 TABLE
 [ $n -ge 40 ]
