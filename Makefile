@@ -46,7 +46,6 @@ CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
 override LDFLAGS += -pthread
 LDLIBS := -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
-VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
   override LDFLAGS += -fsanitize=$(SAN)
@@ -56,6 +55,9 @@ endif
 
 lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
 	patcher/hotfix/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
+# In the place of libvirt, for what is to load it only when it is needed.
+lazy := patcher/target/libvirt_lazy.c
+lib_src := $(filter-out $(lazy),$(lib_src))
 # What a hotfix is compiled with; see patcher/build/embed.h.
 hotfix_headers := $(wildcard include/vmpoke/hotfix.h patcher/build/kernel/*/*.h)
 vmm_src := $(wildcard vmm/*.c)
@@ -119,9 +121,9 @@ bench:
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
+$(BIN): $(call objs,patcher/cli/main.c $(vmm_src) $(lazy)) $(OUT)/obj/guest/embed.o $(CLI) $(PARTS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
 $(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
@@ -155,7 +157,7 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
+$(OUT)/tests/test_remote: $(call objs,$(lazy))
 
 # Objects of kernel code that unit tests link and run: they stand beside the programs.
 KERNEL_FLAGS := -std=gnu11 -O2 -ffreestanding -mcmodel=kernel -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
