@@ -38,6 +38,12 @@ struct vp_monitor_ops {
 		     struct vp_err *err);
 
 	/*
+	 * Take in what QEMU has told until now, without a question: @resumes, @pauses. An event is
+	 * told before anything that QEMU answers later, by whatever way. NULL: nothing is told.
+	 */
+	void (*listen)(struct vp_monitor *m);
+
+	/*
 	 * Read guest-physical memory while the guest runs. NULL: not by this way.
 	 * -EOPNOTSUPP: QEMU cannot hand it over (confined?): read through the gdbstub.
 	 */

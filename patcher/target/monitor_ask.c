@@ -82,6 +82,18 @@ static void judge_state(struct vp_runstate *s)
 		snprintf(s->text, sizeof(s->text), "paused (%s)", s->name);
 }
 
+int vp_runstate_of(const char *status, struct vp_runstate *state, struct vp_err *err)
+{
+	struct vp_runstate s = { 0 };
+	int rc = vp_hmp_status(status, s.name, sizeof(s.name), &s.running, err);
+
+	if (rc)
+		return rc;
+	judge_state(&s);
+	*state = s;
+	return 0;
+}
+
 int vp_ask_runstate(struct vp_monitor *m, struct vp_runstate *state, struct vp_err *err)
 {
 	struct vp_runstate s = { 0 };
@@ -135,6 +147,17 @@ static void judge_migration(struct vp_migration *migration)
 	for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
 		if (!strcmp(migration->status, over[i]))
 			migration->under_way = false;
+}
+
+int vp_migration_of(const char *migrate, struct vp_migration *migration, struct vp_err *err)
+{
+	int rc = vp_hmp_migration(migrate, migration->status, sizeof(migration->status), err);
+
+	if (rc)
+		migration->under_way = true;
+	else
+		judge_migration(migration);
+	return rc;
 }
 
 int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struct vp_err *err)

@@ -35,6 +35,10 @@ struct vp_now {
 };
 int vp_ask_now(struct vp_monitor *m, struct vp_now *now, struct vp_err *err);
 
+/* The same of what the human monitor has printed to "info status" and "info migrate". */
+int vp_runstate_of(const char *status, struct vp_runstate *state, struct vp_err *err);
+int vp_migration_of(const char *migrate, struct vp_migration *migration, struct vp_err *err);
+
 /* QEMU's version: as text; @number 702 for 7.2.x (may be NULL). */
 int vp_ask_version(struct vp_monitor *m, char *text, size_t size, unsigned int *number,
 		   struct vp_err *err);

@@ -61,6 +61,12 @@ static int monitor_query(struct vp_monitor *m, const char *const *commands, size
 	return rc ? vp_err_set(err, rc, "QMP %.220s", why.text) : 0;
 }
 
+static void monitor_listen(struct vp_monitor *m)
+{
+	vp_qmp_hear(of(m)->qmp);
+	take_events(m);
+}
+
 /* --- descriptors that QEMU has ---------------------------------------------------- */
 
 #define TAG "vmpoke:" /* and the process */
@@ -194,6 +200,7 @@ static const struct vp_monitor_ops qmp_ops = {
 	.hmp = vp_monitor_hmp,
 	.execute = monitor_execute,
 	.query = monitor_query,
+	.listen = monitor_listen,
 	.save = monitor_save,
 	.close = monitor_close,
 };

@@ -58,6 +58,18 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 	return 0;
 }
 
+bool vp_qemu_is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
+{
+	for (size_t i = 0; i < q->nram; i++) {
+		const struct vp_hmp_range *r = &q->ram[i];
+
+		if (gpa.v >= r->start && gpa.v - r->start < r->len &&
+		    len <= r->len - (gpa.v - r->start))
+			return true;
+	}
+	return false;
+}
+
 /* Who cannot be seen is told from others by the socket, as far as that goes: not by all ways. */
 static int name_by_socket(struct vp_qemu *q, struct vp_err *err)
 {

@@ -57,8 +57,11 @@ static void op_unlock(struct vp_target *t)
 static int swap(struct vp_target *t, vp_gpa gpa, const void *expect, const void *value, size_t len,
 		struct vp_err *err)
 {
+	struct vp_qemu *q = vp_qemu_of(t);
 	uint8_t now[4];
-	int rc = vp_qemu_read(t, gpa, now, len, err);
+	/* By whom it is written, too: what decides about a write is QEMU's own view. */
+	int rc = q->windows && vp_qemu_is_ram(q, gpa, len) ? vp_gdb_read(q->gdb, gpa, now, len, err)
+							   : vp_qemu_read(t, gpa, now, len, err);
 
 	if (!rc && memcmp(now, expect, len))
 		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
@@ -201,6 +204,30 @@ static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 	return rc ? rc : vp_qemu_window_enter(vp_qemu_of(t), err);
 }
 
+static int op_stop_reading(struct vp_target *t, unsigned int timeout_ms,
+			   const struct vp_piece *pieces, size_t n, bool *read, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_runstate state;
+	int rc;
+
+	q->ahead = pieces;
+	q->nahead = n;
+	q->ahead_read = false;
+	rc = op_stop(t, timeout_ms, err);
+	if (!rc && q->nahead && !q->ahead_read) { /* it was connected to before */
+		rc = vp_qemu_look_now(q, &state, err);
+		if (rc == -EPROTO && q->ahead_read)
+			rc = 0;
+		if (rc)
+			vp_qemu_window_leave(q);
+	}
+	*read = q->ahead_read;
+	q->ahead = NULL;
+	q->nahead = 0;
+	return rc;
+}
+
 static void op_resume(struct vp_target *t)
 {
 	struct vp_qemu *q = vp_qemu_of(t);
@@ -264,6 +291,7 @@ const struct vp_target_ops vp_qemu_ops = {
 	.quiesce = op_quiesce,
 	.unpark = op_nothing,
 	.stop = op_stop,
+	.stop_reading = op_stop_reading,
 	.resume = op_resume,
 	.held = op_held,
 	.abandon = op_abandon,

@@ -128,7 +128,8 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
 	vp_qemu_forget(q);
 	q->windows = 0;
-	q->may_write = q->stands = false;
+	q->may_write = q->stands = q->ahead_read = false;
+	q->looked_ms = 0;
 	q->nbreaks = q->nwanted = q->nkept = 0;
 	if (runs)
 		vp_qemu_unmark(q);
@@ -137,10 +138,13 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 
 int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
 {
-	struct vp_runstate state;
+	struct vp_runstate state = { .paused = true };
 	char *text = NULL;
-	int rc = vp_ask_runstate(q->mon, &state, err);
+	int rc = 0;
 
+	vp_qemu_listen(q);
+	if (!q->stands || q->mon->resumes != q->resumes)
+		rc = vp_ask_runstate(q->mon, &state, err);
 	if (!rc && !q->gdb_only && state.running) { /* any question to the stub stops it */
 		rc = vp_gdb_hmp(q->gdb, "info status", &text, err);
 		free(text);

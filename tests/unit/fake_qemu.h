@@ -62,6 +62,9 @@ struct fake_qemu {
 	bool physical;
 	uint8_t ram[FAKE_RAM];
 	unsigned int messages, stops, resumes, conts; /* conts: QMP's command */
+	unsigned int packets,
+		turns;	    /* of the messages those of the stub, and how often they came */
+	uint8_t *elsewhere; /* if not NULL: what the stub takes for RAM, and others do not */
 
 	char dir[32], qmp_path[48], gdb_path[48];
 	pthread_t thread;
