@@ -291,11 +291,13 @@ int vp_ask_uuid(struct vp_monitor *m, char *uuid, size_t size, struct vp_err *er
 
 /* QEMU 10.2 and later name the accelerator; before, what is not KVM is TCG where there is a stub.
  */
-static int query_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err)
+static int query_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		       struct vp_err *err)
 {
 	const char *name = NULL;
 	json_t *ret = NULL;
-	int enabled = 0, rc = query(m, "query-accelerators", &ret, err);
+	int enabled = 0;
+	int rc = version < 1000 ? -ENOSYS : query(m, "query-accelerators", &ret, err);
 
 	if (!rc) {
 		if (json_unpack(ret, "{s:s}", "enabled", &name) || !take_word(name, accel, size))
@@ -311,14 +313,15 @@ static int query_accel(struct vp_monitor *m, char *accel, size_t size, struct vp
 	return rc;
 }
 
-int vp_ask_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err)
+int vp_ask_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		 struct vp_err *err)
 {
 	bool enabled = false;
 	char *text = NULL;
 	int rc;
 
 	if (m->ops->execute)
-		return query_accel(m, accel, size, err);
+		return query_accel(m, version, accel, size, err);
 	rc = m->ops->hmp(m, "info kvm", &text, err);
 	if (!rc)
 		rc = vp_hmp_kvm(text, &enabled, err);

@@ -46,7 +46,8 @@ int vp_ask_version(struct vp_monitor *m, char *text, size_t size, unsigned int *
 /* The VM's name, "" without one; its UUID, all zero without one; what runs it: "kvm", "tcg", ... */
 int vp_ask_name(struct vp_monitor *m, char *name, size_t size, struct vp_err *err);
 int vp_ask_uuid(struct vp_monitor *m, char *uuid, size_t size, struct vp_err *err);
-int vp_ask_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err);
+int vp_ask_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		 struct vp_err *err);
 
 /*
  * What encrypts the guest's memory: "SEV", "SEV-ES", "SEV-SNP", "TDX", or the name of another kind

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "target/qemu_internal.h"
+#include "target/wait.h"
 
 /* --- life -------------------------------------------------------------------------- */
 
@@ -18,6 +19,7 @@ static void destroy(struct vp_qemu *q)
 		vp_vmlock_close(q->locks[--q->nlocks]);
 	vp_qemu_direct_close(q);
 	vp_qemu_forget(q);
+	free(q->seen_vcpus);
 	free(q->gdb_path);
 	free(q->name);
 	pthread_mutex_destroy(&q->mutex);
@@ -98,26 +100,20 @@ static void say_interrupted(struct vp_qemu *q, struct vp_qemu_info *info)
 /* The map of it, and whether it can be read while the guest runs. */
 static int look_at_memory(struct vp_qemu *q, struct vp_err *err)
 {
-	uint8_t byte;
 	int rc;
 
 	if (q->confidential[0]) {
-		q->peeks = true; /* nothing is read: so not in a window either */
+		q->peeks = q->asked_peeks = true; /* nothing is read: so not in a window either */
 		return 0;
 	}
 	rc = vp_qemu_map_ram(q, err);
-	if (rc)
-		return rc;
-	rc = q->mon->ops->save(q->mon, VP_GPA(q->ram[0].start), &byte, 1, err);
-	q->peeks = !rc;
-	return rc == -EOPNOTSUPP ? 0 : rc;
+	return rc || q->nblocks ? rc : vp_qemu_ask_peeks(q, err);
 }
 
 int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
 			 struct vp_qemu **out, struct vp_err *err)
 {
 	struct vp_qemu *q = NULL;
-	char line[64];
 	int rc = vp_qemu_new(cfg, name, &q, err);
 
 	if (rc) {
@@ -127,7 +123,8 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	q->mon = mon;
 	rc = vp_monitor_check_arch(mon, err);
 	if (!rc)
-		rc = vp_ask_version(mon, line, sizeof(line), &q->version, err);
+		rc = vp_ask_version(mon, q->version_text, sizeof(q->version_text), &q->version,
+				    err);
 	if (!rc)
 		rc = vp_ask_confidential(mon, q->confidential, sizeof(q->confidential), err);
 	if (!rc)
@@ -170,7 +167,11 @@ int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct 
 	return rc;
 }
 
-/* Leave the owner's gdbstub as it was: that takes a stopped VM. */
+/*
+ * Detach from the owner's gdbstub, which takes a stopped VM. One that runs, with the stub's mode
+ * set back, needs none of it: QEMU looks no more at a connection that was closed, and makes a new
+ * start with the next (gdb_chr_event()).
+ */
 static int let_go(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_err why = { "" };
@@ -205,7 +206,7 @@ int vp_qemu_close(struct vp_qemu *q, struct vp_err *err)
 		q->windows = 1;
 		vp_qemu_window_leave(q);
 	}
-	if (q->gdb_only && !q->stuck.text[0] && !q->left.text[0])
+	if (q->gdb_only && !q->runs && !q->stuck.text[0] && !q->left.text[0])
 		rc = let_go(q, err);
 	if (q->stuck.text[0])
 		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);
@@ -225,10 +226,9 @@ static int ask_all(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *
 	struct vp_runstate state = { .text = "running", .running = true };
 	int rc = vp_ask_name(q->mon, info->name, sizeof(info->name), err);
 
+	snprintf(info->version, sizeof(info->version), "%s", q->version_text);
 	if (!rc)
-		rc = vp_ask_version(q->mon, info->version, sizeof(info->version), NULL, err);
-	if (!rc)
-		rc = vp_ask_accel(q->mon, info->accel, sizeof(info->accel), err);
+		rc = vp_ask_accel(q->mon, q->version, info->accel, sizeof(info->accel), err);
 	if (!rc)
 		rc = vp_ask_vcpus(q->mon, &info->vcpus, err);
 	if (!rc && !q->windows) /* in a window it is us who stopped it */
@@ -238,28 +238,64 @@ static int ask_all(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *
 	return rc;
 }
 
+int vp_qemu_see(struct vp_qemu *q, struct vp_err *err)
+{
+	int rc = ask_all(q, &q->seen, err);
+
+	if (!rc && !q->confidential[0])
+		rc = vp_qemu_look_at_vcpus(q, err);
+	if (rc)
+		return rc;
+	q->seen_vcpus = q->vcpus;
+	q->nseen_vcpus = q->nvcpus;
+	q->vcpus = NULL;
+	q->nvcpus = 0;
+	q->seen_ms = vp_now_ms();
+	return 0;
+}
+
+/*
+ * Over QMP a vCPU is looked at while it runs, and what is seen is a hint as well: what is written
+ * is compared, by the same page tables, when it stands.
+ */
+#define SEEN_MS 100
+
+bool vp_qemu_just_saw(const struct vp_qemu *q)
+{
+	return q->seen_ms && vp_now_ms() - q->seen_ms <= SEEN_MS;
+}
+
+static int ask_in_window(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
+{
+	int rc = vp_qemu_take(q, err);
+
+	if (rc)
+		return rc;
+	rc = vp_qemu_window_enter(q, err);
+	if (!rc) {
+		rc = ask_all(q, info, err);
+		vp_qemu_window_leave(q);
+	}
+	vp_qemu_drop(q);
+	return rc;
+}
+
 int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
 {
-	int rc;
+	int rc = 0;
 
-	*info = (struct vp_qemu_info){ .recovered = q->recovered };
+	*info = (struct vp_qemu_info){ 0 };
+	pthread_mutex_lock(&q->mutex);
+	if (!q->gdb_only)
+		rc = ask_all(q, info, err);
+	else if (!q->windows && vp_qemu_just_saw(q))
+		*info = q->seen;
+	else
+		rc = ask_in_window(q, info, err);
+	info->recovered = q->recovered;
 	strcpy(info->identity, q->identity);
 	strcpy(info->process, q->mon->peer.text);
 	strcpy(info->confidential, q->confidential);
-	pthread_mutex_lock(&q->mutex);
-	rc = q->gdb_only ? vp_qemu_take(q, err) : 0;
-	if (!rc && q->gdb_only) {
-		rc = vp_qemu_window_enter(q, err);
-		if (rc)
-			vp_qemu_drop(q);
-	}
-	if (!rc) {
-		rc = ask_all(q, info, err);
-		if (q->gdb_only) {
-			vp_qemu_window_leave(q);
-			vp_qemu_drop(q);
-		}
-	}
 	if (!rc && q->mon->ops->describe)
 		q->mon->ops->describe(q->mon, info);
 	if (!rc)

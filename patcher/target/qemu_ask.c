@@ -70,6 +70,15 @@ bool vp_qemu_is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
 	return false;
 }
 
+int vp_qemu_ask_peeks(struct vp_qemu *q, struct vp_err *err)
+{
+	uint8_t byte;
+	int rc = q->mon->ops->save(q->mon, VP_GPA(q->ram[0].start), &byte, 1, err);
+	q->peeks = !rc;
+	q->asked_peeks = !rc || rc == -EOPNOTSUPP;
+	return q->asked_peeks ? 0 : rc;
+}
+
 /* Who cannot be seen is told from others by the socket, as far as that goes: not by all ways. */
 static int name_by_socket(struct vp_qemu *q, struct vp_err *err)
 {

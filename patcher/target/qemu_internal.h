@@ -39,7 +39,8 @@ struct vp_qemu {
 	struct vp_vmlock *locks[2]; /* of the identity; with a gdbstub alone, of its socket, too */
 	size_t nlocks;
 	bool gdb_only;
-	bool peeks; /* memory can be read while the guest runs */
+	bool peeks; /* QEMU hands memory over while the guest runs */
+	bool asked_peeks;
 
 	struct vp_hmp_range ram[VP_HMP_RANGES];
 	size_t nram;
@@ -71,11 +72,22 @@ struct vp_qemu {
 	int64_t held_us;
 	struct vp_pauses pauses;
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
-	sigset_t signals;     /* the thread's mask before */
+	char version_text[64];
+	sigset_t signals; /* the thread's mask before */
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
 	unsigned int there; /* how many QEMU said that there are, since lock(); 0: not asked */
+
+	/*
+	 * With a gdbstub alone: what was seen while it stood because we connected, so that it need
+	 * not stand again for that; when; and that it runs by our last word.
+	 */
+	struct vp_qemu_info seen;
+	struct vp_hmp_vcpu *seen_vcpus;
+	size_t nseen_vcpus;
+	int64_t seen_ms;
+	bool runs;
 
 	/* Breakpoints, and what a caller has us keep: qemu_break.c. */
 	vp_gva wanted[VP_BREAKS_MAX]; /* before the VM runs QEMU has these */
@@ -202,10 +214,20 @@ int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 
+/*
+ * With a gdbstub alone, in the window in which it was connected to: see what is asked for next.
+ * Is that yet as good as new?
+ */
+int vp_qemu_see(struct vp_qemu *q, struct vp_err *err);
+bool vp_qemu_just_saw(const struct vp_qemu *q);
+
 /* Ask the human monitor; with a gdbstub alone in a window only. */
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_forget(struct vp_qemu *q); /* the vCPUs; that the map of RAM is new */
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
+
+/* Find out q->peeks. */
+int vp_qemu_ask_peeks(struct vp_qemu *q, struct vp_err *err);
 
 /*
  * What is to be known as soon as the VM stands (qemu_look.c). begin() makes the questions, of state

@@ -43,9 +43,17 @@ static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *e
 	return rc;
 }
 
+/* Not asked for where all else is read in its own memory. */
+static bool peeks(struct vp_qemu *q)
+{
+	if (!q->asked_peeks)
+		vp_qemu_ask_peeks(q, NULL);
+	return q->peeks;
+}
+
 static int read_stopped(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
-	if (q->peeks && len >= PEEK_MIN)
+	if (peeks(q) && len >= PEEK_MIN)
 		return q->mon->ops->save(q->mon, gpa, buf, len, err);
 	return vp_gdb_read(q->gdb, gpa, buf, len, err);
 }
@@ -90,7 +98,7 @@ static int read_by_qemu(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, st
 	q->stands = false;
 	if (q->windows)
 		return read_stopped(q, gpa, buf, len, err);
-	if (q->peeks)
+	if (peeks(q))
 		return q->mon->ops->save(q->mon, gpa, buf, len, err);
 	return read_in_windows(q, gpa, buf, len, err);
 }
@@ -203,9 +211,9 @@ static int read_pieces_by_qemu(struct vp_qemu *q, const struct vp_piece *pieces,
 	for (size_t i = 0; i < n; i++)
 		sum += pieces[i].len;
 	q->stands = false;
-	if (q->windows && (!q->peeks || sum < PEEK_MIN))
+	if (q->windows && (!peeks(q) || sum < PEEK_MIN))
 		return vp_gdb_read_pieces(q->gdb, pieces, n, err);
-	if (q->peeks)
+	if (peeks(q))
 		return save_pieces(q, pieces, n, err);
 	return read_in_window(q, pieces, n, err);
 }

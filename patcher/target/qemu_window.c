@@ -202,6 +202,7 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 	if (rc)
 		return rc;
 	q->windows = 1;
+	q->runs = false;
 	vp_qemu_signals_block(q);
 	rc = vp_qemu_mark(q, err);
 	if (!rc)
@@ -249,8 +250,11 @@ static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
 	struct vp_runstate state;
 	int rc = vp_qemu_ready(q, &state, err);
 
-	if (!rc)
-		return vp_gdb_cont(q->gdb, err);
+	if (!rc) {
+		rc = vp_gdb_cont(q->gdb, err);
+		q->runs = !rc;
+		return rc;
+	}
 	if (rc == -EBUSY) {
 		vp_gdb_detach(q->gdb, false, NULL);
 		q->left = *err;
