@@ -160,6 +160,13 @@ struct vp_target_ops {
 			    struct vp_err *err);
 
 	/*
+	 * Locked, between stop() and resume(). The RIP of each vCPU, whatever mode it is in, where
+	 * those are told sooner than by hold(): up to *@n, which gets how many there are.
+	 * -EOPNOTSUPP: not so, or there are more. NULL: never.
+	 */
+	int (*rips)(struct vp_target *t, uint64_t *rips, size_t *n);
+
+	/*
 	 * Locked. Store the single byte @value atomically if @expect stands there,
 	 * with release order; -EAGAIN if another byte stands there.
 	 */

@@ -62,6 +62,30 @@ static int check_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 			  (unsigned long long)at.v);
 }
 
+/*
+ * By the RIPs alone, where those come sooner: of code above 4 GB it does not matter what mode a
+ * vCPU is in, or whose guest it runs. What is not clear by that is looked at in full.
+ */
+#define LOW_CODE ((uint64_t)1 << 32)
+#define RIPS_MAX 256u
+
+static bool all_stand_clear(struct vp_engine *e, const struct vp_batch *b)
+{
+	uint64_t rips[RIPS_MAX];
+	size_t n = RIPS_MAX;
+
+	if (!e->target->ops->rips || !b->n || b->slots[0].site.addr.v < LOW_CODE ||
+	    e->target->ops->rips(e->target, rips, &n) || !n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct vp_slot *s = vp_batch_find(b, VP_GVA(rips[i]));
+
+		if (s && s->site.addr.v != rips[i])
+			return false;
+	}
+	return true;
+}
+
 /* @now gets what stands there, or stood there when @a was fetched (NULL: now). */
 static int check_slot(struct vp_engine *e, const struct vp_ahead *a, const struct vp_slot *s,
 		      uint8_t *now, struct vp_err *err)
@@ -202,7 +226,9 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 		vp_retired_free(e); /* stopped is quiescent */
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
 		rc = look_again(e, b, res, err);
-		standing = rc ? 0 : vp_each_vcpu(e->target, check_vcpu, &where, &why);
+		standing = rc || all_stand_clear(e, b)
+				   ? 0
+				   : vp_each_vcpu(e->target, check_vcpu, &where, &why);
 		if (!rc && !standing)
 			return 0;
 		e->target->ops->resume(e->target);

@@ -34,7 +34,17 @@ struct vp_gdb_look {
 	size_t n;
 	struct vp_gdb_question *questions;
 	size_t nquestions;
+	struct vp_gdb_rips *rips; /* NULL: they are not asked for */
 	bool done;
+};
+
+/* The RIPs of all vCPUs, if there are @n of them, numbered from 0 on without a gap; else not
+ * @known. */
+#define VP_GDB_RIPS 32u
+struct vp_gdb_rips {
+	size_t n;
+	uint64_t at[VP_GDB_RIPS];
+	bool known;
 };
 
 /*
@@ -99,6 +109,12 @@ bool vp_gdb_ran(struct vp_gdb *g);
 
 /* Let the VM go on, with the stub's mode as it was found. */
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
+
+/*
+ * Has it gone on by that, and nothing been told since? QEMU acknowledges the packet, unless it was
+ * lost because somebody was quicker: then it stands. False as well: it has not come to it yet.
+ */
+bool vp_gdb_went_on(struct vp_gdb *g);
 
 /*
  * The same where another way is to let it go on. restore(): the stub's mode, before. told(): wait

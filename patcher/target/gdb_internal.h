@@ -83,6 +83,11 @@ struct vp_gdb_transfer {
 	int64_t deadline;
 };
 
+/* What vp_gdb_look.rips wants, and its answers (gdb_rips.c). */
+int vp_gdb_rips_ask(struct vp_gdb *g, const struct vp_gdb_rips *r, int64_t deadline,
+		    struct vp_err *err);
+int vp_gdb_rips_take(struct vp_gdb *g, struct vp_gdb_rips *r, int64_t deadline, struct vp_err *err);
+
 /* Ask as much as may be under way; and all of the answers, and all that is to be asked yet. */
 int vp_gdb_transfer_ask(struct vp_gdb_transfer *x, struct vp_err *err);
 int vp_gdb_transfer_rest(struct vp_gdb_transfer *x, struct vp_err *err);

@@ -180,9 +180,12 @@ static int append_output(char **text, size_t *used, const char *hex, size_t len,
 	return 0;
 }
 
-/* Output packets ('O' and hex, but "OK" is the end) until the end. */
-static int collect(struct vp_gdb *g, const char *command, char **text, int64_t deadline,
-		   struct vp_err *err)
+/*
+ * Output packets ('O' and hex, but "OK" is the end) until the end. If @others were asked with it,
+ * the answer to one of them means that this question was lost, as the VM was let go on.
+ */
+static int collect(struct vp_gdb *g, const char *command, char **text, bool others,
+		   int64_t deadline, struct vp_err *err)
 {
 	size_t len, used = 0;
 	char *payload;
@@ -196,7 +199,9 @@ static int collect(struct vp_gdb *g, const char *command, char **text, int64_t d
 		if (rc || !strcmp(payload, "OK"))
 			return rc;
 		if (payload[0] != 'O')
-			return vp_gdb_unexpected(command, payload, err);
+			return others && payload[0] && payload[0] != 'E'
+				       ? vp_gdb_lost(g, deadline, err)
+				       : vp_gdb_unexpected(command, payload, err);
 		rc = append_output(text, &used, payload + 1, len - 1, err);
 		if (rc)
 			return rc;
@@ -218,6 +223,8 @@ static int ask_behind(struct vp_gdb_transfer *x, struct vp_err *err)
 	x->behind = true;
 	for (size_t i = 0; i < x->what.nquestions && !rc; i++)
 		rc = ask_hmp(x->g, x->what.questions[i].command, x->deadline, err);
+	if (!rc && x->what.rips)
+		rc = vp_gdb_rips_ask(x->g, x->what.rips, x->deadline, err);
 	return !rc && x->virtual ? vp_gdb_ask_physical(x->g, false, x->deadline, err) : rc;
 }
 
@@ -226,8 +233,10 @@ static int take_behind(struct vp_gdb_transfer *x, struct vp_err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < x->what.nquestions && !rc; i++)
-		rc = collect(x->g, x->what.questions[i].command, &x->what.questions[i].text,
+		rc = collect(x->g, x->what.questions[i].command, &x->what.questions[i].text, true,
 			     x->deadline, err);
+	if (!rc && x->what.rips)
+		rc = vp_gdb_rips_take(x->g, x->what.rips, x->deadline, err);
 	if (rc || !x->virtual)
 		return rc;
 	rc = take_ok(x, "PhyMemMode", err);
@@ -375,7 +384,7 @@ int vp_gdb_hmp(struct vp_gdb *g, const char *command, char **text, struct vp_err
 	if (rc == -EINVAL)
 		return rc;
 	if (!rc)
-		rc = collect(g, command, text, deadline, err);
+		rc = collect(g, command, text, false, deadline, err);
 	rc = vp_gdb_finish(g, rc, deadline, err);
 	if (rc) {
 		free(*text);

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -256,6 +257,18 @@ int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was
 		struct vp_err *err)
 {
 	return vp_gdb_open_looking(sock, timeout_ms, NULL, out, was_running, err);
+}
+
+#define ACK_MS 20 /* it was sent a while ago, as a rule */
+
+bool vp_gdb_went_on(struct vp_gdb *g)
+{
+	struct pollfd p = { .fd = g->sock, .events = POLLIN };
+
+	(void)poll(&p, 1, ACK_MS);
+	while (vp_gdb_in_recv(&g->in, g->sock) > 0)
+		;
+	return !g->broken && g->in.tail - g->in.head == 1 && g->in.buf[g->in.head] == '+';
 }
 
 int vp_gdb_peer(const struct vp_gdb *g)

@@ -206,7 +206,8 @@ int vp_qemu_close(struct vp_qemu *q, struct vp_err *err)
 		q->windows = 1;
 		vp_qemu_window_leave(q);
 	}
-	if (q->gdb_only && !q->runs && !q->stuck.text[0] && !q->left.text[0])
+	if (q->gdb_only && !(q->runs && vp_gdb_went_on(q->gdb)) && !q->stuck.text[0] &&
+	    !q->left.text[0])
 		rc = let_go(q, err);
 	if (q->stuck.text[0])
 		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);

@@ -13,6 +13,7 @@ void vp_qemu_forget(struct vp_qemu *q)
 	free(q->vcpus);
 	q->vcpus = NULL;
 	q->nvcpus = 0;
+	q->rips.known = false;
 	q->ram_is_new = false;
 }
 

@@ -77,7 +77,8 @@ struct vp_qemu {
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
-	unsigned int there; /* how many QEMU said that there are, since lock(); 0: not asked */
+	struct vp_gdb_rips rips; /* in the window, if they were asked for */
+	unsigned int there;	 /* how many QEMU said that there are, since lock(); 0: not asked */
 
 	/*
 	 * With a gdbstub alone: what was seen while it stood because we connected, so that it need
@@ -239,6 +240,7 @@ int vp_qemu_ask_peeks(struct vp_qemu *q, struct vp_err *err);
 struct vp_qemu_look {
 	struct vp_gdb_look ask;
 	struct vp_gdb_question questions[3];
+	struct vp_gdb_rips rips;
 };
 void vp_qemu_look_begin(struct vp_qemu *q, struct vp_qemu_look *l);
 void vp_qemu_look_end(struct vp_qemu_look *l);

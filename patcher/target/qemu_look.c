@@ -30,7 +30,11 @@ void vp_qemu_look_begin(struct vp_qemu *q, struct vp_qemu_look *l)
 		return;
 	l->ask.pieces = q->ahead;
 	l->ask.n = q->nahead;
-	if (!q->vcpus)
+	q->rips.known = false;
+	if (q->there && q->there <= VP_GDB_RIPS) {
+		l->rips.n = q->there;
+		l->ask.rips = &l->rips;
+	} else if (!q->vcpus)
 		l->questions[l->ask.nquestions++].command = "info registers -a";
 }
 
@@ -56,6 +60,7 @@ bool vp_qemu_look_take(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_runs
 	if (!l->ask.done)
 		return false;
 	q->ahead_read = l->ask.n;
+	q->rips = l->rips;
 	if (l->ask.nquestions > 2)
 		take_vcpus(q, l->questions[2].text);
 	if (vp_runstate_of(l->questions[0].text, state, NULL) ||

@@ -174,6 +174,17 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 	return rc;
 }
 
+static int op_rips(struct vp_target *t, uint64_t *rips, size_t *n)
+{
+	const struct vp_qemu *q = vp_qemu_of(t);
+
+	if (!q->windows || !q->rips.known || q->rips.n > *n)
+		return -EOPNOTSUPP;
+	memcpy(rips, q->rips.at, q->rips.n * sizeof(*rips));
+	*n = q->rips.n;
+	return 0;
+}
+
 static void op_release(struct vp_target *t)
 {
 	(void)t;
@@ -299,6 +310,7 @@ const struct vp_target_ops vp_qemu_ops = {
 	.unpark = op_nothing,
 	.stop = op_stop,
 	.stop_reading = op_stop_reading,
+	.rips = op_rips,
 	.resume = op_resume,
 	.held = op_held,
 	.abandon = op_abandon,

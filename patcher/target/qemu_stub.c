@@ -267,6 +267,7 @@ static int open_stub(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_err *e
 	if (!rc)
 		rc = look_around(q, err);
 	q->own_stub = q->paused = q->went_on = false;
+	vp_qemu_look_begin(q, l);
 	if (!rc)
 		rc = pause_first(q, err);
 	if (rc && !q->paused)
@@ -297,11 +298,9 @@ static int open_stub(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_err *e
 
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 {
-	struct vp_qemu_look l;
-	int rc;
+	struct vp_qemu_look l = { .questions = { { NULL } } };
+	int rc = open_stub(q, &l, err);
 
-	vp_qemu_look_begin(q, &l);
-	rc = open_stub(q, &l, err);
 	vp_qemu_look_end(&l);
 	return rc;
 }

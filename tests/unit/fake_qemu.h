@@ -93,6 +93,7 @@ struct fake_qemu {
 	bool no_breaks, deaf; /* it sets none; it keeps the registers that it has */
 	uint8_t regs[2][140]; /* of each vCPU, as `g` and `G` begin */
 	unsigned int vcpu;    /* that Hg has chosen */
+	unsigned int listed;  /* of the threads */
 	/* Called when vCont has let it go on. */
 	void (*went_on)(struct fake_qemu *q);
 	char *hmp; /* what gdbserver prints */

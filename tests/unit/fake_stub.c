@@ -184,10 +184,10 @@ static void packet(struct fake_qemu *q)
 	char text[160];
 
 	q->packets++;
-	if (q->stub >= 0)
-		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
 	if (fake_qemu_fault(q, &q->stub, &q->mute_stub, "$E22#a9", "$T05thread:p01.01;#46$QQ#a2"))
 		return;
+	if (q->stub >= 0) /* what is acknowledged is carried out */
+		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
 	if (!strcmp(p, "qSupported:multiprocess+")) {
 		snprintf(text, sizeof(text), "PacketSize=%zx;%s", q->packet_size, q->features);
 		put(q, text);
@@ -216,6 +216,10 @@ static void packet(struct fake_qemu *q)
 	} else if (!strncmp(p, "Hgp1.", 5) && p[5] >= '1' && p[5] <= '2' && !p[6]) {
 		q->vcpu = (unsigned int)(p[5] - '1');
 		put(q, "OK");
+	} else if (!strcmp(p, "qfThreadInfo") || !strcmp(p, "qsThreadInfo")) {
+		q->listed = p[1] == 'f' ? 1 : q->listed + 1;
+		snprintf(text, sizeof(text), q->listed > 2 ? "l" : "mp01.%02x", q->listed);
+		put(q, text);
 	} else if (!strcmp(p, "g") || p[0] == 'G') {
 		registers(q, p);
 	} else if (!strcmp(p, "D;1")) {
