@@ -86,6 +86,13 @@ int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_mon
 /* Over a gdbstub (borrowed), while the VM is stopped. */
 int vp_monitor_gdb_open(struct vp_gdb *g, struct vp_monitor **out, struct vp_err *err);
 
+/*
+ * Over that: ask at once what is asked of a VM that is opened; each answer is good for the first
+ * hmp() of its command. Forget those that were not wanted, before the VM is let go on.
+ */
+int vp_monitor_gdb_first(struct vp_monitor *m, struct vp_err *err);
+void vp_monitor_gdb_forget(struct vp_monitor *m);
+
 /* hmp() by way of execute(). */
 int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struct vp_err *err);
 

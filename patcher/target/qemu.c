@@ -243,6 +243,7 @@ int vp_qemu_see(struct vp_qemu *q, struct vp_err *err)
 {
 	int rc = ask_all(q, &q->seen, err);
 
+	q->there = q->seen.vcpus;
 	if (!rc && !q->confidential[0])
 		rc = vp_qemu_look_at_vcpus(q, err);
 	if (rc)

@@ -27,8 +27,9 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 	if (q->vcpus)
 		return 0;
 	/* QMP does not tell them; while the stub is there it passes the question on sooner. */
-	rc = q->windows && q->gdb ? vp_gdb_hmp(q->gdb, "info registers -a", &text, err)
-				  : q->mon->ops->hmp(q->mon, "info registers -a", &text, err);
+	rc = q->windows && q->gdb && !q->gdb_only
+		     ? vp_gdb_hmp(q->gdb, "info registers -a", &text, err)
+		     : q->mon->ops->hmp(q->mon, "info registers -a", &text, err);
 	if (!rc)
 		rc = vp_hmp_registers(text, &q->vcpus, &q->nvcpus, err);
 	free(text);

@@ -203,10 +203,14 @@ int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
 		rc = vp_monitor_gdb_open(q->gdb, &q->mon, err);
 	if (!rc) {
 		q->windows = 1;
-		rc = identify(q, listener, err);
+		rc = vp_monitor_gdb_first(q->mon, err);
 	}
 	if (!rc)
+		rc = identify(q, listener, err);
+	if (!rc)
 		rc = settle(q, err);
+	if (q->mon)
+		vp_monitor_gdb_forget(q->mon);
 	if (rc)
 		return back_out(q, rc, err);
 	vp_qemu_window_leave(q);

@@ -245,10 +245,26 @@ void vp_qemu_pause_ends(struct vp_qemu *q)
 		q->pauses.longest_us = (unsigned int)took;
 }
 
+/* How it is, and the stub's mode as it was, in one round trip; or not: then that is done otherwise.
+ */
+static void prepare_to_leave(struct vp_qemu *q)
+{
+	struct vp_runstate state;
+	char *text = NULL;
+
+	if (q->stands || vp_gdb_write_and_ask(q->gdb, NULL, 0, "info status", &text, NULL))
+		return;
+	q->stands = !vp_runstate_of(text, &state, NULL) && state.paused;
+	free(text);
+}
+
 static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_runstate state;
-	int rc = vp_qemu_ready(q, &state, err);
+	int rc;
+
+	prepare_to_leave(q);
+	rc = vp_qemu_ready(q, &state, err);
 
 	if (!rc) {
 		rc = vp_gdb_cont(q->gdb, err);
