@@ -223,7 +223,7 @@ static int greet(struct vp_gdb *g, struct vp_gdb_look *look, int *was_running, i
 		refused = rc;
 	}
 	*was_running = stops > 0;
-	if (!rc && x)
+	if (!rc && x && look)
 		return take_look(g, x, look, err);
 	/* It speaks, but not as we need it: to connect was to stop it all the same. */
 	if (refused && (!x || !pass_by(g, deadline, NULL)))

@@ -91,7 +91,7 @@ static bool agrees(struct vp_qemu *q, uint64_t gpa, uint64_t host)
 static bool look_at(struct vp_qemu *q, uint64_t start, uint64_t end, uint64_t *first,
 		    uint64_t *last)
 {
-	uint8_t ours[PAGE], theirs[PAGE];
+	uint8_t ours[PAGE], theirs[PAGE] = { 0 };
 	struct vp_piece page = { .gpa = VP_GPA(end), .into = theirs, .len = PAGE };
 	char commands[2][40];
 	struct vp_gdb_question questions[2] = { { .command = commands[0] },
