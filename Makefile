@@ -47,7 +47,6 @@ CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
 override LDFLAGS += -pthread
 LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
-VIRT_LIBS := -lvirt-qemu -lvirt # what reaches libvirt, and nothing else, is linked with them
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
   override LDFLAGS += -fsanitize=$(SAN)
@@ -57,6 +56,9 @@ endif
 
 lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
 	patcher/hotfix/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
+# In the place of libvirt, for what is to load it only when it is needed.
+lazy := patcher/target/libvirt_lazy.c
+lib_src := $(filter-out $(lazy),$(lib_src))
 # What a hotfix is compiled with; see patcher/build/embed.h.
 hotfix_headers := $(wildcard include/vmpoke/hotfix.h patcher/build/kernel/*/*.h)
 vmm_src := $(wildcard vmm/*.c)
@@ -123,9 +125,9 @@ include guest/guest.mk
 test-bins: $(UNIT_BINS) $(BIN)
 tests-all: all $(UNIT_BINS) $(RIG_BINS)
 
-$(BIN): $(call objs,patcher/cli/main.c $(vmm_src)) $(GUESTS) $(CLI) $(PARTS)
+$(BIN): $(call objs,patcher/cli/main.c $(vmm_src) $(lazy)) $(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The program of the rigs, whose hosts have no libvirt.
 $(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
@@ -159,7 +161,7 @@ $(UNIT_BINS): $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call objs,$(unit_help_
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
-$(OUT)/tests/test_remote: LDLIBS += $(VIRT_LIBS)
+$(OUT)/tests/test_remote: $(call objs,$(lazy))
 # What makes tables and pages of figures is the program's own; what that needs is looked for behind it.
 $(OUT)/tests/test_bench: LDLIBS := $(PARTS) $(LDLIBS)
 $(OUT)/tests/test_bench: $(call objs,$(patsubst %,patcher/cli/bench_%.c,stats doc ratios table html plot))

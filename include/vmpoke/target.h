@@ -157,6 +157,21 @@ struct vp_target_ops {
 			    struct vp_err *err);
 
 	/*
+	 * stop(), and read_pieces() before anything else, where that can be done in one, so that
+	 * the guest stands for less. *@read: all of @pieces were read; else none. NULL: never.
+	 */
+	int (*stop_reading)(struct vp_target *t, unsigned int timeout_ms,
+			    const struct vp_piece *pieces, size_t n, bool *read,
+			    struct vp_err *err);
+
+	/*
+	 * Locked, between stop() and resume(). The RIP of each vCPU, whatever mode it is in, where
+	 * those are told sooner than by hold(): up to *@n, which gets how many there are.
+	 * -EOPNOTSUPP: not so, or there are more. NULL: never.
+	 */
+	int (*rips)(struct vp_target *t, uint64_t *rips, size_t *n);
+
+	/*
 	 * Locked. Store the single byte @value atomically if @expect stands there,
 	 * with release order; -EAGAIN if another byte stands there.
 	 */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/client.h"
+#include "cli/memory.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "elf/where.h"
@@ -59,6 +60,7 @@ static int open_remote(struct vp_client *c, const char *target, unsigned int tim
 		cfg.timeout_ms = (timeout_ms - VP_CLIENT_TIMEOUT_MS) / 10;
 	if (vp_remote_check(target, &err))
 		return vp_cmd_fail(c->cmd, VP_EXIT_USAGE, "%s", err.text);
+	vp_memory_prepare();
 	rc = vp_remote_open(target, &cfg, &c->remote, &err);
 	vp_progress_wipe();
 	if (rc == -ENOENT)

@@ -54,25 +54,50 @@ static void tidy(struct vp_ahead *a)
 	a->n = n;
 }
 
-void vp_ahead_fetch(struct vp_ahead *a, struct vp_target *t, enum vp_when now)
+/* What is wanted @now, as pieces; NULL: nothing, or no memory. */
+static struct vp_piece *pieces_of(struct vp_ahead *a, enum vp_when now, size_t *n)
 {
 	struct vp_piece *pieces;
-	size_t n = 0;
 
 	vp_ahead_forget(a);
 	tidy(a);
-	pieces = t->ops->read_pieces ? calloc(a->n + 1, sizeof(*pieces)) : NULL;
-	if (!pieces)
-		return;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->wants[i].when & now)
-			pieces[n++] = (struct vp_piece){ .gpa = a->wants[i].gpa,
-							 .into = a->wants[i].bytes,
-							 .len = a->wants[i].len };
-	for (size_t i = 0; i < a->n; i++)
-		a->wants[i].here = a->wants[i].when & now;
+	*n = 0;
+	pieces = a->n ? calloc(a->n, sizeof(*pieces)) : NULL;
+	for (size_t i = 0; i < a->n && pieces; i++) {
+		struct vp_want *w = &a->wants[i];
+
+		w->here = w->when & now;
+		if (w->here)
+			pieces[(*n)++] =
+				(struct vp_piece){ .gpa = w->gpa, .into = w->bytes, .len = w->len };
+	}
+	return pieces;
+}
+
+void vp_ahead_fetch(struct vp_ahead *a, struct vp_target *t, enum vp_when now)
+{
+	size_t n = 0;
+	struct vp_piece *pieces = t->ops->read_pieces ? pieces_of(a, now, &n) : NULL;
+
 	a->fetched = n && !t->ops->read_pieces(t, pieces, n, NULL);
 	free(pieces);
+}
+
+int vp_ahead_stop(struct vp_ahead *a, struct vp_target *t, unsigned int timeout_ms,
+		  struct vp_err *err)
+{
+	size_t n = 0;
+	struct vp_piece *pieces = t->ops->stop_reading ? pieces_of(a, VP_IN_STOP, &n) : NULL;
+	bool read = false;
+	int rc = n ? t->ops->stop_reading(t, timeout_ms, pieces, n, &read, err)
+		   : t->ops->stop(t, timeout_ms, err);
+
+	free(pieces);
+	if (!rc && read)
+		a->fetched = true;
+	else if (!rc)
+		vp_ahead_fetch(a, t, VP_IN_STOP);
+	return rc;
 }
 
 void vp_ahead_forget(struct vp_ahead *a)

@@ -124,6 +124,8 @@ void vp_batch_free(struct vp_batch *b);
  */
 void vp_ahead_want(struct vp_ahead *a, vp_gpa gpa, size_t len, enum vp_when when);
 void vp_ahead_fetch(struct vp_ahead *a, struct vp_target *t, enum vp_when now);
+int vp_ahead_stop(struct vp_ahead *a, struct vp_target *t, unsigned int timeout_ms,
+		  struct vp_err *err); /* stop(), and fetch what is looked at then */
 void vp_ahead_forget(struct vp_ahead *a);
 int vp_ahead_read(const struct vp_ahead *a, struct vp_target *t, vp_gpa gpa, void *buf, size_t len,
 		  struct vp_err *err);
@@ -224,6 +226,8 @@ int vp_words_plan(struct vp_space *sp, struct vp_batch *b, bool half_done,
 /* Does each hold its old value? Store the new ones. -EAGAIN: another value stands there. */
 int vp_words_check(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
 		   struct vp_err *err);
+/* Those that change, as pieces to be written: at most rec.nwords. */
+size_t vp_words_pieces(const struct vp_batch *b, struct vp_piece *to);
 int vp_words_swap(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
 		  struct vp_err *err);
 

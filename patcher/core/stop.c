@@ -62,6 +62,30 @@ static int check_vcpu(void *arg, int vcpu, const struct vp_vcpu_state *state)
 			  (unsigned long long)at.v);
 }
 
+/*
+ * By the RIPs alone, where those come sooner: of code above 4 GB it does not matter what mode a
+ * vCPU is in, or whose guest it runs. What is not clear by that is looked at in full.
+ */
+#define LOW_CODE ((uint64_t)1 << 32)
+#define RIPS_MAX 256u
+
+static bool all_stand_clear(struct vp_engine *e, const struct vp_batch *b)
+{
+	uint64_t rips[RIPS_MAX];
+	size_t n = RIPS_MAX;
+
+	if (!e->target->ops->rips || !b->n || b->slots[0].site.addr.v < LOW_CODE ||
+	    e->target->ops->rips(e->target, rips, &n) || !n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct vp_slot *s = vp_batch_find(b, VP_GVA(rips[i]));
+
+		if (s && s->site.addr.v != rips[i])
+			return false;
+	}
+	return true;
+}
+
 /* @now gets what stands there, or stood there when @a was fetched (NULL: now). */
 static int check_slot(struct vp_engine *e, const struct vp_ahead *a, const struct vp_slot *s,
 		      uint8_t *now, struct vp_err *err)
@@ -114,29 +138,39 @@ static int undo_held(struct vp_engine *e, struct vp_batch *b, struct vp_err *err
 	return rc;
 }
 
-/* In one go, where the target can do that. */
-static int write_sites(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_result *res,
-		       struct vp_err *err)
+/*
+ * Sites and words in one go, where the target can do that. What stands there was compared since the
+ * stop; if it changed after all the guest ran, which held() tells.
+ */
+static int write_in_one(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err)
 {
-	struct vp_piece *pieces =
-		e->target->ops->write_pieces ? calloc(b->n + 1, 2 * sizeof(*pieces)) : NULL;
-	size_t n = 0;
-	int rc = 0;
+	size_t room = 2 * b->n + b->rec.nwords + 1, n = 0;
+	struct vp_piece *pieces = calloc(room, sizeof(*pieces));
+	int rc;
 
-	for (size_t i = 0; i < b->n && !rc; i++) {
-		const struct vp_slot *s = &b->slots[i];
-
-		if (pieces)
-			n += vp_slot_pieces(s, s->site.new_bytes, pieces + n);
-		else
-			rc = vp_slot_write(e->target, s, s->site.new_bytes, err);
-		if (rc)
-			res->bad_site = (ptrdiff_t)s->index;
-	}
-	if (n)
-		rc = e->target->ops->write_pieces(e->target, pieces, n, err);
+	if (!pieces)
+		return vp_err_set(err, -ENOMEM, "no memory for a batch of %zu sites", b->n);
+	for (size_t i = 0; i < b->n; i++)
+		n += vp_slot_pieces(&b->slots[i], b->slots[i].site.new_bytes, pieces + n);
+	n += vp_words_pieces(b, pieces + n);
+	rc = n ? e->target->ops->write_pieces(e->target, pieces, n, err) : 0;
 	free(pieces);
 	return rc;
+}
+
+static int write_one_by_one(struct vp_engine *e, const struct vp_batch *b,
+			    struct vp_poke_result *res, struct vp_err *err)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct vp_slot *s = &b->slots[i];
+		int rc = vp_slot_write(e->target, s, s->site.new_bytes, err);
+
+		if (rc) {
+			res->bad_site = (ptrdiff_t)s->index;
+			return rc;
+		}
+	}
+	return vp_words_swap(e, b, res, err);
 }
 
 /* All of it, or none, and that is certain; or -EUCLEAN. */
@@ -146,9 +180,8 @@ static int write_all(struct vp_engine *e, struct vp_batch *b, struct vp_poke_res
 	struct vp_err why = { "" };
 	int rc = 0;
 
-	rc = write_sites(e, b, res, err);
-	if (!rc)
-		rc = vp_words_swap(e, b, res, err);
+	rc = e->target->ops->write_pieces ? write_in_one(e, b, err)
+					  : write_one_by_one(e, b, res, err);
 	if (!rc && e->target->ops->held) /* what ran amid a batch ran half of it */
 		rc = e->target->ops->held(e->target, err);
 	if (!rc || !undo_held(e, b, &why))
@@ -165,7 +198,6 @@ static int look_again(struct vp_engine *e, struct vp_batch *b, struct vp_poke_re
 {
 	int rc;
 
-	vp_ahead_fetch(&b->ahead, e->target, VP_IN_STOP);
 	rc = vp_place_recheck(e, b, res, err);
 	if (!rc)
 		rc = check_all(e, b, res, err);
@@ -188,13 +220,15 @@ static int stop_well(struct vp_engine *e, struct vp_batch *b, const struct vp_po
 	int rc, standing = 0;
 
 	for (int i = 0; i < STOPS_MAX; i++) {
-		rc = e->target->ops->stop(e->target, opts->timeout_ms, err);
+		rc = vp_ahead_stop(&b->ahead, e->target, opts->timeout_ms, err);
 		if (rc)
 			return rc;
 		vp_retired_free(e); /* stopped is quiescent */
 		atomic_fetch_add_explicit(&e->stats.syncs, 1, memory_order_relaxed);
 		rc = look_again(e, b, res, err);
-		standing = rc ? 0 : vp_each_vcpu(e->target, check_vcpu, &where, &why);
+		standing = rc || all_stand_clear(e, b)
+				   ? 0
+				   : vp_each_vcpu(e->target, check_vcpu, &where, &why);
 		if (!rc && !standing)
 			return 0;
 		e->target->ops->resume(e->target);
@@ -241,11 +275,10 @@ int vp_batch_undo(struct vp_engine *e, struct vp_batch *b, unsigned int timeout_
 	struct vp_poke_result res = { .bad_site = -1, .bad_word = -1 };
 	struct vp_err why = { "" };
 	uint8_t now[VP_INSN_MAX];
-	int rc = e->target->ops->stop(e->target, timeout_ms, err);
+	int rc = vp_ahead_stop(&b->ahead, e->target, timeout_ms, err);
 
 	if (rc)
 		return rc;
-	vp_ahead_fetch(&b->ahead, e->target, VP_IN_STOP);
 	rc = vp_place_recheck(e, b, &res, err);
 	for (size_t i = 0; i < b->n && !rc; i++) /* before anything is written */
 		rc = check_slot(e, &b->ahead, &b->slots[i], now, err);

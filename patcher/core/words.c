@@ -202,6 +202,18 @@ int vp_words_swap(struct vp_engine *e, const struct vp_batch *b, struct vp_poke_
 	return 0;
 }
 
+size_t vp_words_pieces(const struct vp_batch *b, struct vp_piece *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->rec.nwords; i++)
+		if (!vp_word_is_condition(&b->rec.words[i]))
+			to[n++] = (struct vp_piece){ .gpa = b->word_at[i],
+						     .from = &b->rec.words[i].new_value,
+						     .len = sizeof(b->rec.words[i].new_value) };
+	return n;
+}
+
 int vp_words_undo(struct vp_engine *e, const struct vp_batch *b, struct vp_err *err)
 {
 	for (size_t i = 0; i < b->rec.nwords; i++) {

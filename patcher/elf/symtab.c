@@ -47,6 +47,18 @@ static int grow(void **array, size_t *cap, size_t need, size_t size)
 	return 0;
 }
 
+/* Where it is known how much there will be nothing is copied. */
+static int reserve(struct vp_symtab *tab, size_t n, size_t names)
+{
+	tab->syms = calloc(n + 1, sizeof(*tab->syms));
+	tab->names = malloc(names + 1);
+	if (!tab->syms || !tab->names)
+		return -ENOMEM;
+	tab->cap = n + 1;
+	tab->names_cap = names + 1;
+	return 0;
+}
+
 static bool is_wanted(const struct vp_elf_symbol *s)
 {
 	return (s->type == STT_FUNC || s->type == STT_OBJECT || s->type == STT_NOTYPE) &&
@@ -195,8 +207,13 @@ int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab *
 		   struct vp_err *err)
 {
 	struct vp_symtab *tab = calloc(1, sizeof(*tab));
+	size_t names = 0;
 	int rc = tab ? 0 : -ENOMEM;
 
+	for (size_t i = 0; i < n; i++)
+		names += strlen(symbols[i].name) + 1;
+	if (!rc)
+		rc = reserve(tab, n, names);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = add(tab, symbols[i].name, symbols[i].addr.v, 0);
 	if (!rc)

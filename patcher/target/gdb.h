@@ -20,13 +20,45 @@ struct vp_gdb;
 int vp_gdb_dial(const char *path, struct vp_err *err);
 
 /*
+ * What is wanted of a VM that was just stopped, in one round trip: commands of the human monitor,
+ * each of which gets its text (malloc()ed), and pieces of guest-physical memory, which the caller
+ * knows to be RAM. @done: all of it is there; else there are no texts.
+ */
+struct vp_gdb_question {
+	const char *command;
+	char *text;
+};
+
+struct vp_gdb_look {
+	const struct vp_piece *pieces;
+	size_t n;
+	struct vp_gdb_question *questions;
+	size_t nquestions;
+	struct vp_gdb_rips *rips; /* NULL: they are not asked for */
+	bool done;
+};
+
+/* The RIPs of all vCPUs, if there are @n of them, numbered from 0 on without a gap; else not
+ * @known. */
+#define VP_GDB_RIPS 32u
+struct vp_gdb_rips {
+	size_t n;
+	uint64_t at[VP_GDB_RIPS];
+	bool known;
+};
+
+/*
  * Speak first on @sock (owned from now on, also on failure). The VM is stopped afterwards.
  * @was_running: whether it was this connection that stopped it (-1: this stub does not tell).
+ * @look (may be NULL): with the first words, where it is known who listens; what fails of that
+ * alone is no error, but not done. Its pieces are of 128 bytes at most.
  *  -ETIMEDOUT  no answer: another debugger is attached, or this is no gdbstub
  *  -EPROTO     this is no gdbstub of QEMU
  */
 int vp_gdb_open(int sock, unsigned int timeout_ms, struct vp_gdb **out, int *was_running,
 		struct vp_err *err);
+int vp_gdb_open_looking(int sock, unsigned int timeout_ms, struct vp_gdb_look *look,
+			struct vp_gdb **out, int *was_running, struct vp_err *err);
 
 /* Of this QEMU (702 for 7.2; 0: unknown): does it announce the stop that connecting has caused? */
 static inline bool vp_gdb_announces(unsigned int version)
@@ -56,6 +88,10 @@ int vp_gdb_read_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n
 		       struct vp_err *err);
 int vp_gdb_write_pieces(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
 			struct vp_err *err);
+/* The same, and then the question; addresses mean what they meant before the VM was stopped. */
+int vp_gdb_write_and_ask(struct vp_gdb *g, const struct vp_piece *pieces, size_t n,
+			 const char *command, char **text, struct vp_err *err);
+int vp_gdb_look(struct vp_gdb *g, struct vp_gdb_look *look, struct vp_err *err);
 int vp_gdb_read(struct vp_gdb *g, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);
 int vp_gdb_write(struct vp_gdb *g, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err);
 
@@ -73,6 +109,12 @@ bool vp_gdb_ran(struct vp_gdb *g);
 
 /* Let the VM go on, with the stub's mode as it was found. */
 int vp_gdb_cont(struct vp_gdb *g, struct vp_err *err);
+
+/*
+ * Has it gone on by that, and nothing been told since? QEMU acknowledges the packet, unless it was
+ * lost because somebody was quicker: then it stands. False as well: it has not come to it yet.
+ */
+bool vp_gdb_went_on(struct vp_gdb *g);
 
 /*
  * The same where another way is to let it go on. restore(): the stub's mode, before. told(): wait

@@ -75,13 +75,37 @@ static void tell(const char *payload, size_t len)
 	vp_tell_asked(NAME, what);
 }
 
+void vp_gdb_hold(struct vp_gdb *g)
+{
+	g->holds = true;
+}
+
+static int send_queued(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	size_t n = g->queued;
+
+	g->queued = 0;
+	return send_bytes(g, g->frame, n, deadline, err);
+}
+
+int vp_gdb_flush(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
+{
+	g->holds = false;
+	return send_queued(g, deadline, err);
+}
+
 int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
 		struct vp_err *err)
 {
+	int rc = 0;
+
 	if (len + 4 > g->packet)
 		return vp_err_set(err, -EINVAL, "gdbstub: the request is too long");
 	tell(payload, len);
-	return send_bytes(g, g->frame, vp_gdb_frame(payload, len, g->frame), deadline, err);
+	if (g->queued + len + 4 > sizeof(g->frame))
+		rc = send_queued(g, deadline, err);
+	g->queued += vp_gdb_frame(payload, len, g->frame + g->queued);
+	return rc || g->holds ? rc : send_queued(g, deadline, err);
 }
 
 int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
@@ -149,7 +173,8 @@ static int resumed_elsewhere(struct vp_gdb *g, struct vp_err *err)
 			  "somebody let the VM go on while vmpoke held it: try again");
 }
 
-#define ANSWERS_MAX 128u /* more than are ever under way */
+#define ANSWERS_MAX \
+	65536u /* more than are ever under way, with the lines of what a command prints */
 
 /* Twice: if it was let go on yet again, the first one stops it. */
 static int probe(struct vp_gdb *g, int64_t deadline, struct vp_err *err)
@@ -518,6 +543,7 @@ int vp_gdb_run(struct vp_gdb *g, unsigned int ms, struct vp_err *err)
  * memory"). */
 int vp_gdb_ask_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err)
 {
+	g->physical = false; /* until it is answered */
 	g->unsure = true;
 	return vp_gdb_ask(g, deadline, err, "Qqemu.PhyMemMode:%d", on);
 }

@@ -3,6 +3,7 @@
 #ifndef VP_TARGET_GDB_INTERNAL_H
 #define VP_TARGET_GDB_INTERNAL_H
 
+#include "target/gdb.h"
 #include "target/gdb_wire.h"
 
 struct vp_gdb {
@@ -18,6 +19,8 @@ struct vp_gdb {
 	size_t chunk;	       /* bytes of memory a packet */
 	struct vp_gdb_in in;
 	char payload[VP_GDB_PACKET_MAX], frame[VP_GDB_PACKET_MAX + 8]; /* what is being sent */
+	size_t queued; /* of frame: packets that are to go out together */
+	bool holds;    /* they do not yet */
 };
 
 /* A question whose answer cannot be taken for another. */
@@ -27,7 +30,12 @@ struct vp_gdb {
 /* Begin an exchange: its deadline, and whether the connection still works. */
 int vp_gdb_begin(struct vp_gdb *g, int64_t *deadline, struct vp_err *err);
 
-/* Send a packet. -EINVAL: the stub takes none that long. */
+/*
+ * Send a packet. -EINVAL: the stub takes none that long. After vp_gdb_hold() it goes out with those
+ * that follow, by vp_gdb_flush(): a packet by itself wakes QEMU, and us, once more.
+ */
+void vp_gdb_hold(struct vp_gdb *g);
+int vp_gdb_flush(struct vp_gdb *g, int64_t deadline, struct vp_err *err);
 int vp_gdb_ask(struct vp_gdb *g, int64_t deadline, struct vp_err *err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 int vp_gdb_send(struct vp_gdb *g, const char *payload, size_t len, int64_t deadline,
@@ -54,5 +62,34 @@ int vp_gdb_lost(struct vp_gdb *g, int64_t deadline, struct vp_err *err);
 /* Have addresses be guest-physical, or not; or ask for that, and the caller takes the answer. */
 int vp_gdb_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
 int vp_gdb_ask_physical(struct vp_gdb *g, bool on, int64_t deadline, struct vp_err *err);
+
+/* Where in the pieces: what was asked for, what has arrived. */
+struct vp_gdb_cursor {
+	size_t piece, at;
+};
+
+/* Pieces on their way, as many packets as it takes, sent ahead of their answers (gdb_memory.c). */
+struct vp_gdb_transfer {
+	struct vp_gdb *g;
+	struct vp_gdb_look what;
+	bool write;
+	bool virtual; /* addresses are to be so again behind it */
+	bool mode;    /* the answer to what addresses are is on its way, before all others */
+	bool behind;  /* all was asked */
+	struct vp_gdb_cursor asked, got;
+	size_t requests, bytes; /* under way */
+	bool differs;		/* something that was written reads otherwise ... */
+	uint64_t where;
+	int64_t deadline;
+};
+
+/* What vp_gdb_look.rips wants, and its answers (gdb_rips.c). */
+int vp_gdb_rips_ask(struct vp_gdb *g, const struct vp_gdb_rips *r, int64_t deadline,
+		    struct vp_err *err);
+int vp_gdb_rips_take(struct vp_gdb *g, struct vp_gdb_rips *r, int64_t deadline, struct vp_err *err);
+
+/* Ask as much as may be under way; and all of the answers, and all that is to be asked yet. */
+int vp_gdb_transfer_ask(struct vp_gdb_transfer *x, struct vp_err *err);
+int vp_gdb_transfer_rest(struct vp_gdb_transfer *x, struct vp_err *err);
 
 #endif /* VP_TARGET_GDB_INTERNAL_H */

@@ -64,18 +64,45 @@ int vp_monitor_add_socket(struct vp_monitor *m, const char *label, int fd, bool 
 
 /* --- over the gdbstub -------------------------------------------------------- */
 
+/* What a VM is that is opened, and how its vCPUs stand: each is asked about once, soon. */
+static const char *const first_questions[] = {
+	"info version", "qom-get /machine confidential-guest-support",
+	"info uuid",	"info mtree -f",
+	"info name",	"info kvm",
+	"info cpus",	"info registers -a",
+};
+#define FIRST (sizeof(first_questions) / sizeof(first_questions[0]))
+
 struct gdb_monitor {
 	struct vp_monitor base;
 	struct vp_gdb *gdb;
+	struct vp_gdb_question first[FIRST]; /* with texts that nobody has asked for yet */
 };
 
 static int gdb_hmp(struct vp_monitor *m, const char *command, char **text, struct vp_err *err)
 {
-	return vp_gdb_hmp(((struct gdb_monitor *)m)->gdb, command, text, err);
+	struct gdb_monitor *gm = (struct gdb_monitor *)m;
+
+	for (size_t i = 0; i < FIRST; i++)
+		if (gm->first[i].text && !strcmp(gm->first[i].command, command)) {
+			*text = gm->first[i].text;
+			gm->first[i].text = NULL;
+			return 0;
+		}
+	return vp_gdb_hmp(gm->gdb, command, text, err);
+}
+
+static void forget_first(struct gdb_monitor *gm)
+{
+	for (size_t i = 0; i < FIRST; i++) {
+		free(gm->first[i].text);
+		gm->first[i].text = NULL;
+	}
 }
 
 static void gdb_close(struct vp_monitor *m)
 {
+	forget_first((struct gdb_monitor *)m);
 	free(m);
 }
 
@@ -95,4 +122,21 @@ int vp_monitor_gdb_open(struct vp_gdb *g, struct vp_monitor **out, struct vp_err
 	m->gdb = g;
 	*out = &m->base;
 	return 0;
+}
+
+int vp_monitor_gdb_first(struct vp_monitor *m, struct vp_err *err)
+{
+	struct gdb_monitor *gm = (struct gdb_monitor *)m;
+	struct vp_gdb_look look = { .questions = gm->first, .nquestions = FIRST };
+	int rc;
+
+	for (size_t i = 0; i < FIRST; i++)
+		gm->first[i].command = first_questions[i];
+	rc = vp_gdb_look(gm->gdb, &look, err);
+	return rc == -EAGAIN ? 0 : rc; /* it was let go on, and stands again: one by one, then */
+}
+
+void vp_monitor_gdb_forget(struct vp_monitor *m)
+{
+	forget_first((struct gdb_monitor *)m);
 }

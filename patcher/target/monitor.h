@@ -38,6 +38,12 @@ struct vp_monitor_ops {
 		     struct vp_err *err);
 
 	/*
+	 * Take in what QEMU has told until now, without a question: @resumes, @pauses. An event is
+	 * told before anything that QEMU answers later, by whatever way. NULL: nothing is told.
+	 */
+	void (*listen)(struct vp_monitor *m);
+
+	/*
 	 * Read guest-physical memory while the guest runs. NULL: not by this way.
 	 * -EOPNOTSUPP: QEMU cannot hand it over (confined?): read through the gdbstub.
 	 */
@@ -79,6 +85,13 @@ int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_mon
 
 /* Over a gdbstub (borrowed), while the VM is stopped. */
 int vp_monitor_gdb_open(struct vp_gdb *g, struct vp_monitor **out, struct vp_err *err);
+
+/*
+ * Over that: ask at once what is asked of a VM that is opened; each answer is good for the first
+ * hmp() of its command. Forget those that were not wanted, before the VM is let go on.
+ */
+int vp_monitor_gdb_first(struct vp_monitor *m, struct vp_err *err);
+void vp_monitor_gdb_forget(struct vp_monitor *m);
 
 /* hmp() by way of execute(). */
 int vp_monitor_hmp(struct vp_monitor *m, const char *command, char **text, struct vp_err *err);

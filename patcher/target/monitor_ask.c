@@ -82,6 +82,18 @@ static void judge_state(struct vp_runstate *s)
 		snprintf(s->text, sizeof(s->text), "paused (%s)", s->name);
 }
 
+int vp_runstate_of(const char *status, struct vp_runstate *state, struct vp_err *err)
+{
+	struct vp_runstate s = { 0 };
+	int rc = vp_hmp_status(status, s.name, sizeof(s.name), &s.running, err);
+
+	if (rc)
+		return rc;
+	judge_state(&s);
+	*state = s;
+	return 0;
+}
+
 int vp_ask_runstate(struct vp_monitor *m, struct vp_runstate *state, struct vp_err *err)
 {
 	struct vp_runstate s = { 0 };
@@ -135,6 +147,17 @@ static void judge_migration(struct vp_migration *migration)
 	for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
 		if (!strcmp(migration->status, over[i]))
 			migration->under_way = false;
+}
+
+int vp_migration_of(const char *migrate, struct vp_migration *migration, struct vp_err *err)
+{
+	int rc = vp_hmp_migration(migrate, migration->status, sizeof(migration->status), err);
+
+	if (rc)
+		migration->under_way = true;
+	else
+		judge_migration(migration);
+	return rc;
 }
 
 int vp_ask_migration(struct vp_monitor *m, struct vp_migration *migration, struct vp_err *err)
@@ -268,11 +291,13 @@ int vp_ask_uuid(struct vp_monitor *m, char *uuid, size_t size, struct vp_err *er
 
 /* QEMU 10.2 and later name the accelerator; before, what is not KVM is TCG where there is a stub.
  */
-static int query_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err)
+static int query_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		       struct vp_err *err)
 {
 	const char *name = NULL;
 	json_t *ret = NULL;
-	int enabled = 0, rc = query(m, "query-accelerators", &ret, err);
+	int enabled = 0;
+	int rc = version < 1000 ? -ENOSYS : query(m, "query-accelerators", &ret, err);
 
 	if (!rc) {
 		if (json_unpack(ret, "{s:s}", "enabled", &name) || !take_word(name, accel, size))
@@ -288,14 +313,15 @@ static int query_accel(struct vp_monitor *m, char *accel, size_t size, struct vp
 	return rc;
 }
 
-int vp_ask_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err)
+int vp_ask_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		 struct vp_err *err)
 {
 	bool enabled = false;
 	char *text = NULL;
 	int rc;
 
 	if (m->ops->execute)
-		return query_accel(m, accel, size, err);
+		return query_accel(m, version, accel, size, err);
 	rc = m->ops->hmp(m, "info kvm", &text, err);
 	if (!rc)
 		rc = vp_hmp_kvm(text, &enabled, err);

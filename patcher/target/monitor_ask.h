@@ -35,6 +35,10 @@ struct vp_now {
 };
 int vp_ask_now(struct vp_monitor *m, struct vp_now *now, struct vp_err *err);
 
+/* The same of what the human monitor has printed to "info status" and "info migrate". */
+int vp_runstate_of(const char *status, struct vp_runstate *state, struct vp_err *err);
+int vp_migration_of(const char *migrate, struct vp_migration *migration, struct vp_err *err);
+
 /* QEMU's version: as text; @number 702 for 7.2.x (may be NULL). */
 int vp_ask_version(struct vp_monitor *m, char *text, size_t size, unsigned int *number,
 		   struct vp_err *err);
@@ -42,7 +46,8 @@ int vp_ask_version(struct vp_monitor *m, char *text, size_t size, unsigned int *
 /* The VM's name, "" without one; its UUID, all zero without one; what runs it: "kvm", "tcg", ... */
 int vp_ask_name(struct vp_monitor *m, char *name, size_t size, struct vp_err *err);
 int vp_ask_uuid(struct vp_monitor *m, char *uuid, size_t size, struct vp_err *err);
-int vp_ask_accel(struct vp_monitor *m, char *accel, size_t size, struct vp_err *err);
+int vp_ask_accel(struct vp_monitor *m, unsigned int version, char *accel, size_t size,
+		 struct vp_err *err);
 
 /*
  * What encrypts the guest's memory: "SEV", "SEV-ES", "SEV-SNP", "TDX", or the name of another kind

@@ -26,7 +26,8 @@ struct qmp_monitor {
 	struct vp_qmp *qmp;
 	int memfd;
 	char file[48]; /* the memfd as QEMU names it; "": it has none yet */
-	bool shared;   /* it may have the memfd */
+	bool shared;   /* it may have the memfd: by that number, in that set, or it is not known */
+	json_int_t fd, fdset;
 	bool no_save;
 };
 
@@ -61,6 +62,12 @@ static int monitor_query(struct vp_monitor *m, const char *const *commands, size
 	return rc ? vp_err_set(err, rc, "QMP %.220s", why.text) : 0;
 }
 
+static void monitor_listen(struct vp_monitor *m)
+{
+	vp_qmp_hear(of(m)->qmp);
+	take_events(m);
+}
+
 /* --- descriptors that QEMU has ---------------------------------------------------- */
 
 #define TAG "vmpoke:" /* and the process */
@@ -77,6 +84,12 @@ static void own_tag(char *tag, size_t size)
 static bool is_orphan(const char *tag)
 {
 	return !strncmp(tag, TAG, strlen(TAG)) && vp_process_gone(tag + strlen(TAG));
+}
+
+static void remove_fd(struct qmp_monitor *m, json_int_t set, json_int_t fd)
+{
+	monitor_execute(&m->base, "remove-fd", json_pack("{s:I, s:I}", "fdset-id", set, "fd", fd),
+			-1, NULL, NULL);
 }
 
 /* Take back what we gave, if @own, and what others left behind. */
@@ -100,9 +113,7 @@ static void take_back(struct qmp_monitor *m, bool own)
 			    json_unpack(entry, "{s:I, s:s}", "fd", &fd, "opaque", &opaque) ||
 			    (strcmp(opaque, tag) ? !is_orphan(opaque) : !own))
 				continue;
-			monitor_execute(&m->base, "remove-fd",
-					json_pack("{s:I, s:I}", "fdset-id", id, "fd", fd), -1, NULL,
-					NULL);
+			remove_fd(m, id, fd);
 		}
 	}
 	json_decref(sets);
@@ -127,10 +138,12 @@ static int share(struct qmp_monitor *m, struct vp_err *err)
 			     err);
 	if (rc)
 		return rc;
-	if (json_unpack(ret, "{s:I}", "fd", &fd) || fd < 0 || fd > 1 << 24)
+	if (json_unpack(ret, "{s:I, s?I}", "fd", &fd, "fdset-id", &m->fdset) || fd < 0 ||
+	    fd > 1 << 24)
 		rc = vp_err_set(err, -EPROTO, "QMP add-fd: no descriptor in the answer");
 	else
 		snprintf(m->file, sizeof(m->file), "/proc/self/fd/%d", (int)fd);
+	m->fd = rc ? -1 : fd;
 	json_decref(ret);
 	return rc;
 }
@@ -181,7 +194,9 @@ static void monitor_close(struct vp_monitor *base)
 {
 	struct qmp_monitor *m = of(base);
 
-	if (m->shared && !vp_qmp_is_broken(m->qmp))
+	if (m->shared && !vp_qmp_is_broken(m->qmp) && m->fd >= 0 && m->fdset >= 0)
+		remove_fd(m, m->fdset, m->fd);
+	else if (m->shared && !vp_qmp_is_broken(m->qmp))
 		take_back(m, true);
 	vp_qmp_close(m->qmp);
 	if (m->memfd >= 0)
@@ -194,6 +209,7 @@ static const struct vp_monitor_ops qmp_ops = {
 	.hmp = vp_monitor_hmp,
 	.execute = monitor_execute,
 	.query = monitor_query,
+	.listen = monitor_listen,
 	.save = monitor_save,
 	.close = monitor_close,
 };
@@ -209,6 +225,7 @@ int vp_monitor_qmp_open(const char *path, unsigned int timeout_ms, struct vp_mon
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	m->base.ops = &qmp_ops;
 	m->memfd = -1;
+	m->fd = m->fdset = -1;
 	rc = vp_qmp_connect(path, timeout_ms, &m->qmp, &why);
 	if (rc) {
 		free(m);

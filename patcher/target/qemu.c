@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The qemu target: opening, recovering, describing, closing. */
+/* The qemu target: opening, recovering, closing. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@ static void destroy(struct vp_qemu *q)
 		vp_vmlock_close(q->locks[--q->nlocks]);
 	vp_qemu_direct_close(q);
 	vp_qemu_forget(q);
+	free(q->seen_vcpus);
 	free(q->gdb_path);
 	free(q->name);
 	pthread_mutex_destroy(&q->mutex);
@@ -84,41 +85,23 @@ static int repair_interrupted(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
-/* The same, for who only looks. One that lives and is in a window holds the lock. */
-static void say_interrupted(struct vp_qemu *q, struct vp_qemu_info *info)
-{
-	struct vp_err why = { "" };
-
-	if (q->gdb_only || vp_vmlock_take(q->locks[0], 0, NULL))
-		return;
-	if (vp_qemu_check_marks(q, &why))
-		snprintf(info->interrupted, sizeof(info->interrupted), "%s", why.text);
-	vp_vmlock_drop(q->locks[0]);
-}
-
 /* The map of it, and whether it can be read while the guest runs. */
 static int look_at_memory(struct vp_qemu *q, struct vp_err *err)
 {
-	uint8_t byte;
 	int rc;
 
 	if (q->confidential[0]) {
-		q->peeks = true; /* nothing is read: so not in a window either */
+		q->peeks = q->asked_peeks = true; /* nothing is read: so not in a window either */
 		return 0;
 	}
 	rc = vp_qemu_map_ram(q, err);
-	if (rc)
-		return rc;
-	rc = q->mon->ops->save(q->mon, VP_GPA(q->ram[0].start), &byte, 1, err);
-	q->peeks = !rc;
-	return rc == -EOPNOTSUPP ? 0 : rc;
+	return rc || q->nblocks ? rc : vp_qemu_ask_peeks(q, err);
 }
 
 int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, struct vp_monitor *mon,
 			 struct vp_qemu **out, struct vp_err *err)
 {
 	struct vp_qemu *q = NULL;
-	char line[64];
 	int rc = vp_qemu_new(cfg, name, &q, err);
 
 	if (rc) {
@@ -128,7 +111,8 @@ int vp_qemu_open_monitor(const struct vp_qemu_config *cfg, const char *name, str
 	q->mon = mon;
 	rc = vp_monitor_check_arch(mon, err);
 	if (!rc)
-		rc = vp_ask_version(mon, line, sizeof(line), &q->version, err);
+		rc = vp_ask_version(mon, q->version_text, sizeof(q->version_text), &q->version,
+				    err);
 	if (!rc)
 		rc = vp_ask_confidential(mon, q->confidential, sizeof(q->confidential), err);
 	if (!rc)
@@ -171,7 +155,11 @@ int vp_qemu_open(const struct vp_qemu_config *cfg, struct vp_qemu **out, struct 
 	return rc;
 }
 
-/* Leave the owner's gdbstub as it was: that takes a stopped VM. */
+/*
+ * Detach from the owner's gdbstub, which takes a stopped VM. One that runs, with the stub's mode
+ * set back, needs none of it: QEMU looks no more at a connection that was closed, and makes a new
+ * start with the next (gdb_chr_event()).
+ */
 static int let_go(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_err why = { "" };
@@ -206,7 +194,8 @@ int vp_qemu_close(struct vp_qemu *q, struct vp_err *err)
 		q->windows = 1;
 		vp_qemu_window_leave(q);
 	}
-	if (q->gdb_only && !q->stuck.text[0] && !q->left.text[0])
+	if (q->gdb_only && !(q->runs && vp_gdb_went_on(q->gdb)) && !q->stuck.text[0] &&
+	    !q->left.text[0])
 		rc = let_go(q, err);
 	if (q->stuck.text[0])
 		rc = vp_err_set(err, -EIO, "%s", q->stuck.text);
@@ -217,54 +206,4 @@ int vp_qemu_close(struct vp_qemu *q, struct vp_err *err)
 struct vp_target *vp_qemu_target(struct vp_qemu *q)
 {
 	return &q->target;
-}
-
-/* --- describing -------------------------------------------------------------------- */
-
-static int ask_all(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
-{
-	struct vp_runstate state = { .text = "running", .running = true };
-	int rc = vp_ask_name(q->mon, info->name, sizeof(info->name), err);
-
-	if (!rc)
-		rc = vp_ask_version(q->mon, info->version, sizeof(info->version), NULL, err);
-	if (!rc)
-		rc = vp_ask_accel(q->mon, info->accel, sizeof(info->accel), err);
-	if (!rc)
-		rc = vp_ask_vcpus(q->mon, &info->vcpus, err);
-	if (!rc && !q->windows) /* in a window it is us who stopped it */
-		rc = vp_qemu_runstate(q, &state, err);
-	strcpy(info->state_text, state.text);
-	info->state = state.running ? VP_QEMU_RUNNING : VP_QEMU_PAUSED;
-	return rc;
-}
-
-int vp_qemu_describe(struct vp_qemu *q, struct vp_qemu_info *info, struct vp_err *err)
-{
-	int rc;
-
-	*info = (struct vp_qemu_info){ .recovered = q->recovered };
-	strcpy(info->identity, q->identity);
-	strcpy(info->process, q->mon->peer.text);
-	strcpy(info->confidential, q->confidential);
-	pthread_mutex_lock(&q->mutex);
-	rc = q->gdb_only ? vp_qemu_take(q, err) : 0;
-	if (!rc && q->gdb_only) {
-		rc = vp_qemu_window_enter(q, err);
-		if (rc)
-			vp_qemu_drop(q);
-	}
-	if (!rc) {
-		rc = ask_all(q, info, err);
-		if (q->gdb_only) {
-			vp_qemu_window_leave(q);
-			vp_qemu_drop(q);
-		}
-	}
-	if (!rc && q->mon->ops->describe)
-		q->mon->ops->describe(q->mon, info);
-	if (!rc)
-		say_interrupted(q, info);
-	pthread_mutex_unlock(&q->mutex);
-	return rc;
 }

@@ -13,6 +13,7 @@ void vp_qemu_forget(struct vp_qemu *q)
 	free(q->vcpus);
 	q->vcpus = NULL;
 	q->nvcpus = 0;
+	q->rips.known = false;
 	q->ram_is_new = false;
 }
 
@@ -26,8 +27,9 @@ int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err)
 	if (q->vcpus)
 		return 0;
 	/* QMP does not tell them; while the stub is there it passes the question on sooner. */
-	rc = q->windows && q->gdb ? vp_gdb_hmp(q->gdb, "info registers -a", &text, err)
-				  : q->mon->ops->hmp(q->mon, "info registers -a", &text, err);
+	rc = q->windows && q->gdb && !q->gdb_only
+		     ? vp_gdb_hmp(q->gdb, "info registers -a", &text, err)
+		     : q->mon->ops->hmp(q->mon, "info registers -a", &text, err);
 	if (!rc)
 		rc = vp_hmp_registers(text, &q->vcpus, &q->nvcpus, err);
 	free(text);
@@ -56,6 +58,27 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err)
 	vp_qemu_direct_map(q, q->ram, q->nram);
 	vp_hmp_join(q->ram, &q->nram);
 	return 0;
+}
+
+bool vp_qemu_is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
+{
+	for (size_t i = 0; i < q->nram; i++) {
+		const struct vp_hmp_range *r = &q->ram[i];
+
+		if (gpa.v >= r->start && gpa.v - r->start < r->len &&
+		    len <= r->len - (gpa.v - r->start))
+			return true;
+	}
+	return false;
+}
+
+int vp_qemu_ask_peeks(struct vp_qemu *q, struct vp_err *err)
+{
+	uint8_t byte;
+	int rc = q->mon->ops->save(q->mon, VP_GPA(q->ram[0].start), &byte, 1, err);
+	q->peeks = !rc;
+	q->asked_peeks = !rc || rc == -EOPNOTSUPP;
+	return q->asked_peeks ? 0 : rc;
 }
 
 /* Who cannot be seen is told from others by the socket, as far as that goes: not by all ways. */

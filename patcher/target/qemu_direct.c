@@ -56,21 +56,20 @@ static bool read_at(int fd, uint64_t host, uint8_t *to, size_t len)
 	return true;
 }
 
+static void ask_text(char command[40], uint64_t gpa)
+{
+	snprintf(command, 40, "gpa2hva 0x%llx", (unsigned long long)gpa);
+}
+
 static bool ask_host(struct vp_qemu *q, uint64_t gpa, uint64_t *host)
 {
 	char command[40], *text = NULL;
 	bool ok;
 
-	snprintf(command, sizeof(command), "gpa2hva 0x%llx", (unsigned long long)gpa);
+	ask_text(command, gpa);
 	ok = !q->mon->ops->hmp(q->mon, command, &text, NULL) && !vp_hmp_host(text, gpa, host, NULL);
 	free(text);
 	return ok;
-}
-
-static int read_by_qemu(struct vp_qemu *q, uint64_t gpa, void *buf, struct vp_err *err)
-{
-	return q->windows ? vp_gdb_read(q->gdb, VP_GPA(gpa), buf, PAGE, err)
-			  : q->mon->ops->save(q->mon, VP_GPA(gpa), buf, PAGE, err);
 }
 
 /* Does QEMU read the same there? The guest may write to it between the two looks. */
@@ -79,7 +78,8 @@ static bool agrees(struct vp_qemu *q, uint64_t gpa, uint64_t host)
 	uint8_t ours[PAGE], theirs[PAGE];
 
 	for (int i = 0; i < 4; i++) {
-		if (!read_at(q->mem_fd, host, ours, PAGE) || read_by_qemu(q, gpa, theirs, NULL))
+		if (!read_at(q->mem_fd, host, ours, PAGE) ||
+		    q->mon->ops->save(q->mon, VP_GPA(gpa), theirs, PAGE, NULL))
 			return false;
 		if (!memcmp(ours, theirs, PAGE))
 			return true;
@@ -87,13 +87,45 @@ static bool agrees(struct vp_qemu *q, uint64_t gpa, uint64_t host)
 	return false;
 }
 
+/* All of that of a VM that stands, in one round trip. */
+static bool look_at(struct vp_qemu *q, uint64_t start, uint64_t end, uint64_t *first,
+		    uint64_t *last)
+{
+	uint8_t ours[PAGE], theirs[PAGE] = { 0 };
+	struct vp_piece page = { .gpa = VP_GPA(end), .into = theirs, .len = PAGE };
+	char commands[2][40];
+	struct vp_gdb_question questions[2] = { { .command = commands[0] },
+						{ .command = commands[1] } };
+	struct vp_gdb_look look = { &page, 1, questions, 2, NULL, false };
+	bool ok;
+
+	ask_text(commands[0], start);
+	ask_text(commands[1], end);
+	ok = !vp_gdb_look(q->gdb, &look, NULL) &&
+	     !vp_hmp_host(questions[0].text, start, first, NULL) &&
+	     !vp_hmp_host(questions[1].text, end, last, NULL) && *last - *first == end - start &&
+	     read_at(q->mem_fd, *last, ours, PAGE) && !memcmp(ours, theirs, PAGE);
+	free(questions[0].text);
+	free(questions[1].text);
+	return ok;
+}
+
+static bool find_host(struct vp_qemu *q, uint64_t start, uint64_t end, uint64_t *first)
+{
+	uint64_t last;
+
+	if (q->windows)
+		return look_at(q, start, end, first, &last);
+	return ask_host(q, start, first) && ask_host(q, end, &last) &&
+	       last - *first == end - start && agrees(q, end, last);
+}
+
 static void add_block(struct vp_qemu *q, const struct vp_hmp_range *r)
 {
-	uint64_t first, last, end = r->start + r->len - PAGE;
+	uint64_t first, end = r->start + r->len - PAGE;
 
 	if (q->nblocks < VP_QEMU_BLOCKS && r->start >= LOW_END && r->len >= BLOCK_MIN &&
-	    !(r->start % PAGE) && !(r->len % PAGE) && ask_host(q, r->start, &first) &&
-	    ask_host(q, end, &last) && last - first == end - r->start && agrees(q, end, last))
+	    !(r->start % PAGE) && !(r->len % PAGE) && find_host(q, r->start, end, &first))
 		q->blocks[q->nblocks++] = (struct vp_qemu_block){ r->start, r->len, first };
 }
 

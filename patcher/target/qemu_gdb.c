@@ -80,12 +80,11 @@ static int connect_stub(struct vp_qemu *q, int *listener, struct vp_err *err)
 static int find_running(struct vp_qemu *q, struct vp_err *err)
 {
 	bool announced = q->found_running;
-	char line[64];
 	int rc;
 
 	/* Who does not tell was stopped by us, until it is known better (docs/qemu.md). */
 	q->found_running = announced || !q->interrupted;
-	rc = vp_ask_version(q->mon, line, sizeof(line), &q->version, err);
+	rc = vp_ask_version(q->mon, q->version_text, sizeof(q->version_text), &q->version, err);
 	if (!rc && vp_gdb_announces(q->version))
 		q->found_running = announced;
 	return rc;
@@ -142,6 +141,7 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 			q->name);
 	if (!rc)
 		rc = vp_qemu_mark(q, err);
+	q->asked_peeks = true;
 	q->peeks = q->confidential[0]; /* nothing is read: so not in a window either */
 	if (!rc && !q->peeks)
 		rc = vp_qemu_map_ram(q, err);
@@ -149,6 +149,8 @@ static int settle(struct vp_qemu *q, struct vp_err *err)
 		rc = vp_qemu_check_migration(q, err);
 	if (!rc && q->interrupted)
 		rc = vp_qemu_repair(q, err);
+	if (!rc)
+		rc = vp_qemu_see(q, err);
 	vp_qemu_drop(q);
 	return rc;
 }
@@ -201,10 +203,14 @@ int vp_qemu_open_gdb(struct vp_qemu *q, struct vp_err *err)
 		rc = vp_monitor_gdb_open(q->gdb, &q->mon, err);
 	if (!rc) {
 		q->windows = 1;
-		rc = identify(q, listener, err);
+		rc = vp_monitor_gdb_first(q->mon, err);
 	}
 	if (!rc)
+		rc = identify(q, listener, err);
+	if (!rc)
 		rc = settle(q, err);
+	if (q->mon)
+		vp_monitor_gdb_forget(q->mon);
 	if (rc)
 		return back_out(q, rc, err);
 	vp_qemu_window_leave(q);

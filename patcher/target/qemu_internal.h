@@ -39,7 +39,8 @@ struct vp_qemu {
 	struct vp_vmlock *locks[2]; /* of the identity; with a gdbstub alone, of its socket, too */
 	size_t nlocks;
 	bool gdb_only;
-	bool peeks; /* memory can be read while the guest runs */
+	bool peeks; /* QEMU hands memory over while the guest runs */
+	bool asked_peeks;
 
 	struct vp_hmp_range ram[VP_HMP_RANGES];
 	size_t nram;
@@ -60,18 +61,34 @@ struct vp_qemu {
 	bool of_lock;	/* this window is lock()'s, not stop()'s */
 	bool resumed;	/* since lock(): the VM is to run a moment before it is stopped again */
 	bool may_write; /* asked for in this window: vp_qemu_check_write() */
-	bool stands;	/* held() has just seen it: nothing was sent since */
-	int64_t looked_ms;    /* vp_qemu_look(), where that found nothing; or 0 */
+	bool stands;	/* QEMU has just said so: nothing was sent since */
+	int64_t looked_ms; /* by looking at all at once: it may be written to and let go on; or 0 */
+	/* What is to be read as soon as it stands, while that is under way; and that it was. */
+	const struct vp_piece *ahead;
+	size_t nahead;
+	bool ahead_read;
 	unsigned int resumes; /* the monitor's count when it began */
 	/* With a gdbstub alone, which tells of no moments, on our clock: since when it is held. */
 	int64_t held_us;
 	struct vp_pauses pauses;
 	unsigned int version; /* of QEMU, 702 for 7.2; 0: not known yet */
-	sigset_t signals;     /* the thread's mask before */
+	char version_text[64];
+	sigset_t signals; /* the thread's mask before */
 	/* All vCPUs, once asked for: as they are in the window, or were since lock(). */
 	struct vp_hmp_vcpu *vcpus;
 	size_t nvcpus;
-	unsigned int there; /* how many QEMU said that there are, since lock(); 0: not asked */
+	struct vp_gdb_rips rips; /* in the window, if they were asked for */
+	unsigned int there;	 /* how many QEMU said that there are, since lock(); 0: not asked */
+
+	/*
+	 * With a gdbstub alone: what was seen while it stood because we connected, so that it need
+	 * not stand again for that; when; and that it runs by our last word.
+	 */
+	struct vp_qemu_info seen;
+	struct vp_hmp_vcpu *seen_vcpus;
+	size_t nseen_vcpus;
+	int64_t seen_ms;
+	bool runs;
 
 	/* Breakpoints, and what a caller has us keep: qemu_break.c. */
 	vp_gva wanted[VP_BREAKS_MAX]; /* before the VM runs QEMU has these */
@@ -164,6 +181,7 @@ int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *er
 bool vp_qemu_just_looked(const struct vp_qemu *q);
 int vp_qemu_check_migration(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err);
+int vp_qemu_check_batch(struct vp_qemu *q, struct vp_err *err);
 
 /* Have the marks tell of q->wanted, q->breaks and q->kept. */
 int vp_qemu_breaks_note(struct vp_qemu *q, struct vp_err *err);
@@ -197,10 +215,38 @@ int vp_qemu_add_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_find_identity(struct vp_qemu *q, struct vp_err *err);
 int vp_qemu_repair(struct vp_qemu *q, struct vp_err *err);
 
+/*
+ * With a gdbstub alone, in the window in which it was connected to: see what is asked for next.
+ * Is that yet as good as new?
+ */
+int vp_qemu_see(struct vp_qemu *q, struct vp_err *err);
+bool vp_qemu_just_saw(const struct vp_qemu *q);
+
 /* Ask the human monitor; with a gdbstub alone in a window only. */
 int vp_qemu_look_at_vcpus(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_forget(struct vp_qemu *q); /* the vCPUs; that the map of RAM is new */
 int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
+
+/* Find out q->peeks. */
+int vp_qemu_ask_peeks(struct vp_qemu *q, struct vp_err *err);
+
+/*
+ * What is to be known as soon as the VM stands (qemu_look.c). begin() makes the questions, of state
+ * and migration, and with q->ahead of that and of the vCPUs; they are asked (@l->ask); take() has
+ * the window go by the answers. False: they are not there, or not known: then ask otherwise.
+ * now(): all of that. listen(): vp_monitor_ops.listen.
+ */
+#define VP_QEMU_AHEAD_MAX 128u /* bytes a piece */
+struct vp_qemu_look {
+	struct vp_gdb_look ask;
+	struct vp_gdb_question questions[3];
+	struct vp_gdb_rips rips;
+};
+void vp_qemu_look_begin(struct vp_qemu *q, struct vp_qemu_look *l);
+void vp_qemu_look_end(struct vp_qemu_look *l);
+bool vp_qemu_look_take(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_runstate *state);
+int vp_qemu_look_now(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *err);
+void vp_qemu_listen(struct vp_qemu *q);
 
 /*
  * Read from QEMU's own memory (qemu_direct.c). direct_map(): find @ranges there, as far as that is
@@ -209,6 +255,9 @@ int vp_qemu_map_ram(struct vp_qemu *q, struct vp_err *err);
 void vp_qemu_direct_map(struct vp_qemu *q, const struct vp_hmp_range *ranges, size_t n);
 bool vp_qemu_direct_read(const struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len);
 void vp_qemu_direct_close(struct vp_qemu *q);
+
+/* Is all of it RAM, as far as is known? */
+bool vp_qemu_is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len);
 
 /* The operations of that name (qemu_memory.c). */
 int vp_qemu_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err);

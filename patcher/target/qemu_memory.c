@@ -23,18 +23,6 @@
 #define GAP_MAX_STOPPED 0x40000u
 #define RUN_MAX_STOPPED 0x1000000u
 
-static bool is_ram(const struct vp_qemu *q, vp_gpa gpa, size_t len)
-{
-	for (size_t i = 0; i < q->nram; i++) {
-		const struct vp_hmp_range *r = &q->ram[i];
-
-		if (gpa.v >= r->start && gpa.v - r->start < r->len &&
-		    len <= r->len - (gpa.v - r->start))
-			return true;
-	}
-	return false;
-}
-
 /*
  * QEMU reads zeros and swallows writes where there is nothing, so this is the only check. RAM may
  * have been plugged in since the map was read. But to look is dear, and page tables that are none
@@ -44,20 +32,28 @@ static int check_ram(struct vp_qemu *q, vp_gpa gpa, size_t len, struct vp_err *e
 {
 	int rc = 0;
 
-	if (!is_ram(q, gpa, len) && !q->ram_is_new && (q->windows || !q->gdb_only)) {
+	if (!vp_qemu_is_ram(q, gpa, len) && !q->ram_is_new && (q->windows || !q->gdb_only)) {
 		q->stands = false;
 		rc = vp_qemu_map_ram(q, err);
 		q->ram_is_new = !rc;
 	}
-	if (!rc && !is_ram(q, gpa, len))
+	if (!rc && !vp_qemu_is_ram(q, gpa, len))
 		rc = vp_err_set(err, -EFAULT, "guest-physical 0x%llx (%zu bytes) is not RAM",
 				(unsigned long long)gpa.v, len);
 	return rc;
 }
 
+/* Not asked for where all else is read in its own memory. */
+static bool peeks(struct vp_qemu *q)
+{
+	if (!q->asked_peeks)
+		vp_qemu_ask_peeks(q, NULL);
+	return q->peeks;
+}
+
 static int read_stopped(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
-	if (q->peeks && len >= PEEK_MIN)
+	if (peeks(q) && len >= PEEK_MIN)
 		return q->mon->ops->save(q->mon, gpa, buf, len, err);
 	return vp_gdb_read(q->gdb, gpa, buf, len, err);
 }
@@ -102,7 +98,7 @@ static int read_by_qemu(struct vp_qemu *q, vp_gpa gpa, void *buf, size_t len, st
 	q->stands = false;
 	if (q->windows)
 		return read_stopped(q, gpa, buf, len, err);
-	if (q->peeks)
+	if (peeks(q))
 		return q->mon->ops->save(q->mon, gpa, buf, len, err);
 	return read_in_windows(q, gpa, buf, len, err);
 }
@@ -166,7 +162,7 @@ static size_t find_run(const struct vp_qemu *q, const struct vp_piece *pieces, s
 	for (i = 1; i < n; i++) {
 		next = end_of(&pieces[i]) > end ? end_of(&pieces[i]) : end;
 		if (pieces[i].gpa.v > end + gap || next - start > max ||
-		    !is_ram(q, VP_GPA(start), (size_t)(next - start)))
+		    !vp_qemu_is_ram(q, VP_GPA(start), (size_t)(next - start)))
 			break;
 		end = next;
 	}
@@ -215,9 +211,9 @@ static int read_pieces_by_qemu(struct vp_qemu *q, const struct vp_piece *pieces,
 	for (size_t i = 0; i < n; i++)
 		sum += pieces[i].len;
 	q->stands = false;
-	if (q->windows && (!q->peeks || sum < PEEK_MIN))
+	if (q->windows && (!peeks(q) || sum < PEEK_MIN))
 		return vp_gdb_read_pieces(q->gdb, pieces, n, err);
-	if (q->peeks)
+	if (peeks(q))
 		return save_pieces(q, pieces, n, err);
 	return read_in_window(q, pieces, n, err);
 }
@@ -238,10 +234,22 @@ int vp_qemu_read_pieces(struct vp_target *t, const struct vp_piece *pieces, size
 	return rc;
 }
 
-int vp_qemu_write_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+/* Nothing was sent since but the write itself and the question how the VM is. */
+static int write_and_ask(struct vp_qemu *q, const struct vp_piece *pieces, size_t n,
 			 struct vp_err *err)
 {
-	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_runstate state;
+	char *text = NULL;
+	int rc = vp_gdb_write_and_ask(q->gdb, pieces, n, "info status", &text, err);
+
+	q->stands = !rc && !vp_runstate_of(text, &state, NULL) && state.paused;
+	free(text);
+	return rc;
+}
+
+static int check_window(struct vp_qemu *q, const struct vp_piece *pieces, size_t n, bool batch,
+			struct vp_err *err)
+{
 	int rc;
 
 	if (!q->windows)
@@ -249,14 +257,25 @@ int vp_qemu_write_pieces(struct vp_target *t, const struct vp_piece *pieces, siz
 				  "a QEMU guest is written to while it is stopped only");
 	rc = check_pieces(q, pieces, n, err);
 	q->stands = false;
-	if (!rc)
-		rc = vp_qemu_check_write(q, err);
-	return rc ? rc : vp_gdb_write_pieces(q->gdb, pieces, n, err);
+	if (rc)
+		return rc;
+	return batch ? vp_qemu_check_batch(q, err) : vp_qemu_check_write(q, err);
+}
+
+int vp_qemu_write_pieces(struct vp_target *t, const struct vp_piece *pieces, size_t n,
+			 struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check_window(q, pieces, n, true, err);
+
+	return rc ? rc : write_and_ask(q, pieces, n, err);
 }
 
 int vp_qemu_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len, struct vp_err *err)
 {
 	const struct vp_piece piece = { .gpa = gpa, .from = buf, .len = len };
+	struct vp_qemu *q = vp_qemu_of(t);
+	int rc = check_window(q, &piece, 1, false, err);
 
-	return vp_qemu_write_pieces(t, &piece, 1, err);
+	return rc ? rc : vp_gdb_write_pieces(q->gdb, &piece, 1, err);
 }

@@ -22,7 +22,7 @@ static int op_lock(struct vp_target *t, struct vp_err *err)
 	rc = vp_qemu_take(q, err);
 	/* What can be read in windows only is read in one. Where that may not be, reading says so.
 	 */
-	if (!rc && !q->peeks && !vp_qemu_check_marks(q, NULL)) {
+	if (!rc && !q->peeks && !q->nblocks && !vp_qemu_check_marks(q, NULL)) {
 		rc = vp_qemu_window_enter(q, err);
 		if (rc)
 			vp_qemu_drop(q);
@@ -57,8 +57,11 @@ static void op_unlock(struct vp_target *t)
 static int swap(struct vp_target *t, vp_gpa gpa, const void *expect, const void *value, size_t len,
 		struct vp_err *err)
 {
+	struct vp_qemu *q = vp_qemu_of(t);
 	uint8_t now[4];
-	int rc = vp_qemu_read(t, gpa, now, len, err);
+	/* By whom it is written, too: what decides about a write is QEMU's own view. */
+	int rc = q->windows && vp_qemu_is_ram(q, gpa, len) ? vp_gdb_read(q->gdb, gpa, now, len, err)
+							   : vp_qemu_read(t, gpa, now, len, err);
 
 	if (!rc && memcmp(now, expect, len))
 		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
@@ -103,7 +106,8 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 
 	if (!rc && !q->windows)
 		rc = vp_qemu_check_marks(q, err);
-	if (!rc && !q->windows) /* else it is us who stopped it */
+	/* Else it is us who stopped it; or, with a stub alone, will see when we do. */
+	if (!rc && !q->windows && !q->gdb_only)
 		rc = vp_qemu_runstate(q, &state, err);
 	if (!rc && !q->mon->peer.pid)
 		return vp_err_set(err, -EOPNOTSUPP,
@@ -114,15 +118,15 @@ static int op_writable(struct vp_target *t, struct vp_err *err)
 	if (!rc && !state.running)
 		rc = vp_err_set(err, -EBUSY, "%.80s is %s: let its owner resume it first", q->name,
 				state.text);
-	return rc ? rc : vp_qemu_check_migration(q, err);
+	return rc || (!q->windows && q->gdb_only) ? rc : vp_qemu_check_migration(q, err);
 }
 
 /* --- vCPUs --------------------------------------------------------------------- */
 
-static const struct vp_hmp_vcpu *find_vcpu(const struct vp_qemu *q, int vcpu)
+static const struct vp_hmp_vcpu *find_vcpu(const struct vp_hmp_vcpu *vcpus, size_t n, int vcpu)
 {
-	for (size_t i = 0; i < q->nvcpus; i++) {
-		const struct vp_hmp_vcpu *v = &q->vcpus[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct vp_hmp_vcpu *v = &vcpus[i];
 
 		if (vcpu < 0 ? vp_paging_is_long(&v->state.paging)
 			     : v->number == (unsigned int)vcpu)
@@ -131,13 +135,19 @@ static const struct vp_hmp_vcpu *find_vcpu(const struct vp_qemu *q, int vcpu)
 	return NULL;
 }
 
-static int no_vcpu(const struct vp_qemu *q, int vcpu, struct vp_err *err)
+static int find_state(const struct vp_hmp_vcpu *vcpus, size_t n, int vcpu,
+		      struct vp_vcpu_state *state, struct vp_err *err)
 {
+	const struct vp_hmp_vcpu *v = find_vcpu(vcpus, n, vcpu);
+
+	if (v) {
+		*state = v->state;
+		return 0;
+	}
 	if (vcpu < 0)
 		return vp_err_set(err, -EOPNOTSUPP,
 				  "no vCPU is in 64-bit mode: has the guest booted?");
-	return vp_err_set(err,
-			  (unsigned int)vcpu > q->vcpus[q->nvcpus - 1].number ? -ERANGE : -ENOENT,
+	return vp_err_set(err, (unsigned int)vcpu > vcpus[n - 1].number ? -ERANGE : -ENOENT,
 			  "there is no vCPU %d", vcpu);
 }
 
@@ -145,23 +155,34 @@ static int op_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *state, s
 {
 	struct vp_qemu *q = vp_qemu_of(t);
 	bool own = q->gdb_only && !q->windows; /* the VM was let go on since lock() */
-	const struct vp_hmp_vcpu *v;
 	int rc = vp_qemu_check_confidential(q, err);
 
-	if (!rc && own)
+	if (rc)
+		return rc;
+	if (own && q->seen_vcpus && vp_qemu_just_saw(q))
+		return find_state(q->seen_vcpus, q->nseen_vcpus, vcpu, state, err);
+	if (own)
 		rc = vp_qemu_window_enter(q, err);
 	if (rc)
 		return rc;
 	q->stands = false;
 	rc = vp_qemu_look_at_vcpus(q, err);
-	v = rc ? NULL : find_vcpu(q, vcpu);
-	if (v)
-		*state = v->state;
-	else if (!rc)
-		rc = no_vcpu(q, vcpu, err);
+	if (!rc)
+		rc = find_state(q->vcpus, q->nvcpus, vcpu, state, err);
 	if (own)
 		vp_qemu_window_leave(q);
 	return rc;
+}
+
+static int op_rips(struct vp_target *t, uint64_t *rips, size_t *n)
+{
+	const struct vp_qemu *q = vp_qemu_of(t);
+
+	if (!q->windows || !q->rips.known || q->rips.n > *n)
+		return -EOPNOTSUPP;
+	memcpy(rips, q->rips.at, q->rips.n * sizeof(*rips));
+	*n = q->rips.n;
+	return 0;
 }
 
 static void op_release(struct vp_target *t)
@@ -201,6 +222,30 @@ static int op_stop(struct vp_target *t, unsigned int timeout_ms, struct vp_err *
 
 	(void)timeout_ms; /* each answer of QEMU has its own limit */
 	return rc ? rc : vp_qemu_window_enter(vp_qemu_of(t), err);
+}
+
+static int op_stop_reading(struct vp_target *t, unsigned int timeout_ms,
+			   const struct vp_piece *pieces, size_t n, bool *read, struct vp_err *err)
+{
+	struct vp_qemu *q = vp_qemu_of(t);
+	struct vp_runstate state;
+	int rc;
+
+	q->ahead = pieces;
+	q->nahead = n;
+	q->ahead_read = false;
+	rc = op_stop(t, timeout_ms, err);
+	if (!rc && q->nahead && !q->ahead_read) { /* it was connected to before */
+		rc = vp_qemu_look_now(q, &state, err);
+		if (rc == -EPROTO && q->ahead_read)
+			rc = 0;
+		if (rc)
+			vp_qemu_window_leave(q);
+	}
+	*read = q->ahead_read;
+	q->ahead = NULL;
+	q->nahead = 0;
+	return rc;
 }
 
 static void op_resume(struct vp_target *t)
@@ -265,6 +310,8 @@ const struct vp_target_ops vp_qemu_ops = {
 	.quiesce = op_quiesce,
 	.unpark = op_nothing,
 	.stop = op_stop,
+	.stop_reading = op_stop_reading,
+	.rips = op_rips,
 	.resume = op_resume,
 	.held = op_held,
 	.abandon = op_abandon,

@@ -75,6 +75,10 @@ int vp_qemu_look(struct vp_qemu *q, struct vp_runstate *state, struct vp_err *er
 	struct vp_now now;
 
 	q->looked_ms = 0;
+	if (q->gdb && q->mon->ops->listen && !vp_qemu_look_now(q, state, NULL)) {
+		q->may_write = q->looked_ms;
+		return is_ours(q, state, err);
+	}
 	if (vp_ask_now(q->mon, &now, NULL)) /* one by one, or by the other way */
 		return vp_qemu_may_resume(q, state, err);
 	*state = now.state;
@@ -142,6 +146,22 @@ int vp_qemu_check_write(struct vp_qemu *q, struct vp_err *err)
 		rc = vp_qemu_may_resume(q, &state, err);
 	q->may_write = !rc;
 	return rc;
+}
+
+/*
+ * The same for the batch that was compared when the VM was looked at. A migration that began since
+ * does not end in so short a time, and QEMU marks what we write; but it must not have run.
+ */
+int vp_qemu_check_batch(struct vp_qemu *q, struct vp_err *err)
+{
+	if (q->may_write || !vp_qemu_just_looked(q))
+		return vp_qemu_check_write(q, err);
+	vp_qemu_listen(q);
+	q->may_write = q->mon->resumes == q->resumes;
+	if (q->may_write)
+		return 0;
+	return vp_err_set(err, -EAGAIN, "somebody let %.60s go on while vmpoke held it: try again",
+			  q->name);
 }
 
 int vp_qemu_check_confidential(const struct vp_qemu *q, struct vp_err *err)

@@ -184,9 +184,10 @@ static int in_time(struct vp_qemu *q, struct vp_err *err)
 }
 
 /* We are connected: to the VM that was asked for, and it is us who stopped it? */
-static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
+static int check_stopped(struct vp_qemu *q, struct vp_qemu_look *l, bool announced,
+			 struct vp_err *err)
 {
-	struct vp_runstate state;
+	struct vp_runstate state = { 0 };
 	int rc = in_time(q, err);
 
 	if (rc)
@@ -198,7 +199,8 @@ static int check_stopped(struct vp_qemu *q, bool announced, struct vp_err *err)
 		q->gdb = NULL;
 		return not_ours(q, err);
 	}
-	rc = vp_ask_runstate(q->mon, &state, err);
+	if (!vp_qemu_look_take(q, l, &state))
+		rc = vp_ask_runstate(q->mon, &state, err);
 	if (rc)
 		return rc;
 	if (state.running)
@@ -236,18 +238,27 @@ static int pause_first(struct vp_qemu *q, struct vp_err *err)
 	return rc;
 }
 
-/* Connect, and see that it is well. *@sock < 0: that stopped nothing. */
-static int connect_to(struct vp_qemu *q, int *sock, bool *announced, struct vp_err *err)
+/*
+ * Connect, and see that it is well. *@sock < 0: that stopped nothing. More than the first words is
+ * said only where it is the VM's own process that listens; who answers is seen afterwards.
+ */
+static int connect_to(struct vp_qemu *q, struct vp_qemu_look *l, int *sock, bool *announced,
+		      struct vp_err *err)
 {
 	int was = 0, rc;
+	bool its;
 
 	*sock = q->gdb_path ? vp_gdb_dial(q->gdb_path, err) : own_stub(q, err);
-	rc = *sock < 0 ? *sock : vp_gdb_open(*sock, q->cfg.timeout_ms, &q->gdb, &was, err);
+	if (*sock < 0)
+		return *sock;
+	its = !q->gdb_path || (q->mon->peer.pid && vp_process_listener(*sock) == q->mon->peer.pid);
+	rc = vp_gdb_open_looking(*sock, q->cfg.timeout_ms, its ? &l->ask : NULL, &q->gdb, &was,
+				 err);
 	*announced = was > 0;
 	return rc;
 }
 
-int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
+static int open_stub(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_err *err)
 {
 	struct vp_err why = { "" };
 	bool announced = false;
@@ -256,6 +267,7 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = look_around(q, err);
 	q->own_stub = q->paused = q->went_on = false;
+	vp_qemu_look_begin(q, l);
 	if (!rc)
 		rc = pause_first(q, err);
 	if (rc && !q->paused)
@@ -263,7 +275,7 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 	if (!rc)
 		rc = in_time(q, err);
 	if (!rc)
-		rc = connect_to(q, &sock, &announced, err);
+		rc = connect_to(q, l, &sock, &announced, err);
 	if (sock < 0 && !q->own_stub && !q->paused)
 		return rc;
 	/* In the queue of the owner's stub we may stop the VM later; and somebody else may have. */
@@ -273,13 +285,23 @@ int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 				  "gdbstub answers (%.80s): `vmpoke recover %.40s`",
 				  q->name, err ? err->text : "", q->name);
 	if (!rc)
-		rc = check_stopped(q, announced, err);
+		rc = check_stopped(q, l, announced, err);
+	vp_qemu_listen(q);
 	q->resumes = q->mon->resumes;
 	if (!rc || !(q->gdb || q->own_stub || q->paused))
 		return rc;
 	closed = vp_qemu_stub_close(q, q->found_running, &why);
 	if (closed && closed != -EBUSY)
 		q->stuck = why;
+	return rc;
+}
+
+int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
+{
+	struct vp_qemu_look l = { .questions = { { NULL } } };
+	int rc = open_stub(q, &l, err);
+
+	vp_qemu_look_end(&l);
 	return rc;
 }
 

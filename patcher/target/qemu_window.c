@@ -128,7 +128,8 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 {
 	vp_qemu_forget(q);
 	q->windows = 0;
-	q->may_write = q->stands = false;
+	q->may_write = q->stands = q->ahead_read = false;
+	q->looked_ms = 0;
 	q->nbreaks = q->nwanted = q->nkept = 0;
 	if (runs)
 		vp_qemu_unmark(q);
@@ -137,10 +138,13 @@ void vp_qemu_window_end(struct vp_qemu *q, bool runs)
 
 int vp_qemu_held(struct vp_qemu *q, struct vp_err *err)
 {
-	struct vp_runstate state;
+	struct vp_runstate state = { .paused = true };
 	char *text = NULL;
-	int rc = vp_ask_runstate(q->mon, &state, err);
+	int rc = 0;
 
+	vp_qemu_listen(q);
+	if (!q->stands || q->mon->resumes != q->resumes)
+		rc = vp_ask_runstate(q->mon, &state, err);
 	if (!rc && !q->gdb_only && state.running) { /* any question to the stub stops it */
 		rc = vp_gdb_hmp(q->gdb, "info status", &text, err);
 		free(text);
@@ -198,6 +202,7 @@ int vp_qemu_window_enter(struct vp_qemu *q, struct vp_err *err)
 	if (rc)
 		return rc;
 	q->windows = 1;
+	q->runs = false;
 	vp_qemu_signals_block(q);
 	rc = vp_qemu_mark(q, err);
 	if (!rc)
@@ -240,13 +245,32 @@ void vp_qemu_pause_ends(struct vp_qemu *q)
 		q->pauses.longest_us = (unsigned int)took;
 }
 
+/* How it is, and the stub's mode as it was, in one round trip; or not: then that is done otherwise.
+ */
+static void prepare_to_leave(struct vp_qemu *q)
+{
+	struct vp_runstate state;
+	char *text = NULL;
+
+	if (q->stands || vp_gdb_write_and_ask(q->gdb, NULL, 0, "info status", &text, NULL))
+		return;
+	q->stands = !vp_runstate_of(text, &state, NULL) && state.paused;
+	free(text);
+}
+
 static int leave_gdb(struct vp_qemu *q, struct vp_err *err)
 {
 	struct vp_runstate state;
-	int rc = vp_qemu_ready(q, &state, err);
+	int rc;
 
-	if (!rc)
-		return vp_gdb_cont(q->gdb, err);
+	prepare_to_leave(q);
+	rc = vp_qemu_ready(q, &state, err);
+
+	if (!rc) {
+		rc = vp_gdb_cont(q->gdb, err);
+		q->runs = !rc;
+		return rc;
+	}
 	if (rc == -EBUSY) {
 		vp_gdb_detach(q->gdb, false, NULL);
 		q->left = *err;

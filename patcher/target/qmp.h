@@ -56,6 +56,9 @@ bool vp_qmp_is_vmpoke(const struct vp_qmp *q);
 /* Did a call break off, so that it is unknown whether the target carried it out? */
 bool vp_qmp_is_broken(const struct vp_qmp *q);
 
+/* Take in the events that have come, without asking anything. */
+void vp_qmp_hear(struct vp_qmp *q);
+
 /* How often QEMU has told so far that its VM was let go on (event RESUME). */
 unsigned int vp_qmp_resumes(const struct vp_qmp *q);
 

@@ -116,6 +116,24 @@ static void take_event(struct vp_qmp *q, const json_t *reply, const char *event)
 	q->stopped_us = 0;
 }
 
+void vp_qmp_hear(struct vp_qmp *q)
+{
+	json_t *told = NULL;
+	const char *event;
+	int fd = -1;
+
+	while (!q->broken && !receive(q, &told, &fd, 0, NULL)) { /* what is there, and no more */
+		event = json_string_value(json_object_get(told, "event"));
+		if (event)
+			take_event(q, told, event);
+		else /* the answer to a question that nobody has asked */
+			q->broken = true;
+		json_decref(told);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 /* The answer to the oldest request that has none yet. */
 static int answer(struct vp_qmp *q, json_t **ret_value, int *fd, int64_t deadline,
 		  struct vp_err *err)

@@ -12,7 +12,7 @@ FUZZ_LIBFUZZER := CC=clang OUT=build/fuzz SAN=fuzzer-no-link,address,undefined
 
 # All link the same: what helps the unit tests, too, and what they reach of the command line.
 fuzz_src := tests/fuzz/world.c $(unit_help_src) $(vmm_src)
-fuzz_parts := $(GUESTS) $(CLI) $(PARTS)
+fuzz_parts := $(GUESTS) $(CLI) $(PARTS) $(call objs,$(lazy))
 
 .PHONY: fuzz fuzz-check fuzz-plain-bins fuzz-libfuzzer-bins
 fuzz-plain-bins: $(FUZZ_PLAIN_BINS)
@@ -22,13 +22,13 @@ $(FUZZ_PLAIN_BINS): $(OUT)/fuzz/plain-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
 		$(call objs,tests/fuzz/run.c $(fuzz_src)) $(fuzz_parts)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) $(VIRT_LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 $(FUZZ_LIBFUZZER_BINS): $(OUT)/fuzz/libfuzzer-%: $(OUT)/obj/tests/fuzz/fuzz_%.o \
 		$(call objs,$(fuzz_src)) $(fuzz_parts)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) $(VIRT_LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS) -lcmocka
 
 fuzz:
 	$(if $(filter $(FUZZ),$(FUZZ_NAMES)),,$(error FUZZ=NAME with one of: $(FUZZ_NAMES)))

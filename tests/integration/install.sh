@@ -101,6 +101,13 @@ gcc -Wall -Werror -o "$dir/list" "$dir/list.c" $(pkg-config --cflags --libs vmpo
 ok $? "a program for guests of libvirt builds with vmpoke-libvirt"
 "$dir/list" >"$dir/out" && [ -s "$dir/out" ]
 ok $? "it runs, and libvirt answers"
+# The program itself loads libvirt only when it is needed. A library that is none stands for one that is missing.
+! ldd "$dir/root/opt/vmpoke/bin/vmpoke" | grep virt
+ok $? "the program starts without libvirt"
+mkdir "$dir/missing" && : >"$dir/missing/libvirt.so.0"
+LD_LIBRARY_PATH=$dir/missing "$dir/root/opt/vmpoke/bin/vmpoke" info libvirt:web1 2>"$dir/err"
+[ $? -eq 3 ] && [ "$(wc -l <"$dir/err")" -eq 1 ] && grep -q 'libvirt.so.0 is not there' "$dir/err"
+ok $? "without libvirt: one line says so"
 touch "$dir/root/opt/vmpoke/bin/other"
 make --no-print-directory uninstall DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
 ok $? "make uninstall"

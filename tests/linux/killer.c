@@ -3,8 +3,8 @@
  * To be preloaded into a vmpoke: kills it (SIGKILL) at one of the steps that the world can see,
  * which are what it sends to QEMU and what it writes into files.
  *
- *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is set; 0: never
- *	KILLER_COUNT=FILE	gets one line for each step: what it was
+ *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is not empty; 0:
+ *never KILLER_COUNT=FILE	gets one line for each step: what it was
  *
  * Looks at memory (pmemsave of the monitor, m of the gdbstub), which are many, are no steps.
  */
@@ -49,14 +49,14 @@ static int is_look(const char *bytes, size_t len)
 static int step(const char *what, const void *bytes, size_t len)
 {
 	static long n;
-	const char *at = getenv("KILLER_AT");
+	const char *at = getenv("KILLER_AT"), *behind = getenv("KILLER_BEHIND");
 
 	if (is_look(bytes, len))
 		return 0;
 	note(what, bytes, len);
 	if (++n != (at ? atol(at) : 0))
 		return 0;
-	if (getenv("KILLER_BEHIND"))
+	if (behind && *behind)
 		return 1;
 	kill(getpid(), SIGKILL);
 	return 0;

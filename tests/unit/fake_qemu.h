@@ -62,6 +62,9 @@ struct fake_qemu {
 	bool physical;
 	uint8_t ram[FAKE_RAM];
 	unsigned int messages, stops, resumes, conts; /* conts: QMP's command */
+	unsigned int packets,
+		turns;	    /* of the messages those of the stub, and how often they came */
+	uint8_t *elsewhere; /* if not NULL: what the stub takes for RAM, and others do not */
 
 	char dir[32], qmp_path[48], gdb_path[48];
 	pthread_t thread;
@@ -90,6 +93,7 @@ struct fake_qemu {
 	bool no_breaks, deaf; /* it sets none; it keeps the registers that it has */
 	uint8_t regs[2][140]; /* of each vCPU, as `g` and `G` begin */
 	unsigned int vcpu;    /* that Hg has chosen */
+	unsigned int listed;  /* of the threads */
 	/* Called when vCont has let it go on. */
 	void (*went_on)(struct fake_qemu *q);
 	char *hmp; /* what gdbserver prints */

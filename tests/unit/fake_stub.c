@@ -85,7 +85,7 @@ static void write_memory(struct fake_qemu *q, uint64_t at, size_t n, const char 
 
 	if (*hex == ':' && vp_gdb_unhex(hex + 1, strlen(hex + 1), bytes, n)) {
 		if (is_ram(at, n) && !q->not_ram && q->physical)
-			memcpy(q->ram + at, bytes, n);
+			memcpy((q->elsewhere ? q->elsewhere : q->ram) + at, bytes, n);
 		put(q, "OK");
 	} else {
 		put(q, "E22");
@@ -95,11 +95,12 @@ static void write_memory(struct fake_qemu *q, uint64_t at, size_t n, const char 
 
 static void read_memory(struct fake_qemu *q, uint64_t at, size_t n)
 {
+	const uint8_t *ram = q->elsewhere ? q->elsewhere : q->ram;
 	char *hex = malloc(2 * n + 1);
 
 	for (size_t i = 0; i < n; i++)
 		snprintf(hex + 2 * i, 3, "%02x",
-			 is_ram(at, n) && q->physical ? (unsigned int)q->ram[at + i] : 0u);
+			 is_ram(at, n) && q->physical ? (unsigned int)ram[at + i] : 0u);
 	hex[2 * n] = 0;
 	put(q, hex);
 	free(hex);
@@ -182,10 +183,11 @@ static void packet(struct fake_qemu *q)
 	const char *p = q->packet;
 	char text[160];
 
-	if (q->stub >= 0)
-		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
+	q->packets++;
 	if (fake_qemu_fault(q, &q->stub, &q->mute_stub, "$E22#a9", "$T05thread:p01.01;#46$QQ#a2"))
 		return;
+	if (q->stub >= 0) /* what is acknowledged is carried out */
+		(void)!send(q->stub, "+", 1, MSG_NOSIGNAL);
 	if (!strcmp(p, "qSupported:multiprocess+")) {
 		snprintf(text, sizeof(text), "PacketSize=%zx;%s", q->packet_size, q->features);
 		put(q, text);
@@ -214,6 +216,10 @@ static void packet(struct fake_qemu *q)
 	} else if (!strncmp(p, "Hgp1.", 5) && p[5] >= '1' && p[5] <= '2' && !p[6]) {
 		q->vcpu = (unsigned int)(p[5] - '1');
 		put(q, "OK");
+	} else if (!strcmp(p, "qfThreadInfo") || !strcmp(p, "qsThreadInfo")) {
+		q->listed = p[1] == 'f' ? 1 : q->listed + 1;
+		snprintf(text, sizeof(text), q->listed > 2 ? "l" : "mp01.%02x", q->listed);
+		put(q, text);
 	} else if (!strcmp(p, "g") || p[0] == 'G') {
 		registers(q, p);
 	} else if (!strcmp(p, "D;1")) {
@@ -275,6 +281,7 @@ static void byte(struct fake_qemu *q, char c)
 
 void fake_stub_bytes(struct fake_qemu *q, const char *bytes, size_t n)
 {
+	q->turns += n != 1 || *bytes != '+'; /* that tells nothing that is to be answered */
 	for (size_t i = 0; i < n && q->stub >= 0 && !q->mute_stub; i++)
 		byte(q, bytes[i]);
 }

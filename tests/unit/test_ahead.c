@@ -256,10 +256,63 @@ static void test_list(void **state)
 
 #define T(t) cmocka_unit_test_setup_teardown(t, fake_world_setup, fake_world_teardown)
 
+/* Where the vCPUs stand, by two ways; and how often it was asked by the dear one. */
+static uint64_t rip;
+static unsigned int holds;
+static int (*real_hold)(struct vp_target *t, int vcpu, struct vp_vcpu_state *s, struct vp_err *err);
+
+static int counted_hold(struct vp_target *t, int vcpu, struct vp_vcpu_state *s, struct vp_err *err)
+{
+	holds++;
+	return real_hold(t, vcpu, s, err);
+}
+
+static int one_rip(struct vp_target *t, uint64_t *rips, size_t *n)
+{
+	(void)t;
+	rips[0] = rip;
+	*n = 1;
+	return 0;
+}
+
+static unsigned int holds_of(struct world *w, const struct vp_site *sites)
+{
+	struct vp_poke_opts o = opts();
+
+	holds = 0;
+	o.nwords = 0;
+	assert_int_equal(vp_poke(w->engine, sites, SITES, &o, NULL, NULL), 0);
+	expect(w->fake, sites, true);
+	assert_int_equal(vp_revert(w->engine, 0, &o, NULL, NULL), 0);
+	return holds;
+}
+
+/* Whose RIP is in no site is not asked more; whoever seems to be inside one is. */
+static void test_rips(void **state)
+{
+	struct world *w = *state;
+	struct vp_site sites[SITES];
+	unsigned int all;
+
+	make_sites(w->fake, sites);
+	fake_take_pieces(w->fake);
+	real_hold = w->fake->ops.hold;
+	w->fake->ops.hold = counted_hold;
+	all = holds_of(w, sites);
+	w->fake->ops.rips = one_rip;
+	rip = sites[3].addr.v + 2;
+	assert_int_equal(holds_of(w, sites), all);
+	rip = sites[3].addr.v; /* it is to be executed yet */
+	assert_in_range(holds_of(w, sites), 0, all - 2);
+	rip = 0x1000;
+	assert_in_range(holds_of(w, sites), 0, all - 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_few_calls),
+		T(test_rips),
 		T(test_changed_meanwhile),
 		T(test_remapped_meanwhile),
 		T(test_each_stop_looks_anew),

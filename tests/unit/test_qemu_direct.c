@@ -111,6 +111,51 @@ static void test_elsewhere(void **state)
 		}
 }
 
+/*
+ * Over a gdbstub alone each look was a window of its own: one is enough, to connect; and one more
+ * to write.
+ */
+static void test_windows(void **state)
+{
+	struct fixture *f = *state;
+	static const int versions[][2] = { { 7, 2 }, { 11, 1 } };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		const struct vp_piece want = { .gpa = VP_GPA(0x170000), .from = "abc", .len = 3 };
+		unsigned int stops = f->q->stops;
+		struct vp_qemu_info info;
+		struct vp_vcpu_state s;
+		struct vp_target *t;
+		struct vp_qemu *q;
+
+		set_version(f, versions[i / 2][0], versions[i / 2][1]);
+		fill(f->q);
+		q = open_well(f, &f->gdb);
+		t = vp_qemu_target(q);
+		assert_int_equal(vp_qemu_describe(q, &info, &f->err), 0);
+		assert_int_equal(info.vcpus, 2);
+		assert_int_equal(info.state, VP_QEMU_RUNNING);
+		assert_int_equal(t->ops->lock(t, &f->err), 0);
+		assert_int_equal(t->ops->writable(t, &f->err), 0);
+		assert_int_equal(t->ops->hold(t, 1, &s, &f->err), 0);
+		t->ops->release(t);
+		assert_int_equal(t->ops->hold(t, 2, &s, &f->err), -ERANGE);
+		reads(f, q, 0x110000, 0x2000);
+		assert_true(runs(f));
+		if (i & 1) {
+			assert_int_equal(t->ops->stop(t, HANG_MS, &f->err), 0);
+			assert_int_equal(t->ops->write_pieces(t, &want, 1, &f->err), 0);
+			assert_int_equal(t->ops->held(t, &f->err), 0);
+			t->ops->resume(t);
+		}
+		t->ops->unlock(t);
+		assert_int_equal(vp_qemu_close(q, &f->err), 0);
+		assert_true(runs(f));
+		assert_int_equal(f->q->stops - stops, 1 + (i & 1));
+		assert_false(f->q->physical);
+	}
+}
+
 /* A process that has ended is not read, whoever has its number now. */
 static void test_ended(void **state)
 {
@@ -139,7 +184,8 @@ static void test_ended(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_read), T(test_low), T(test_write), T(test_elsewhere), T(test_ended),
+		T(test_read),	   T(test_low),	    T(test_write),
+		T(test_elsewhere), T(test_windows), T(test_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
