@@ -566,6 +566,7 @@ struct linux_guest *lg_new(const struct lg_opts *opts)
 
 	assert(g);
 	g->target.ops = &ops;
+	g->target.no_int3 = "its vCPUs run no code";
 	g->ram = calloc(1, LG_RAM);
 	assert(g->ram);
 	g->opts = *opts;
