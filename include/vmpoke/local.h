@@ -163,7 +163,8 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v);
  *   0       it is in kvm_run, as after ioctl(KVM_RUN) == 0
  *  -EINTR   somebody called vp_local_vcpu_interrupt(), or KVM_RUN would have returned it: a signal
  *           other than ours came, or the VMM has set kvm_run.immediate_exit (to 1; bit 1 is ours,
- *           and only bit 0 is left as the VMM set it). Also from a hold or a park. Look at your
+ *           and only bit 0 is left as the VMM set it; any thread may set it, but only this one may
+ *           clear it, between two runs). Also from a hold or a park. Look at your
  *           own flags, clear immediate_exit, call again
  *  -EIO     a #BP exit could not be carried out: the vCPU must not go on (see @err)
  *  -EPERM   another thread has attached it

@@ -33,9 +33,9 @@ static inline bool vp_insn_leads(const struct vp_insn *i)
 }
 
 /*
- * Does the CPU alone execute it, on every host? A hypervisor emulates what touches memory (MMIO, a
- * write to page tables that it shadows), calls and returns for their stack's sake, and what is
- * privileged: none of these kinds is.
+ * Is there nothing in it for which a hypervisor emulates instructions? It does so for what touches
+ * memory (MMIO, a write to page tables that it shadows), calls and returns for their stack's sake,
+ * and what is privileged: none of these kinds is. docs/serialization.md says what is left.
  */
 static inline bool vp_insn_is_never_emulated(const struct vp_insn *i)
 {

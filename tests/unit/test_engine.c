@@ -279,15 +279,42 @@ static void test_thaw_too_often(void **state)
 	assert_string_equal(vp_phase_name((enum vp_phase)77), "none");
 }
 
+/*
+ * A vCPU may have met an int3 of ours, and be on its way to say so, when a batch by membarriers is
+ * over: without the engine its #BP would be taken for the guest's.
+ */
+static void test_free_waits_for_exits(void **state)
+{
+	struct world *w = *state;
+
+	poke(w, A, NOP5, MOV5A, 1);
+	w->fake->trace[0] = '\0';
+	w->fake->fail_sync = (int)w->fake->syncs + 1;
+	assert_int_equal(vp_engine_free(w->engine), -EBUSY);
+	assert_string_equal(w->fake->trace, "sync");
+	assert_int_equal(w->fake->sync_what, VP_SYNC_EXIT);
+	assert_int_equal(revert(w, 0), 0);
+	w->fake->trace[0] = '\0';
+	assert_int_equal(vp_engine_free(w->engine), 0);
+	assert_string_equal(w->fake->trace, "sync quiesce unpark quiesce");
+	w->engine = NULL;
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, fake_world_setup, fake_world_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_newest_first), T(test_changed_by_somebody_else),
-		T(test_remapped),     T(test_stop),
-		T(test_stop_changed), T(test_stop_remapped),
-		T(test_read),	      T(test_one_engine),
-		T(test_callbacks),    T(test_thaw_too_often),
+		T(test_newest_first),
+		T(test_changed_by_somebody_else),
+		T(test_remapped),
+		T(test_stop),
+		T(test_stop_changed),
+		T(test_stop_remapped),
+		T(test_read),
+		T(test_one_engine),
+		T(test_callbacks),
+		T(test_thaw_too_often),
+		T(test_free_waits_for_exits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
