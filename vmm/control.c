@@ -88,7 +88,7 @@ static json_t *query_cpus_fast(void *arg, const json_t *args, int *fd, int *code
 /* What serializing has cost, in all and for each vCPU. */
 static json_t *serializing(struct vp_local *local)
 {
-	struct vp_local_stats s;
+	struct vp_local_counts s;
 	json_t *vcpus = json_array();
 
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)

@@ -194,7 +194,7 @@ void vp_local_cont(struct vp_local *l);
 bool vp_local_paused(struct vp_local *l);
 
 /* What the target has done to vCPUs so far. */
-struct vp_local_stats {
+struct vp_local_counts {
 	uint64_t syncs;	   /* rounds of "every vCPU has serialized" */
 	uint64_t kicks;	   /* signals to vCPU threads: an interrupt each, or a wake-up */
 	uint64_t barriers; /* calls of membarrier(2): an interrupt to each core that runs us */
@@ -206,8 +206,8 @@ struct vp_local_stats {
  * Of all vCPUs that are attached; or of vCPU @id, for which only kicks and stayed are told:
  * -ENOENT. Waits for nobody.
  */
-void vp_local_stats(struct vp_local *l, struct vp_local_stats *out);
-int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_stats *out);
+void vp_local_stats(struct vp_local *l, struct vp_local_counts *out);
+int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_counts *out);
 
 /* How many vCPUs are attached now. Waits for nobody. */
 unsigned int vp_local_vcpu_count(struct vp_local *l);

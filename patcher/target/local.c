@@ -211,15 +211,15 @@ unsigned int vp_local_vcpu_count(struct vp_local *l)
 	return atomic_load(&l->nvcpus);
 }
 
-static void add_vcpu(struct vp_local_stats *to, struct vp_local_vcpu *v)
+static void add_vcpu(struct vp_local_counts *to, struct vp_local_vcpu *v)
 {
 	to->kicks += atomic_load_explicit(&v->kicks, memory_order_relaxed);
 	to->stayed += atomic_load_explicit(&v->stayed, memory_order_relaxed);
 }
 
-void vp_local_stats(struct vp_local *l, struct vp_local_stats *out)
+void vp_local_stats(struct vp_local *l, struct vp_local_counts *out)
 {
-	*out = (struct vp_local_stats){
+	*out = (struct vp_local_counts){
 		.syncs = atomic_load_explicit(&l->syncs, memory_order_relaxed),
 		.barriers = atomic_load_explicit(&l->barriers, memory_order_relaxed),
 		.wakes = atomic_load_explicit(&l->wakes, memory_order_relaxed),
@@ -231,11 +231,11 @@ void vp_local_stats(struct vp_local *l, struct vp_local_stats *out)
 	pthread_mutex_unlock(&l->table_lock);
 }
 
-int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_stats *out)
+int vp_local_vcpu_stats(struct vp_local *l, unsigned int id, struct vp_local_counts *out)
 {
 	struct vp_local_vcpu *v = NULL;
 
-	*out = (struct vp_local_stats){ 0 };
+	*out = (struct vp_local_counts){ 0 };
 	pthread_mutex_lock(&l->table_lock);
 	if (id < VP_VCPU_MAX)
 		v = l->vcpus[id];

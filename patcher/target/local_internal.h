@@ -210,6 +210,10 @@ void vp_local_end_gathering(struct vp_local *l);
  */
 bool vp_local_stay_out(struct vp_local_vcpu *v, uint64_t epoch);
 
+/* local_await.c. Sleep until @done, or until the time is up: -ETIMEDOUT. */
+int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
+		   uint64_t timeout_us);
+
 /* Has every vCPU done what is asked? @arg as given to vp_local_wait_all(). -ETIMEDOUT. */
 typedef bool (*vp_local_answer_fn)(struct vp_local_vcpu *v, uint64_t arg);
 int vp_local_wait_all(struct vp_local *l, vp_local_answer_fn done, uint64_t arg,
@@ -232,10 +236,6 @@ void vp_local_let_go(struct vp_local *l);
 /* What arm() and disarm() are made of. */
 int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err);
 void vp_local_disarm_all(struct vp_local *l);
-
-/* Sleep until @done, or until the time is up: -ETIMEDOUT. */
-int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
-		   uint64_t timeout_us);
 
 /* Is a call of a guest function under way that was given up? Any thread. */
 bool vp_local_call_is_left(struct vp_local *l);

@@ -193,7 +193,7 @@ static json_t *wrong_json(struct cores *c)
 static void report(struct cores *c, const struct vp_err *err)
 {
 	struct vp_demo_counts n = count(c);
-	struct vp_local_stats local;
+	struct vp_local_counts local;
 	struct vp_poke_stats s;
 	int changed = 0;
 	json_t *j;

@@ -7,9 +7,9 @@
 
 #define w fake_local
 
-static struct vp_local_stats stats(void)
+static struct vp_local_counts stats(void)
 {
-	struct vp_local_stats s;
+	struct vp_local_counts s;
 
 	vp_local_stats(w.l, &s);
 	return s;
@@ -133,7 +133,7 @@ static void test_stays_armed(void **state)
 
 static void test_stats_of_one(void **state)
 {
-	struct vp_local_stats s;
+	struct vp_local_counts s;
 
 	(void)state;
 	fake_local_start(0, TEXT + IDLE);

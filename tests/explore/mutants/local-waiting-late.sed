@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# file: patcher/target/local_sync.c
+# file: patcher/target/local_await.c
 # what: the asker looks before it says that it waits
 /^int vp_local_await/,/^}/{
 /^\tatomic_store(&l->waiting, true);/d
