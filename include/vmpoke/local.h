@@ -195,8 +195,9 @@ bool vp_local_paused(struct vp_local *l);
 
 /* What the target has done to vCPUs so far. */
 struct vp_local_counts {
-	uint64_t syncs;	   /* rounds of "every vCPU has serialized" */
-	uint64_t kicks;	   /* signals to vCPU threads: an interrupt each, or a wake-up */
+	uint64_t syncs;	   /* rounds of "every vCPU has serialized", those that arm included */
+	uint64_t kicks;	   /* signals to vCPU threads for that, and to arm: an interrupt each, or a
+			      wake-up */
 	uint64_t barriers; /* calls of membarrier(2): an interrupt to each core that runs us */
 	uint64_t wakes;	   /* how often a thread was woken that was held, parked or stayed out */
 	uint64_t stayed;   /* how often a vCPU stayed out for others to answer */

@@ -74,7 +74,7 @@ struct vp_local_vcpu {
 	_Atomic bool alone;	/* and its CPU runs no guests of its own */
 	_Atomic int stands;	/* enum vp_stands, by the vCPU thread; it stays out by it, too */
 	_Atomic bool leaving;	/* by the vCPU thread: it will not enter the guest again */
-	_Atomic uint64_t kicks; /* counter: signals sent */
+	_Atomic uint64_t kicks; /* counter: signals for syncs and arming */
 	_Atomic bool called;	/* a kick of vp_local_call() is under way; it clears that */
 
 	/*
@@ -258,7 +258,10 @@ int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err
  */
 int vp_local_kick(struct vp_local_vcpu *v);
 
-/* Locked. The same, for a request that it serves before it enters, unless it is still under way. */
+/*
+ * Locked. The same, for a request that it serves before it enters, unless it is still under way: 1,
+ * or else 0.
+ */
 int vp_local_call(struct vp_local_vcpu *v);
 
 /* The vCPU's own thread: what came so far is being served / what comes from now on counts. */

@@ -95,10 +95,7 @@ int vp_local_kick(struct vp_local_vcpu *v)
 		if (!sent)
 			nanosleep(&nap, NULL);
 	}
-	if (!sent)
-		return -EAGAIN;
-	vp_local_count(&v->kicks, 1);
-	return 0;
+	return sent ? 0 : -EAGAIN;
 }
 
 /*
@@ -116,7 +113,7 @@ int vp_local_call(struct vp_local_vcpu *v)
 	rc = vp_local_kick(v);
 	if (rc)
 		atomic_store(&v->called, false);
-	return rc;
+	return rc ? rc : 1;
 }
 
 void vp_local_clear_kick(struct vp_local_vcpu *v)

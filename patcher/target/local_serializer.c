@@ -83,14 +83,17 @@ static bool has_serialized(struct vp_local_vcpu *v, uint64_t epoch)
 static int call_all(struct vp_local *l, uint64_t epoch, bool gather)
 {
 	bool failed = false;
-	int n = 0;
+	int n = 0, rc;
 
 	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
 		if (!l->vcpus[i] || has_serialized(l->vcpus[i], epoch))
 			continue;
 		if (!n++ && gather)
 			atomic_store(&l->gather, true);
-		failed = vp_local_call(l->vcpus[i]) || failed;
+		rc = vp_local_call(l->vcpus[i]);
+		failed = failed || rc < 0;
+		if (rc > 0)
+			vp_local_count(&l->vcpus[i]->kicks, 1);
 	}
 	return failed ? -1 : n;
 }
