@@ -55,7 +55,7 @@ endif
 # --- what is built from what -------------------------------------------------
 
 lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
-	patcher/hotfix/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
+	patcher/hotfix/*.c patcher/diff/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
 # What a hotfix is compiled with; see patcher/build/embed.h.
 hotfix_headers := $(wildcard include/vmpoke/hotfix.h patcher/build/kernel/*/*.h)
 vmm_src := $(wildcard vmm/*.c)
@@ -136,7 +136,7 @@ $(PARTS) $(CLI):
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/% patcher/build/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
+$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/% patcher/build/% patcher/diff/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
 	$(call say,AR,$@)
 	$(Q)CC='$(CC)' AR='$(AR)' $< $@ $(filter %.o,$^)
 

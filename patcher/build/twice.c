@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "build/twice.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build/out.h"
+#include "build/said.h"
+
+#define OBJECT_MAX (16u << 20)
+#define TYPES_MAX  (32u << 20)
+
+static const char *const passes[] = { "before", "whole", "after", "code" };
+
+/* "net/ipv4/arp.c" and ".o": TREE/net/ipv4/arp.o. */
+static void path_of(const struct vp_compiled *c, const struct vp_make *m, const char *before,
+		    const char *behind, char *out)
+{
+	const char *base = strrchr(c->path, '/') + 1;
+
+	snprintf(out, VP_TREE_PATH, "%s/tree/%.*s%s%.*s%s", m->scratch->path, (int)(base - c->path),
+		 c->path, before, (int)strlen(base) - 2, base, behind);
+}
+
+/* kbuild itself tells for what it compiled. */
+static int find_module(struct vp_compiled *c, const struct vp_make *m, struct vp_err *err)
+{
+	char path[VP_TREE_PATH], *text, *name;
+	size_t len, n;
+	void *data;
+	int rc;
+
+	path_of(c, m, ".", ".o.cmd", path);
+	rc = vp_out_read(path, OBJECT_MAX, &data, &len, err);
+	if (rc)
+		return rc;
+	text = data;
+	text[len ? len - 1 : 0] = '\0';
+	name = strstr(text, "-DKBUILD_MODNAME='\"");
+	if (!name || !strstr(text, " -DMODULE ")) {
+		free(text);
+		return 0;
+	}
+	name += strlen("-DKBUILD_MODNAME='\"");
+	n = strcspn(name, "\"");
+	if (n && n < sizeof(c->module))
+		memcpy(c->module, name, n);
+	else
+		rc = vp_err_set(err, -ENOEXEC, "%.100s: kbuild names no module that it is of",
+				c->path);
+	free(text);
+	return rc;
+}
+
+static int take_types(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m,
+		      struct vp_err *err)
+{
+	char path[VP_SCRATCH_PATH + 16];
+	void *data;
+	size_t len;
+	int rc;
+
+	if (pass != VP_PASS_BEFORE && pass != VP_PASS_AFTER)
+		return 0;
+	snprintf(path, sizeof(path), "%s/types", m->scratch->path);
+	rc = vp_out_read(path, TYPES_MAX, &data, &len, err);
+	if (rc)
+		return rc;
+	c->types[pass] = data;
+	c->types[pass][len ? len - 1 : 0] = '\0';
+	unlink(path);
+	return 0;
+}
+
+static int take_object(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m,
+		       struct vp_err *err)
+{
+	char path[VP_TREE_PATH], kept[VP_TREE_PATH], behind[16];
+	void *data = NULL;
+	size_t len;
+	int rc;
+
+	path_of(c, m, "", ".o", path);
+	snprintf(behind, sizeof(behind), ".%s.o", passes[pass]);
+	path_of(c, m, "", behind, kept);
+	rc = vp_out_read(path, OBJECT_MAX, &data, &len, err);
+	if (!rc)
+		rc = vp_elf_object_open(data, len, c->path, &c->objects[pass], err);
+	free(data);
+	/* The next pass makes it anew; --keep shows what was compared. */
+	if (!rc && rename(path, kept))
+		rc = vp_err_set(err, -errno, "%.150s: %s", path, strerror(errno));
+	return rc;
+}
+
+static int hear(const struct vp_compiled *c, const struct vp_make *m, const char *said, char **out,
+		struct vp_err *err)
+{
+	char tree[VP_SCRATCH_PATH + 16];
+	const struct vp_said_name names[] = { { tree, "" } };
+
+	snprintf(tree, sizeof(tree), "%s/tree/", m->scratch->path);
+	free(*out);
+	*out = vp_said_for_user(said, names, 1);
+	if (!*out)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	return vp_err_set(err, -EBADMSG, "%.150s does not compile", c->path);
+}
+
+int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m, char **said,
+		     struct vp_err *err)
+{
+	char folder[VP_SCRATCH_PATH + 16], goal[VP_PATCH_PATH], with[32], *text;
+	int status, rc;
+
+	snprintf(folder, sizeof(folder), "%s/tree", m->scratch->path);
+	snprintf(goal, sizeof(goal), "%.*s.o", (int)strlen(c->path) - 2, c->path);
+	snprintf(with, sizeof(with), "VMPOKE=%s", passes[pass]);
+	rc = vp_make_run(m, folder, goal, with, &text, &status, err);
+	if (rc)
+		return rc;
+	/* make stops there, or does not even come into that folder. */
+	if (status && (strstr(text, VP_TREE_NOT_BUILT) || strstr(text, "No rule to make target"))) {
+		free(text);
+		return 0;
+	}
+	if (status) {
+		rc = hear(c, m, text, said, err);
+		free(text);
+		return rc;
+	}
+	free(text);
+	c->built = true;
+	rc = take_object(c, pass, m, err);
+	if (!rc)
+		rc = take_types(c, pass, m, err);
+	if (!rc && pass == VP_PASS_BEFORE)
+		rc = find_module(c, m, err);
+	return rc;
+}
+
+void vp_twice_free(struct vp_compiled *c)
+{
+	for (size_t i = 0; i < VP_PASSES; i++) {
+		vp_elf_object_close(c->objects[i]);
+		free(c->types[i]);
+	}
+	*c = (struct vp_compiled){ .path = NULL };
+}
+
+/* --- structures -------------------------------------------------------------------------------
+ * A line for each: type _NAME struct { member type; ... }
+ */
+
+static int by_line(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The lines of @text that tell of structures, sorted; @text is cut into pieces. */
+static char **structures(char *text, size_t *n)
+{
+	char **list = NULL, *line;
+	size_t room = 0;
+
+	*n = 0;
+	while ((line = strsep(&text, "\n"))) {
+		if (strncmp(line, "type _", 6) || !strstr(line, " struct {"))
+			continue;
+		if (*n == room) {
+			char **more =
+				reallocarray(list, room = room ? 2 * room : 1024, sizeof(*list));
+
+			if (!more) {
+				free(list);
+				return NULL;
+			}
+			list = more;
+		}
+		list[(*n)++] = line;
+	}
+	if (*n)
+		qsort(list, *n, sizeof(*list), by_line);
+	return list;
+}
+
+bool vp_twice_structure(const struct vp_compiled *c, char *name, size_t size)
+{
+	size_t n = 0, m = 0, i = 0, j = 0;
+	char **old = structures(c->types[VP_PASS_BEFORE], &n);
+	char **new = structures(c->types[VP_PASS_AFTER], &m);
+	bool found = false;
+
+	while (!found && i < n && j < m) {
+		size_t x = strcspn(old[i] + 6, " "), y = strcspn(new[j] + 6, " ");
+		int rc = strncmp(old[i] + 6, new[j] + 6, x < y ? x : y);
+
+		rc = rc ? rc : x < y ? -1 : x > y;
+		found = !rc && strcmp(old[i], new[j]);
+		if (found)
+			snprintf(name, size, "%.*s", (int)x, old[i] + 6);
+		i += rc <= 0;
+		j += rc >= 0;
+	}
+	free(old);
+	free(new);
+	return found;
+}
