@@ -7,7 +7,8 @@
 #   make check       unit, sanitizers, integration, rigs, style, lint, ...; TIER=list names its
 #                    tiers, TIER=style runs one
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
-#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object, without end
+#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object|patch|diff,
+#                    without end
 #   make lint        clang-tidy and cppcheck
 #   make api         docs/api.md, of the public headers
 #   make bench       ratios measured side by side

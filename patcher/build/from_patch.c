@@ -20,7 +20,7 @@
 #include "diff/expected.h"
 
 /* A source takes some seconds. */
-#define SOURCES_MAX 48u
+#define SOURCES_MAX 80u
 
 struct changed {
 	struct vp_compiled compiled;
@@ -217,6 +217,14 @@ static int lay_out(struct job *j, struct vp_err *err)
 				 j->opts->stop_fd, err);
 }
 
+/* Of sources that only take in a header of the diff most do not change. */
+static bool is_due(const struct changed *c, enum vp_pass pass)
+{
+	if (pass == VP_PASS_WHOLE)
+		return c->compiled.built && c->lines.to;
+	return pass == VP_PASS_CODE ? vp_twice_differs(&c->compiled) : c->compiled.built;
+}
+
 static int compile_all(struct job *j, enum vp_pass pass, struct vp_err *err)
 {
 	int rc = 0;
@@ -224,7 +232,7 @@ static int compile_all(struct job *j, enum vp_pass pass, struct vp_err *err)
 	for (size_t i = 0; i < j->n && !rc; i++) {
 		struct vp_compiled *c = &j->changed[i].compiled;
 
-		if (pass != VP_PASS_BEFORE && !c->built)
+		if (pass != VP_PASS_BEFORE && !is_due(&j->changed[i], pass))
 			continue;
 		rc = vp_twice_compile(c, pass, &j->make, &j->report->said, err);
 		if (!rc && !c->built)
@@ -232,6 +240,16 @@ static int compile_all(struct job *j, enum vp_pass pass, struct vp_err *err)
 					"%.150s: left out: this kernel is built without it",
 					c->path);
 	}
+	return rc;
+}
+
+static int check_reads(const struct job *j, const struct vp_compiled *c, struct vp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < j->patch.nfiles && !rc; i++)
+		if (j->texts[i])
+			rc = vp_twice_reads(c, &j->make, j->patch.files[i].path, err);
 	return rc;
 }
 
@@ -249,6 +267,9 @@ static int compile(struct job *j, struct vp_err *err)
 					     j->lens[i], err);
 	if (!rc)
 		rc = compile_all(j, VP_PASS_AFTER, err);
+	for (size_t i = 0; i < j->n && !rc; i++)
+		if (j->changed[i].compiled.built)
+			rc = check_reads(j, &j->changed[i].compiled, err);
 	return rc ? rc : compile_all(j, VP_PASS_CODE, err);
 }
 
@@ -266,7 +287,8 @@ static int decide(struct job *j, struct changed *c, struct vp_err *err)
 			"before",
 			structure);
 	for (size_t i = 0; i < VP_PASSES && !rc; i++)
-		rc = vp_unit_open(c->compiled.objects[i], &c->units[i], err);
+		if (c->compiled.objects[i])
+			rc = vp_unit_open(c->compiled.objects[i], &c->units[i], err);
 	if (rc)
 		return rc;
 	c->source = (struct vp_source){
@@ -332,7 +354,7 @@ static int make_object(struct job *j, struct vp_err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < j->n && !rc; i++)
-		if (j->changed[i].compiled.built)
+		if (vp_twice_differs(&j->changed[i].compiled))
 			rc = decide(j, &j->changed[i], err);
 	if (!rc && j->report->blockers.n)
 		rc = vp_err_set(err, -EOPNOTSUPP, "%.200s", j->report->blockers.list[0].text);

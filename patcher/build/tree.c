@@ -98,6 +98,8 @@ static void write_flags(const struct walk *w, FILE *to, const char *name)
 		"CFLAGS_%.*s.o = $(vmpoke-own-%.*s) -g0 -ffile-prefix-map=%s/tree/= "
 		"$(if $(filter whole,$(VMPOKE)),,-ffunction-sections -fdata-sections) "
 		"$(if $(filter before after,$(VMPOKE)),-fdump-go-spec=%s/types) "
+		"$(if $(filter code,$(VMPOKE)),-fno-ipa-ra -fno-ipa-pure-const "
+		"$(call cc-option,-fno-ipa-modref)) "
 		"$(if $(filter $(obj)/%.*s.o,$(real-obj-y) $(real-obj-m) $(lib-y)),,"
 		"$(error " VP_TREE_NOT_BUILT "))\n",
 		len, name, len, name, len, name, len, name, len, name, dir, dir, len, name);
@@ -109,7 +111,8 @@ static void write_flags(const struct walk *w, FILE *to, const char *name)
  * - VMPOKE=before, after: as the kernel's own build, in a section for each function and variable;
  *   with what the compiler knows of each structure
  * - VMPOKE=whole: exactly as the kernel's own build
- * - VMPOKE=code: with the headers that a hotfix is compiled with
+ * - VMPOKE=code: with the headers that a hotfix is compiled with; and nothing is concluded from what
+ *   the function that is called does to registers and memory, as the kernel's own will be called
  *
  * What the makefiles have from the top of the source (-I$(srctree)/fs/xfs) is found in the tree.
  * Its headers come before those of the package, which are the same but for the diff. Whether this

@@ -79,6 +79,7 @@ static int take_object(struct vp_compiled *c, enum vp_pass pass, const struct vp
 		       struct vp_err *err)
 {
 	char path[VP_TREE_PATH], kept[VP_TREE_PATH], behind[16];
+	struct vp_sha256 sha;
 	void *data = NULL;
 	size_t len;
 	int rc;
@@ -89,6 +90,11 @@ static int take_object(struct vp_compiled *c, enum vp_pass pass, const struct vp
 	rc = vp_out_read(path, OBJECT_MAX, &data, &len, err);
 	if (!rc)
 		rc = vp_elf_object_open(data, len, c->path, &c->objects[pass], err);
+	if (!rc) {
+		vp_sha256_init(&sha);
+		vp_sha256_add(&sha, data, len);
+		vp_sha256_end(&sha, c->digests[pass]);
+	}
 	free(data);
 	/* The next pass makes it anew; --keep shows what was compared. */
 	if (!rc && rename(path, kept))
@@ -140,6 +146,56 @@ int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_m
 	if (!rc && pass == VP_PASS_BEFORE)
 		rc = find_module(c, m, err);
 	return rc;
+}
+
+static bool ends(const char *text, const char *with)
+{
+	size_t n = strlen(text), m = strlen(with);
+
+	return n >= m && !strcmp(text + n - m, with);
+}
+
+/* Is @used, as the compiler had it, @path of another tree than the one at @own? */
+static bool is_another(const char *used, const char *path, const char *own)
+{
+	char real[PATH_MAX], below[VP_PATCH_PATH + 2];
+
+	snprintf(below, sizeof(below), "/%s", path);
+	if (!ends(used, strrchr(below, '/')) || used[0] != '/' || !realpath(used, real))
+		return false;
+	return ends(real, below) && strcmp(real, own);
+}
+
+int vp_twice_reads(const struct vp_compiled *c, const struct vp_make *m, const char *path,
+		   struct vp_err *err)
+{
+	char cmd[VP_TREE_PATH], ours[VP_TREE_PATH], own[PATH_MAX], *rest, *word;
+	void *data;
+	size_t len;
+	int rc;
+
+	path_of(c, m, ".", ".o.cmd", cmd);
+	snprintf(ours, sizeof(ours), "%s/tree/%s", m->scratch->path, path);
+	if (!realpath(ours, own))
+		return vp_err_set(err, -errno, "%.200s: %s", ours, strerror(errno));
+	rc = vp_out_read(cmd, OBJECT_MAX, &data, &len, err);
+	if (rc)
+		return rc;
+	rest = data;
+	rest[len ? len - 1 : 0] = '\0';
+	while (!rc && (word = strsep(&rest, " \t\n\\")))
+		if (is_another(word, path, own))
+			rc = vp_err_set(err, -EOPNOTSUPP,
+					"%.100s takes in %.100s in a way that a diff cannot change",
+					c->path, path);
+	free(data);
+	return rc;
+}
+
+bool vp_twice_differs(const struct vp_compiled *c)
+{
+	return c->built && memcmp(c->digests[VP_PASS_BEFORE], c->digests[VP_PASS_AFTER],
+				  sizeof(c->digests[0]));
 }
 
 void vp_twice_free(struct vp_compiled *c)

@@ -3,6 +3,7 @@
 #ifndef VP_BUILD_TWICE_H
 #define VP_BUILD_TWICE_H
 
+#include "base/sha256.h"
 #include "build/build.h"
 #include "build/make.h"
 #include "build/tree.h"
@@ -16,6 +17,7 @@ struct vp_compiled {
 	bool built;	  /* this kernel has it */
 	char module[64];  /* "": the kernel itself */
 	struct vp_elf_object *objects[VP_PASSES];
+	uint8_t digests[VP_PASSES][VP_SHA256_SIZE]; /* of their files */
 	char *types[VP_PASSES]; /* what the compiler knows of each structure; BEFORE and AFTER */
 };
 
@@ -25,6 +27,16 @@ struct vp_compiled {
  */
 int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *make,
 		     char **said, struct vp_err *err);
+
+/*
+ * Did the last pass take in the tree's own copy of @path, if it took it in? -EOPNOTSUPP: another
+ * one, which the diff does not change: by a folder that is a link, or by the package of headers.
+ */
+int vp_twice_reads(const struct vp_compiled *c, const struct vp_make *make, const char *path,
+		   struct vp_err *err);
+
+/* Did AFTER give other bytes than BEFORE? */
+bool vp_twice_differs(const struct vp_compiled *c);
 
 void vp_twice_free(struct vp_compiled *c);
 
