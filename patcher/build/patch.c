@@ -186,7 +186,9 @@ static int read_hunk(struct reader *r, const struct line *header)
 
 		if (!next_line(r, &l))
 			return refuse(r, "the diff ends in the middle of a hunk");
-		op = l.len ? l.text[0] : ' '; /* mailers cut blanks off */
+		op = ' '; /* where mailers cut blanks off */
+		if (l.len)
+			op = *l.text;
 		if (op != ' ' && op != '-' && op != '+')
 			return refuse(r, "a line of a hunk begins neither with a blank, - nor +");
 		old += op != '+';

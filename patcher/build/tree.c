@@ -111,8 +111,8 @@ static void write_flags(const struct walk *w, FILE *to, const char *name)
  * - VMPOKE=before, after: as the kernel's own build, in a section for each function and variable;
  *   with what the compiler knows of each structure
  * - VMPOKE=whole: exactly as the kernel's own build
- * - VMPOKE=code: with the headers that a hotfix is compiled with; and nothing is concluded from what
- *   the function that is called does to registers and memory, as the kernel's own will be called
+ * - VMPOKE=code: with the headers that a hotfix is compiled with; and nothing is concluded from
+ * what the function that is called does to registers and memory, as the kernel's own will be called
  *
  * What the makefiles have from the top of the source (-I$(srctree)/fs/xfs) is found in the tree.
  * Its headers come before those of the package, which are the same but for the diff. Whether this

@@ -194,8 +194,8 @@ int vp_twice_reads(const struct vp_compiled *c, const struct vp_make *m, const c
 
 bool vp_twice_differs(const struct vp_compiled *c)
 {
-	return c->built && memcmp(c->digests[VP_PASS_BEFORE], c->digests[VP_PASS_AFTER],
-				  sizeof(c->digests[0]));
+	return c->built &&
+	       memcmp(c->digests[VP_PASS_BEFORE], c->digests[VP_PASS_AFTER], sizeof(c->digests[0]));
 }
 
 void vp_twice_free(struct vp_compiled *c)

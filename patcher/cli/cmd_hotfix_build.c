@@ -64,7 +64,7 @@ static const char *base_of(const char *path)
 /* "CVE-2024-1 (v2).patch": CVE-2024-1_v2. */
 static int name_hotfix(struct build_args *a)
 {
-	const char *base = base_of(a->opts.name ? a->opts.name : a->opts.patch);
+	const char *base = a->opts.name ? a->opts.name : base_of(a->opts.patch);
 	const char *end = a->opts.name ? NULL : strrchr(base, '.');
 	size_t n = 0, len = end && end > base ? (size_t)(end - base) : strlen(base);
 

@@ -100,10 +100,9 @@ static void check_emit(struct vp_keep *keep)
 static void check_keep(struct side *a, struct side *b)
 {
 	struct vp_blockers blockers = { .n = 0 }, notes = { .n = 0 };
-	const struct vp_source source = { .path = "mm/fuzz.c",
-					  .before = &a->unit,
-					  .after = &b->unit,
-					  .code = &b->unit };
+	const struct vp_source source = {
+		.path = "mm/fuzz.c", .before = &a->unit, .after = &b->unit, .code = &b->unit
+	};
 	struct vp_keep keep;
 
 	FUZZ_CHECK(!vp_keep_open(&source, &keep, &blockers, &notes, NULL));

@@ -75,7 +75,8 @@ write_diff two-files ipc/util.c '/^struct kern_ipc_perm \*ipc_obtain_object_chec
 # Lines move in a file that is full of WARN and __LINE__: only the one function changes.
 write_diff lines fs/ext4/inode.c -e '1a /* one more line */' -e '/^static int ext4_nonda_switch/,/^}/s/return 0;/return 2;/'
 write_diff new-data kernel/utsname_sysctl.c \
-	-e 's/^static int proc_do_uts_string/static unsigned long asked;\n&/' -e '/^static int proc_do_uts_string/,/^}/s/^(\tint r;)/\1\n\n\tif (!++asked)\n\t\treturn -EBUSY;/'
+	-e '/^static int proc_do_uts_string/,/^}/s/^(\tint r;)/\1\n\n\tif (!++asked)\n\t\treturn -EBUSY;/' \
+	-e 's/^static int proc_do_uts_string/static unsigned long asked;\n&/'
 write_diff private-header ipc/util.h 's|^(struct ipc_params \{)|\1 /* of a new object */|'
 write_diff comment kernel/sys.c '1a /* nothing */'
 write_diff value kernel/panic.c 's/^int panic_timeout = .*/int panic_timeout = 17;/'
@@ -98,7 +99,8 @@ cp "$tmp/auxv.o" "$tmp/first.o"
 check "once more" build auxv --name auxv
 check "the same bytes" cmp "$tmp/first.o" "$tmp/auxv.o"
 builds auxv-again prctl_set_auxv
-builds two-files ipc_obtain_object_check prctl_set_auxv
+# The first is compiled into the second.
+builds two-files ipc_obtain_object_check ipcctl_obtain_check prctl_set_auxv
 check "lines: builds" build lines
 same "lines: one function of a module" "$(readelf -x .vmpoke.symbols "$tmp/lines.o" >/dev/null && readelf -sW "$tmp/lines.o" |
 	awk '$4 == "FUNC" && $8 !~ /cold/ {print $8}')" ext4_nonda_switch

@@ -63,8 +63,7 @@ static void the_version_must_be_that_of_the_headers(void **state)
 	snprintf(path, sizeof(path), "%s/mm", at.path);
 	assert_int_equal(vp_tree_check(path, &headers, &err), -ENOEXEC);
 	assert_non_null(strstr(err.text, "no source of a kernel"));
-	put("other/include/generated/uapi/linux/version.h",
-	    "#define LINUX_VERSION_CODE 393664\n");
+	put("other/include/generated/uapi/linux/version.h", "#define LINUX_VERSION_CODE 393664\n");
 	snprintf(other.dir, sizeof(other.dir), "%s/other", at.path);
 	assert_int_equal(vp_tree_check(at.path, &other, &err), -ENOEXEC);
 	assert_non_null(strstr(err.text, "6.1.176"));
@@ -92,7 +91,7 @@ static void who_includes_a_file_is_found(void **state)
 	struct vp_includers all = { .n = 0 };
 
 	(void)state;
-	includes("mm/own.h", false, "mm/a.c ");		  /* not programs, not other machines */
+	includes("mm/own.h", false, "mm/a.c "); /* not programs, not other machines */
 	includes("include/linux/x.h", false, "mm/a.c ");
 	includes("include/asm-generic/y.h", false, "mm/a.c "); /* through what is generated */
 	/* Through a source that is taken in; and one that no rule finds may be meant, too. */
@@ -171,15 +170,16 @@ static bool structure(const char *before, const char *after, char *name)
 
 static void structures_that_change_are_seen(void **state)
 {
-	static const char one[] = "type _b struct { x int32; }\ntype _a struct { y int8; }\nfunc f\n";
+	static const char one[] =
+		"type _b struct { x int32; }\ntype _a struct { y int8; }\nfunc f\n";
 	char name[64];
 
 	(void)state;
 	assert_false(structure(one, one, name));
-	assert_false(structure(one, "type _a struct { y int8; }\ntype _new struct { z int8; }\n",
-			       name));
-	assert_true(structure(one, "type _a struct { y int16; }\ntype _b struct { x int32; }\n",
-			      name));
+	assert_false(
+		structure(one, "type _a struct { y int8; }\ntype _new struct { z int8; }\n", name));
+	assert_true(
+		structure(one, "type _a struct { y int16; }\ntype _b struct { x int32; }\n", name));
 	assert_string_equal(name, "a");
 	assert_false(structure("", "", name));
 }
