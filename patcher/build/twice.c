@@ -129,7 +129,8 @@ int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_m
 	if (rc)
 		return rc;
 	/* make stops there, or does not even come into that folder. */
-	if (status && (strstr(text, VP_TREE_NOT_BUILT) || strstr(text, "No rule to make target"))) {
+	if (status && pass == VP_PASS_BEFORE &&
+	    (strstr(text, VP_TREE_NOT_BUILT) || strstr(text, "No rule to make target"))) {
 		free(text);
 		return 0;
 	}

@@ -36,7 +36,7 @@ size_t vp_name_base(const char *name, bool *numbered)
 		*numbered = true;
 		len = end - 1;
 	}
-	if (!begins(name, "__UNIQUE_ID_"))
+	if (!begins(name, "__UNIQUE_ID_") && !begins(name, "__BTF_ID__"))
 		return len;
 	end = len;
 	while (end && isdigit((unsigned char)name[end - 1]))

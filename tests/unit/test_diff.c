@@ -233,6 +233,8 @@ static void names_of_the_compiler_are_known(void **state)
 	assert_false(numbered);
 	assert_int_equal(vp_name_base("nfs4", &numbered), 4);
 	assert_false(numbered);
+	assert_int_equal(vp_name_base("__BTF_ID__struct__file__81", &numbered), 24);
+	assert_true(numbered);
 	assert_true(vp_name_is_clone("foo.constprop.0"));
 	assert_true(vp_name_is_clone("foo.part.0.cold"));
 	assert_false(vp_name_is_clone("foo.cold"));
