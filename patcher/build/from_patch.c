@@ -298,6 +298,8 @@ static int decide(struct job *j, struct changed *c, struct vp_err *err)
 		.after = &c->units[VP_PASS_AFTER],
 		.code = &c->units[VP_PASS_CODE],
 		.lines = { c->lines.to ? vp_lines_moved : NULL, &c->lines },
+		.in_header = vp_twice_in_header,
+		.arg = &c->compiled,
 	};
 	return vp_keep_open(&c->source, &c->keep, &j->report->blockers, &j->report->notes, err);
 }

@@ -98,18 +98,19 @@ static void write_flags(const struct walk *w, FILE *to, const char *name)
 		"CFLAGS_%.*s.o = $(vmpoke-own-%.*s) -g0 -ffile-prefix-map=%s/tree/= "
 		"$(if $(filter whole,$(VMPOKE)),,-ffunction-sections -fdata-sections) "
 		"$(if $(filter before after,$(VMPOKE)),-fdump-go-spec=%s/types) "
+		"$(if $(filter code,$(VMPOKE)),-aux-info %s/functions) "
 		"$(if $(filter code,$(VMPOKE)),-fno-ipa-ra -fno-ipa-pure-const "
 		"$(call cc-option,-fno-ipa-modref)) "
 		"$(if $(filter $(obj)/%.*s.o,$(real-obj-y) $(real-obj-m) $(lib-y)),,"
 		"$(error " VP_TREE_NOT_BUILT "))\n",
-		len, name, len, name, len, name, len, name, len, name, dir, dir, len, name);
+		len, name, len, name, len, name, len, name, len, name, dir, dir, dir, len, name);
 }
 
 /*
  * What the tree's own makefile says, and behind it, for the files that are compiled:
  *
  * - VMPOKE=before, after: as the kernel's own build, in a section for each function and variable;
- *   with what the compiler knows of each structure
+ *   with what the compiler knows of each structure and function
  * - VMPOKE=whole: exactly as the kernel's own build
  * - VMPOKE=code: with the headers that a hotfix is compiled with; and nothing is concluded from
  * what the function that is called does to registers and memory, as the kernel's own will be called

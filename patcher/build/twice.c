@@ -55,24 +55,34 @@ static int find_module(struct vp_compiled *c, const struct vp_make *m, struct vp
 	return rc;
 }
 
-static int take_types(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m,
-		      struct vp_err *err)
+static int take_text(const struct vp_make *m, const char *name, char **out, struct vp_err *err)
 {
 	char path[VP_SCRATCH_PATH + 16];
 	void *data;
 	size_t len;
 	int rc;
 
-	if (pass != VP_PASS_BEFORE && pass != VP_PASS_AFTER)
-		return 0;
-	snprintf(path, sizeof(path), "%s/types", m->scratch->path);
+	snprintf(path, sizeof(path), "%s/%s", m->scratch->path, name);
 	rc = vp_out_read(path, TYPES_MAX, &data, &len, err);
 	if (rc)
 		return rc;
-	c->types[pass] = data;
-	c->types[pass][len ? len - 1 : 0] = '\0';
+	*out = data;
+	(*out)[len ? len - 1 : 0] = '\0';
 	unlink(path);
 	return 0;
+}
+
+/* What the compiler said besides the code. */
+static int take_texts(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m,
+		      struct vp_err *err)
+{
+	int rc = 0;
+
+	if (pass == VP_PASS_BEFORE || pass == VP_PASS_AFTER)
+		rc = take_text(m, "types", &c->types[pass], err);
+	if (!rc && pass == VP_PASS_CODE)
+		rc = take_text(m, "functions", &c->functions, err);
+	return rc;
 }
 
 static int take_object(struct vp_compiled *c, enum vp_pass pass, const struct vp_make *m,
@@ -143,7 +153,7 @@ int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_m
 	c->built = true;
 	rc = take_object(c, pass, m, err);
 	if (!rc)
-		rc = take_types(c, pass, m, err);
+		rc = take_texts(c, pass, m, err);
 	if (!rc && pass == VP_PASS_BEFORE)
 		rc = find_module(c, m, err);
 	return rc;
@@ -205,7 +215,37 @@ void vp_twice_free(struct vp_compiled *c)
 		vp_elf_object_close(c->objects[i]);
 		free(c->types[i]);
 	}
+	free(c->functions);
 	*c = (struct vp_compiled){ .path = NULL };
+}
+
+/* --- functions --------------------------------------------------------------------------------
+ * A line for each: the file, the line, NF in a comment (F: it is defined there), and then
+ * "static inline int name (int a);".
+ */
+
+bool vp_twice_in_header(void *arg, const char *function)
+{
+	const struct vp_compiled *c = arg;
+	char want[VP_PATCH_PATH];
+	const char *at = c->functions;
+
+	if (snprintf(want, sizeof(want), "%s (", function) >= (int)sizeof(want))
+		return false;
+	while (at && (at = strstr(at, want))) {
+		const char *line = at, *kind, *end;
+		bool whole = at > c->functions && strchr(" *", at[-1]);
+
+		while (line > c->functions && line[-1] != '\n')
+			line--;
+		kind = strstr(line, " */");
+		if (whole && kind && kind < at && kind > line + 2 && kind[-1] == 'F') {
+			end = memchr(line, ':', (size_t)(kind - line));
+			return end && end - line > 2 && !strncmp(end - 2, ".h", 2);
+		}
+		at++;
+	}
+	return false;
 }
 
 /* --- structures -------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ struct vp_compiled {
 	char module[64];  /* "": the kernel itself */
 	struct vp_elf_object *objects[VP_PASSES];
 	uint8_t digests[VP_PASSES][VP_SHA256_SIZE]; /* of their files */
+	char *functions;	/* of which file each is, as the compiler says */
 	char *types[VP_PASSES]; /* what the compiler knows of each structure; BEFORE and AFTER */
 };
 
@@ -34,6 +35,9 @@ int vp_twice_compile(struct vp_compiled *c, enum vp_pass pass, const struct vp_m
  */
 int vp_twice_reads(const struct vp_compiled *c, const struct vp_make *make, const char *path,
 		   struct vp_err *err);
+
+/* Is @function of a header? @arg: struct vp_compiled. */
+bool vp_twice_in_header(void *arg, const char *function);
 
 /* Did AFTER give other bytes than BEFORE? */
 bool vp_twice_differs(const struct vp_compiled *c);

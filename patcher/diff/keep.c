@@ -139,6 +139,13 @@ static void look_at_data(struct vp_keep *k, size_t i)
  * ------------------------------------------------------------------------
  */
 
+/* A static function of a header: each source has its own, all of one name. */
+static bool is_of_header(const struct vp_keep *k, const struct vp_item *f)
+{
+	return f->code && !f->global && k->source->in_header &&
+	       k->source->in_header(k->source->arg, f->name);
+}
+
 /* The item of the third compilation that is the function @after; VP_NO_ITEM: it cannot be. */
 static size_t replacement(const struct vp_keep *k, size_t after)
 {
@@ -146,7 +153,7 @@ static size_t replacement(const struct vp_keep *k, size_t after)
 	size_t code = vp_unit_named(k->source->code, f->name);
 
 	if (k->change.to_old[after] == VP_NO_ITEM || vp_name_is_clone(f->name) ||
-	    code == VP_NO_ITEM || !k->source->code->items[code].code ||
+	    is_of_header(k, f) || code == VP_NO_ITEM || !k->source->code->items[code].code ||
 	    k->own.to_old[code] != k->change.to_old[after])
 		return VP_NO_ITEM;
 	return code;
@@ -228,7 +235,8 @@ static bool is_kernels(const struct vp_keep *k, size_t item, const char **name)
 	    vp_name_is_private(u->items[item].name))
 		return false;
 	*name = k->source->before->items[before].name;
-	return !u->items[item].code || !vp_name_is_clone(u->items[item].name);
+	return !u->items[item].code ||
+	       (!vp_name_is_clone(u->items[item].name) && !is_of_header(k, &u->items[item]));
 }
 
 enum vp_meant vp_keep_meant(const struct vp_keep *k, size_t from, const struct vp_ref *ref,

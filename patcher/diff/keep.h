@@ -7,7 +7,8 @@
  * - A function whose code changed replaces the kernel's. One that the compiler made a variant of
  *   (foo.isra.0), or that only one of the compilations has, has no fixed way to be called: it goes
  *   along as a copy, and its callers are replaced instead.
- * - A function that is new, or that the kernel has compiled into others, goes along.
+ * - A function that is new, or that the kernel has compiled into others, goes along. So does a
+ *   static one of a header: the kernel may have several, and which is this source's is not told.
  * - An unchanged function, and a variable that the kernel has, are the kernel's own.
  * - Texts, constants, and what macros make for each use, go along.
  */
@@ -22,6 +23,9 @@ struct vp_source {
 	const char *module; /* NULL: it is in the kernel itself */
 	struct vp_unit *before, *after, *code;
 	struct vp_moved_lines lines;
+	/* Is @function of a header, so that other sources have it, too? NULL: none is. */
+	bool (*in_header)(void *arg, const char *function);
+	void *arg;
 };
 
 enum vp_fate {

@@ -63,6 +63,7 @@ bool vp_name_is_private(const char *name)
 		"_entry_ptr",
 		"CSWTCH",
 		"__msg",
+		"___tp_str",
 	};
 	bool numbered;
 	size_t len = vp_name_base(name, &numbered);

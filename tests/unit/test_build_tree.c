@@ -184,6 +184,28 @@ static void structures_that_change_are_seen(void **state)
 	assert_false(structure("", "", name));
 }
 
+static void functions_of_headers_are_known(void **state)
+{
+	struct vp_compiled c = { .path = "mm/a.c" };
+
+	(void)state;
+	c.functions =
+		strdup("/* compiled from: . */\n"
+		       "/* /x/tree/mm/a.h:1:NC */ static int declared (int);\n"
+		       "/* /x/tree/mm/a.h:2:NF */ static int helper (int a); /* (a) int a; */\n"
+		       "/* /x/tree/mm/a.h:3:NF */ static struct s *maker (int a); /* (a) */\n"
+		       "/* /x/tree/mm/a.c:4:NF */ static int declared (int a); /* (a) */\n"
+		       "/* /x/tree/mm/a.c:5:NF */ static int own (int a); /* (a) helper (x) */");
+	assert_true(vp_twice_in_header(&c, "helper"));
+	assert_true(vp_twice_in_header(&c, "maker"));
+	assert_false(vp_twice_in_header(&c, "declared"));
+	assert_false(vp_twice_in_header(&c, "own"));
+	assert_false(vp_twice_in_header(&c, "per"));
+	assert_false(vp_twice_in_header(&c, "nowhere"));
+	vp_twice_free(&c);
+	assert_false(vp_twice_in_header(&c, "helper"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +214,7 @@ int main(void)
 		cmocka_unit_test(exports_are_known),
 		cmocka_unit_test(the_tree_is_links_that_can_be_replaced),
 		cmocka_unit_test(structures_that_change_are_seen),
+		cmocka_unit_test(functions_of_headers_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

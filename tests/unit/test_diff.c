@@ -57,6 +57,8 @@ static unsigned int function(struct compiled *c, const char *name, const uint8_t
 	snprintf(in, sizeof(names[0]), ".text.%s", name);
 	section = object_section(&c->build, in, CODE, bytes, sizeof(plain));
 	*symbol = object_symbol(&c->build, name, STT_FUNC, section, 0, sizeof(plain));
+	if (!strncmp(name, "inline_", 7))
+		c->build.symbols[*symbol].sym.st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC);
 	return section;
 }
 
@@ -249,11 +251,19 @@ static struct vp_blockers blockers, notes;
 static struct vp_source source;
 static struct vp_keep keep;
 
+static bool in_header(void *arg, const char *function)
+{
+	(void)arg;
+	return !strcmp(function, "inline_h");
+}
+
 static void decide(void)
 {
-	source = (struct vp_source){
-		.path = "mm/t.c", .before = &before.unit, .after = &after.unit, .code = &code.unit
-	};
+	source = (struct vp_source){ .path = "mm/t.c",
+				     .in_header = in_header,
+				     .before = &before.unit,
+				     .after = &after.unit,
+				     .code = &code.unit };
 	assert_int_equal(vp_keep_open(&source, &keep, &blockers, &notes, &err), 0);
 }
 
@@ -349,6 +359,26 @@ static void callers_of_a_variant_are_replaced(void **state)
 	decide();
 	assert_int_equal(keep.replaces, 1);
 	assert_int_equal(fate("f"), VP_FATE_REPLACES);
+	forget();
+}
+
+static void functions_of_headers_go_along(void **state)
+{
+	(void)state;
+	make_two(&before, "inline_h", plain, plain);
+	make_two(&after, "inline_h", other, plain);
+	make_two(&code, "inline_h", other, plain);
+	decide(); /* the kernel may have several */
+	assert_int_equal(keep.replaces, 1);
+	assert_int_equal(fate("inline_h"), VP_FATE_GOES);
+	forget();
+	make_two(&before, "inline_h", plain, plain);
+	make_two(&after, "inline_h", plain, other);
+	make_two(&code, "inline_h", plain, other);
+	decide(); /* one that changes: its callers are replaced */
+	assert_int_equal(keep.replaces, 1);
+	assert_int_equal(fate("f"), VP_FATE_REPLACES);
+	assert_int_equal(fate("inline_h"), VP_FATE_GOES);
 	forget();
 }
 
@@ -522,6 +552,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_kept_where_nothing_changes),
 		cmocka_unit_test(new_functions_go_along),
 		cmocka_unit_test(callers_of_a_variant_are_replaced),
+		cmocka_unit_test(functions_of_headers_go_along),
 		cmocka_unit_test(data_stay_the_kernels),
 		cmocka_unit_test(start_up_code_is_left_out),
 		cmocka_unit_test(tables_that_the_guest_does_not_see_are_refused),
