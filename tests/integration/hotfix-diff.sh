@@ -77,6 +77,7 @@ write_diff lines fs/ext4/inode.c -e '1a /* one more line */' -e '/^static int ex
 write_diff new-data kernel/utsname_sysctl.c \
 	-e '/^static int proc_do_uts_string/,/^}/s/^(\tint r;)/\1\n\n\tif (!++asked)\n\t\treturn -EBUSY;/' \
 	-e 's/^static int proc_do_uts_string/static unsigned long asked;\n&/'
+write_diff header-code ipc/util.h '/^static inline int ipc_checkid/,/^}/s/return /return id < 0 || /'
 write_diff private-header ipc/util.h 's|^(struct ipc_params \{)|\1 /* of a new object */|'
 write_diff comment kernel/sys.c '1a /* nothing */'
 write_diff value kernel/panic.c 's/^int panic_timeout = .*/int panic_timeout = 17;/'
@@ -105,6 +106,7 @@ check "lines: builds" build lines
 same "lines: one function of a module" "$(readelf -x .vmpoke.symbols "$tmp/lines.o" >/dev/null && readelf -sW "$tmp/lines.o" |
 	awk '$4 == "FUNC" && $8 !~ /cold/ {print $8}')" ext4_nonda_switch
 builds new-data proc_do_uts_string
+builds header-code ipc_obtain_object_check ipcctl_obtain_check
 
 not_built comment 3 'nothing to do: no code that this kernel runs changes'
 not_built private-header 3 'nothing to do'
@@ -146,7 +148,7 @@ rm -rf "$kept"
 
 guest_start g $release && guest_symbols g
 ok "boots" $? || exit 1
-for name in auxv auxv-again two-files new-data; do
+for name in auxv auxv-again two-files new-data header-code; do
 	check "$name: fits the guest" vp hotfix check "$(target g qmp)" "$tmp/$name.o"
 done
 same "fails before" "$(hotfix_shows real-prctl-auxv)" broken
