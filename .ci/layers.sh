@@ -15,10 +15,11 @@ declare -A uses=(
 	[linux]="x86 elf"
 	[hotfix]="x86 elf linux"
 	[target]="x86"
-	[build]="elf hotfix"
+	[diff]="x86 elf hotfix"
+	[build]="x86 elf hotfix diff"
 	[control]="x86 elf core linux hotfix target"
 	[vmm]="x86 elf core linux hotfix target control"
-	[cli]="x86 elf core linux hotfix build target control vmm guest"
+	[cli]="x86 elf core linux hotfix diff build target control vmm guest"
 	[guest]=""
 )
 

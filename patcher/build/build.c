@@ -96,6 +96,8 @@ int vp_build(const struct vp_build_opts *opts, struct vp_build_report *report, s
 	rc = check_words(opts, err);
 	if (rc)
 		return rc;
+	if (opts->patch)
+		return vp_build_patch(opts, report, err);
 	rc = find_source(&k, err);
 	if (!rc)
 		rc = vp_headers_open(opts->headers, &report->headers, err);
@@ -114,4 +116,5 @@ void vp_build_report_free(struct vp_build_report *report)
 	free(report->said);
 	report->said = NULL;
 	vp_blockers_free(&report->blockers);
+	vp_blockers_free(&report->notes);
 }

@@ -19,8 +19,11 @@
 #include "hotfix/blockers.h"
 
 struct vp_build_opts {
-	const char *source;  /* a .c file; nothing is written beside it */
-	const char *headers; /* see build/headers.h */
+	const char *source; /* a .c file, or a kernel's source tree; nothing is written there */
+	const char *patch;  /* a diff of the tree; NULL: source is a file */
+	const char *name;   /* of the hotfix that is made of a diff */
+	const char
+		*headers; /* see build/headers.h; NULL: the tree, which was prepared for modules */
 	const char *out;
 	const char *cc;	    /* NULL: the compiler that built the kernel */
 	const char *module; /* for functions of this module; NULL: of the kernel itself */
@@ -36,6 +39,7 @@ struct vp_build_report {
 	char *said;		     /* what make and the compiler said, for the user; or NULL */
 	size_t functions;	     /* that are replaced */
 	struct vp_blockers blockers; /* why it cannot be a hotfix: -EOPNOTSUPP */
+	struct vp_blockers notes;    /* what of a diff was left out, and why */
 	size_t bytes;		     /* of the object */
 };
 
@@ -47,6 +51,10 @@ struct vp_build_report {
  * -errno: this host's fault.
  */
 int vp_build(const struct vp_build_opts *opts, struct vp_build_report *report, struct vp_err *err);
+
+/* The same of a diff. -ENODATA: no code changes by it. */
+int vp_build_patch(const struct vp_build_opts *opts, struct vp_build_report *report,
+		   struct vp_err *err);
 
 void vp_build_report_free(struct vp_build_report *report);
 

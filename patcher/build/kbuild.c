@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "build/embed.h"
-#include "build/run.h"
+#include "build/make.h"
 #include "build/said.h"
 
 #define MODULE_NAME_MAX 55 /* MODULE_NAME_LEN of the kernel */
@@ -108,55 +108,6 @@ int vp_kbuild_prepare(struct vp_kbuild *k, struct vp_err *err)
 	return rc ? rc : write_makefile(k, err);
 }
 
-/* The compiler's first word: "ccache gcc-12" is two programs, the first is looked for. */
-static int find_programs(const struct vp_kbuild *k, char *cc, size_t size, struct vp_err *err)
-{
-	char word[256];
-
-	if (k->opts->cc)
-		snprintf(cc, size, "%s", k->opts->cc);
-	else
-		vp_headers_program(k->headers, cc, size);
-	if (!*cc)
-		return vp_err_set(err, -ENODEV, "%s does not say what compiler built it: give --cc",
-				  k->headers->dir);
-	snprintf(word, sizeof(word), "%.*s", (int)strcspn(cc, " "), cc);
-	if (!vp_run_finds(word))
-		return vp_err_set(err, -ENODEV,
-				  k->opts->cc ? "there is no compiler %s"
-					      : "there is no %s, which built this kernel: install "
-						"it, or give --cc",
-				  word);
-	if (!vp_run_finds("make"))
-		return vp_err_set(err, -ENODEV, "there is no make: install it");
-	return 0;
-}
-
-/* The first line of `CC --version`. */
-static int ask_compiler(const struct vp_kbuild *k, const char *cc, struct vp_build_report *report,
-			struct vp_err *err)
-{
-	char command[512];
-	char *argv[] = { "sh", "-c", command, NULL }, *said;
-	struct vp_run run = {
-		.argv = argv,
-		.tmpdir = k->scratch.path,
-		.stop_fd = k->opts->stop_fd,
-	};
-	int status, rc;
-
-	snprintf(command, sizeof(command), "exec %s --version", cc); /* plain words: build.c */
-	rc = vp_run(&run, &said, &status, err);
-	if (rc)
-		return rc;
-	said[strcspn(said, "\n")] = '\0';
-	vp_text_copy(report->compiler, sizeof(report->compiler), said);
-	if (status)
-		rc = vp_err_set(err, -ENODEV, "%s --version fails: %s", cc, report->compiler);
-	free(said);
-	return rc;
-}
-
 static int hear(const struct vp_kbuild *k, const char *said, struct vp_build_report *report,
 		struct vp_err *err)
 {
@@ -177,29 +128,14 @@ static int hear(const struct vp_kbuild *k, const char *said, struct vp_build_rep
 	return report->said ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 }
 
-static int run_make(const struct vp_kbuild *k, const char *cc, struct vp_build_report *report,
-		    struct vp_err *err)
+static int run_make(const struct vp_kbuild *k, const struct vp_make *make,
+		    struct vp_build_report *report, struct vp_err *err)
 {
-	char makefile[PATH_MAX + 8], in[PATH_MAX + 16], with[300], output[PATH_MAX + 16],
-		goal[sizeof(k->name) + 4], dir[PATH_MAX];
-	char *argv[] = { "make", "-C", dir, in, with, output, goal, makefile, NULL };
-	struct vp_run run = {
-		.argv = argv,
-		.tmpdir = k->scratch.path,
-		.stop_fd = k->opts->stop_fd,
-	};
+	char goal[sizeof(k->name) + 4], *said;
 	int status, rc;
-	char *said;
 
-	snprintf(dir, sizeof(dir), "%s", k->headers->dir);
-	snprintf(in, sizeof(in), "M=%s", k->scratch.path);
-	snprintf(with, sizeof(with), "CC=%s", cc);
-	snprintf(output, sizeof(output), "KBUILD_OUTPUT=%s", k->headers->dir);
 	snprintf(goal, sizeof(goal), "%s.o", k->name);
-	snprintf(makefile, sizeof(makefile), "-f%s", k->headers->makefile);
-	if (!k->headers->makefile[0])
-		argv[7] = NULL;
-	rc = vp_run(&run, &said, &status, err);
+	rc = vp_make_run(make, k->scratch.path, goal, NULL, &said, &status, err);
 	if (rc)
 		return rc;
 	rc = hear(k, said, report, err);
@@ -211,10 +147,13 @@ static int run_make(const struct vp_kbuild *k, const char *cc, struct vp_build_r
 
 int vp_kbuild_run(const struct vp_kbuild *k, struct vp_build_report *report, struct vp_err *err)
 {
-	char cc[256];
-	int rc = find_programs(k, cc, sizeof(cc), err);
+	struct vp_make make = {
+		.headers = k->headers,
+		.scratch = &k->scratch,
+		.cc_wanted = k->opts->cc,
+		.stop_fd = k->opts->stop_fd,
+	};
+	int rc = vp_make_find(&make, report->compiler, sizeof(report->compiler), err);
 
-	if (!rc)
-		rc = ask_compiler(k, cc, report, err);
-	return rc ? rc : run_make(k, cc, report, err);
+	return rc ? rc : run_make(k, &make, report, err);
 }

@@ -9,6 +9,7 @@ extern const struct vp_cmd vp_hotfix_commands[];
 
 int vp_cmd_hotfix_build(int argc, char **argv);
 int vp_cmd_hotfix_check(int argc, char **argv);
+int vp_cmd_hotfix_diff(int argc, char **argv);
 int vp_cmd_hotfix_expect(int argc, char **argv);
 int vp_cmd_hotfix_apply(int argc, char **argv);
 int vp_cmd_hotfix_remove(int argc, char **argv);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke hotfix build: a hotfix object of a C source. */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <jansson.h>
+#include <vmpoke/hotfix.h>
 
 #include "build/build.h"
 #include "cli/cmd.h"
@@ -20,34 +22,93 @@
 
 static const char help[] =
 	"usage: vmpoke hotfix build SOURCE.c --headers DIR [OPTION...]\n"
+	"       vmpoke hotfix build --source TREE --patch DIFF [--headers DIR] [OPTION...]\n"
 	"\n"
-	"Compile a hotfix with the flags of the kernel it is for, and check the result.\n"
-	"docs/writing-hotfixes.md tells what is in a source.\n"
+	"Compile a hotfix with the flags of the kernel it is for, and check the result: a C "
+	"source\n"
+	"that says what it replaces, or what a diff changes in the source that the kernel was "
+	"built\n"
+	"of. docs/writing-hotfixes.md tells what is in a source, and what of a diff can be had.\n"
 	"\n"
 	"  --headers DIR    the kernel's headers: Debian's linux-headers-VERSION-amd64,\n"
 	"                   installed or unpacked with those it depends on, or a folder that\n"
-	"                   the kernel was built in\n"
-	"  -o FILE          the object (default: as SOURCE, with .o, in this folder)\n"
+	"                   the kernel was built in (default, for a diff: TREE)\n"
+	"  --source TREE    the kernel's source, of the version that the guest runs; nothing is\n"
+	"                   written there\n"
+	"  --patch DIFF     a unified diff of it, as for `patch -p1`\n"
+	"  --name NAME      what the hotfix of a diff is called (default: as DIFF)\n"
+	"  -o FILE          the object (default: as SOURCE or DIFF, with .o, in this folder)\n"
 	"  --cc CC          another compiler than the one that built the kernel\n"
-	"  --module NAME    the functions are those of this module\n"
+	"  --module NAME    the functions are those of this module (of a diff: kbuild tells)\n"
 	"  --keep           leave the temporary folder, and tell where it is\n"
 	"  --keep-debug     with debug information; two builds then differ\n"
 	"  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0; 1 it does not compile; 2 bad options; 3 it compiles, and cannot be a\n"
-	"hotfix; 6 make, the compiler or memory is missing; 7 SOURCE or DIR is missing or of the\n"
-	"wrong kind, FILE cannot be written.\n";
+	"hotfix, or no code changes by the diff; 6 make, the compiler or memory is missing;\n"
+	"7 SOURCE, TREE, DIFF or DIR is missing or of the wrong kind, the diff does not apply,\n"
+	"FILE cannot be written.\n";
 
 struct build_args {
 	struct vp_build_opts opts;
-	char out[PATH_MAX];
+	const char *tree;
+	char out[PATH_MAX], name[VMPOKE_NAME_MAX + 1];
 	bool json;
 };
+
+static const char *base_of(const char *path)
+{
+	return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+}
+
+/* "CVE-2024-1 (v2).patch": CVE-2024-1_v2. */
+static int name_hotfix(struct build_args *a)
+{
+	const char *base = a->opts.name ? a->opts.name : base_of(a->opts.patch);
+	const char *end = a->opts.name ? NULL : strrchr(base, '.');
+	size_t n = 0, len = end && end > base ? (size_t)(end - base) : strlen(base);
+
+	for (size_t i = 0; i < len && n < sizeof(a->name) - 1; i++)
+		if (isalnum((unsigned char)base[i]) || strchr("._+-", base[i]))
+			a->name[n++] = base[i];
+		else if (a->opts.name)
+			n = sizeof(a->name);
+		else if (n && a->name[n - 1] != '_')
+			a->name[n++] = '_';
+	if (!n || n == sizeof(a->name) || (a->opts.name && len >= sizeof(a->name)))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE,
+				   "--name is to be of letters, digits and ._+-, %d at most",
+				   VMPOKE_NAME_MAX);
+	a->name[n] = '\0';
+	a->opts.name = a->name;
+	return -1;
+}
+
+/* What is not told is made of the names that are. */
+static int name_output(struct build_args *a)
+{
+	const char *base = base_of(a->opts.patch ? a->opts.patch : a->opts.source);
+	const char *end = strrchr(base, '.');
+	size_t len = end && end > base ? (size_t)(end - base) : strlen(base);
+
+	if (!a->opts.patch && (strlen(base) < 3 || strcmp(base + strlen(base) - 2, ".c")))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE, "%s: the name of a source ends in .c",
+				   a->opts.source);
+	if (len + 3 > sizeof(a->out))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE, "the name is too long");
+	snprintf(a->out, sizeof(a->out), "%.*s.o", (int)len, base);
+	if (!a->opts.out)
+		a->opts.out = a->out;
+	return a->opts.patch ? name_hotfix(a) : -1;
+}
 
 static int parse(int argc, char **argv, struct build_args *a)
 {
 	const struct vp_option options[] = {
 		VP_TEXT("headers", &a->opts.headers),
+		VP_TEXT("source", &a->tree),
+		VP_TEXT("patch", &a->opts.patch),
+		VP_TEXT("name", &a->opts.name),
 		VP_TEXT("o", &a->opts.out),
 		VP_TEXT("cc", &a->opts.cc),
 		VP_TEXT("module", &a->opts.module),
@@ -56,26 +117,23 @@ static int parse(int argc, char **argv, struct build_args *a)
 		VP_FLAG("json", &a->json),
 		VP_OPTIONS_END,
 	};
-	const char *source, *base;
 	int code;
 
 	argv[0] = ME;
-	code = vp_options_parse(argc, argv, help, options, 1, 1);
+	code = vp_options_parse(argc, argv, help, options, 0, 1);
 	if (code >= 0)
 		return code;
-	source = a->opts.source = argv[optind];
-	if (!a->opts.headers)
-		return vp_cmd_fail(ME, VP_EXIT_USAGE, "--headers is missing; see --help");
-	base = strrchr(source, '/') ? strrchr(source, '/') + 1 : source;
-	if (strlen(base) < 3 || strlen(base) >= sizeof(a->out) ||
-	    strcmp(base + strlen(base) - 2, ".c"))
-		return vp_cmd_fail(ME, VP_EXIT_USAGE, "%s: the name of a source ends in .c",
-				   source);
-	strcpy(a->out, base);
-	a->out[strlen(base) - 1] = 'o';
-	if (!a->opts.out)
-		a->opts.out = a->out;
-	return -1;
+	if (!a->opts.patch != !a->tree || !a->opts.patch != (optind < argc))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE,
+				   "either SOURCE.c, or --source and --patch; see --help");
+	if (!a->opts.patch && (!a->opts.headers || a->opts.name))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE,
+				   a->opts.name ? "--name is for --patch: a source says its name"
+						: "--headers is missing; see --help");
+	if (a->opts.patch && (a->opts.module || a->opts.keep_debug))
+		return vp_cmd_fail(ME, VP_EXIT_USAGE, "--module and --keep-debug are for SOURCE.c");
+	a->opts.source = a->opts.patch ? a->tree : argv[optind];
+	return name_output(a);
 }
 
 static int exit_code(int rc)
@@ -88,6 +146,7 @@ static int exit_code(int rc)
 	case -EINVAL:
 		return VP_EXIT_USAGE;
 	case -EOPNOTSUPP:
+	case -ENODATA:
 		return VP_EXIT_REFUSED;
 	case -ENOEXEC:
 	case -EROFS:
@@ -118,13 +177,13 @@ static void print(const struct build_args *a, const struct vp_build_report *r)
 /* A line for each: whoever mends the first sees the others, too. */
 static void print_blockers(const struct build_args *a, const struct vp_blockers *blockers)
 {
+	const char *what = a->opts.patch ? a->opts.patch : a->opts.source;
 	size_t kept = vp_blockers_kept(blockers);
 
 	for (size_t i = 0; i < kept; i++)
-		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: %s", a->opts.source, blockers->list[i].text);
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: %s", what, blockers->list[i].text);
 	if (kept < blockers->n)
-		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %zu more", a->opts.source,
-			    blockers->n - kept);
+		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %zu more", what, blockers->n - kept);
 }
 
 static int build(const struct build_args *a)
@@ -135,6 +194,8 @@ static int build(const struct build_args *a)
 
 	if (report.said)
 		fputs(report.said, stderr); /* printable, line by line: build/said.h */
+	for (size_t i = 0; i < vp_blockers_kept(&report.notes); i++)
+		fprintf(stderr, "vmpoke " ME ": %s\n", report.notes.list[i].text);
 	if (rc == -EOPNOTSUPP && report.blockers.n)
 		print_blockers(a, &report.blockers);
 	else if (rc)

@@ -121,6 +121,14 @@ done <<'TABLE'
 7 | hotfix check g1 kernel.elf | not a relocatable ELF object
 2 | hotfix build fix.c | --headers is missing
 7 | hotfix build fix.c --headers folder | folder
+2 | hotfix build --headers folder | either SOURCE.c, or --source and --patch
+2 | hotfix build --patch fix.diff | either SOURCE.c, or --source and --patch
+2 | hotfix build fix.c --source folder --patch fix.diff | either SOURCE.c, or --source and --patch
+2 | hotfix build fix.c --headers folder --name x | --name is for --patch
+2 | hotfix build --source folder --patch fix.diff --name a/b | --name is to be of letters
+7 | hotfix build --source folder --patch fix.diff | folder
+2 | hotfix diff fix.o | NEW.o is missing
+7 | hotfix diff kernel.elf kernel.elf | not a relocatable ELF object
 2 | run | --kernel FILE is missing
 7 | run --kernel nosuch | nosuch: No such file
 7 | run --kernel folder | folder: Is a directory
