@@ -147,6 +147,8 @@ static void put(struct vp_local *l, unsigned int id, struct vp_local_vcpu *v)
 {
 	pthread_mutex_lock(&l->table_lock);
 	l->vcpus[id] = v;
+	if (id >= l->top)
+		l->top = id + 1;
 	pthread_mutex_unlock(&l->table_lock);
 	if (v)
 		atomic_fetch_add(&l->nvcpus, 1);

@@ -8,12 +8,12 @@
 int vp_local_await(struct vp_local *l, bool (*done)(struct vp_local *l, void *arg), void *arg,
 		   uint64_t timeout_us)
 {
-	unsigned int looks = VP_LOCAL_LOOKS;
 	bool there = done(l, arg);
+	int64_t asleep = vp_now_us() + VP_LOCAL_LOOK_US;
 	struct timespec until;
 	int rc = 0;
 
-	while (!there && looks--) {
+	while (!there && vp_now_us() < asleep) {
 		__builtin_ia32_pause();
 		there = done(l, arg);
 	}
@@ -41,7 +41,7 @@ static bool all_have_answered(struct vp_local *l, void *arg)
 	struct question *q = arg;
 
 	q->silent = NULL;
-	for (unsigned int i = 0; i < VP_VCPU_MAX && !q->silent; i++)
+	for (unsigned int i = 0; i < l->top && !q->silent; i++)
 		if (l->vcpus[i] && !q->done(l->vcpus[i], q->arg))
 			q->silent = l->vcpus[i];
 	return !q->silent;

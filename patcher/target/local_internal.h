@@ -30,9 +30,9 @@
 
 #define VP_LOCAL_SLOTS 16
 
-/* How often either side looks for the other's answer before it sleeps: most come within 10 us. */
-#ifndef VP_LOCAL_LOOKS
-#define VP_LOCAL_LOOKS 300u
+/* How long either side looks for the other's answer before it sleeps: most come at once. */
+#ifndef VP_LOCAL_LOOK_US
+#define VP_LOCAL_LOOK_US 10
 #endif
 
 enum vp_mode {
@@ -111,6 +111,7 @@ struct vp_local {
 
 	pthread_mutex_t lock;			  /* the lock over text and topology (S10) */
 	struct vp_local_vcpu *vcpus[VP_VCPU_MAX]; /* by id; changed under `lock` and `table_lock` */
+	unsigned int top;			  /* no id is greater or equal; under `lock` */
 	struct vp_local_vcpu *held;		  /* by hold(); under `lock` */
 	_Atomic unsigned int nvcpus;		  /* changed under `lock` */
 	_Atomic bool paused;			  /* likewise */

@@ -30,15 +30,16 @@
 
 bool vp_local_stay_out(struct vp_local_vcpu *v, uint64_t epoch)
 {
+	int64_t asleep = vp_now_us() + VP_LOCAL_LOOK_US;
 	struct vp_local *l = v->l;
 
 	if (!atomic_load(&l->gather))
 		return false;
-	for (unsigned int i = 0; i <= VP_LOCAL_LOOKS; i++) {
+	do {
 		if (atomic_load(&l->answered) >= epoch)
 			return false;
 		__builtin_ia32_pause();
-	}
+	} while (vp_now_us() < asleep);
 	atomic_store(&v->mode, VP_MODE_OUT);
 	vp_local_notify(l);
 	vp_local_count(&v->stayed, 1);
@@ -85,7 +86,7 @@ static int call_all(struct vp_local *l, uint64_t epoch, bool gather)
 	bool failed = false;
 	int n = 0, rc;
 
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+	for (unsigned int i = 0; i < l->top; i++) {
 		if (!l->vcpus[i] || has_serialized(l->vcpus[i], epoch))
 			continue;
 		if (!n++ && gather)
@@ -106,7 +107,7 @@ static bool barrier(struct vp_local *l, int command)
 
 static bool all_have_serialized(struct vp_local *l, uint64_t epoch)
 {
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+	for (unsigned int i = 0; i < l->top; i++)
 		if (l->vcpus[i] && !has_serialized(l->vcpus[i], epoch))
 			return false;
 	return true;

@@ -25,7 +25,7 @@ static bool is_armed(struct vp_local_vcpu *v)
 
 static int arm_error(struct vp_local *l, struct vp_err *err)
 {
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+	for (unsigned int i = 0; i < l->top; i++) {
 		int rc = l->vcpus[i] ? atomic_load(&l->vcpus[i]->arm_error) : 0;
 
 		if (rc)
@@ -50,12 +50,12 @@ int vp_local_arm_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err 
 		return vp_err_set(err, -EOPNOTSUPP, "%s", l->target.no_int3);
 	/* What KVM said to an earlier one is forgotten: it is asked again. */
 	if (!atomic_load(&l->want_armed)) {
-		for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+		for (unsigned int i = 0; i < l->top; i++)
 			if (l->vcpus[i])
 				atomic_store(&l->vcpus[i]->arm_error, 0);
 		atomic_store(&l->want_armed, true);
 	}
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+	for (unsigned int i = 0; i < l->top; i++)
 		if (l->vcpus[i] && !is_armed(l->vcpus[i]) &&
 		    atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
 			all = false;
@@ -115,7 +115,7 @@ int vp_local_op_quiesce(struct vp_target *t, unsigned int timeout_ms, struct vp_
 	struct trap_counts before = { 0 };
 	int rc;
 
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+	for (unsigned int i = 0; i < l->top; i++)
 		if (l->vcpus[i])
 			before.of[i] = atomic_load(&l->vcpus[i]->traps);
 	rc = vp_local_wait_all(l, has_left_trap, (uintptr_t)&before, timeout_ms, err);
@@ -178,7 +178,7 @@ static bool one_is_outside(struct vp_local *l, void *arg)
 {
 	struct vp_local_vcpu **out = arg;
 
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+	for (unsigned int i = 0; i < l->top; i++) {
 		*out = l->vcpus[i];
 		if (*out && atomic_load(&(*out)->hold) &&
 		    atomic_load(&(*out)->mode) != VP_MODE_GUEST)
@@ -194,11 +194,11 @@ static int hold_first(struct vp_local *l, const bool among[VP_VCPU_MAX], struct 
 	bool any = false;
 	int rc;
 
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+	for (unsigned int i = 0; i < l->top; i++)
 		if (among[i])
 			ask_to_stay(l->vcpus[i]);
 	rc = vp_local_await(l, one_is_outside, &first, HOLD_TIMEOUT_MS * 1000ull);
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+	for (unsigned int i = 0; i < l->top; i++) {
 		if (!among[i] || (!rc && l->vcpus[i] == first))
 			continue;
 		atomic_store(&l->vcpus[i]->hold, false);
@@ -231,7 +231,7 @@ static bool choose(struct vp_local *l, const bool tried[VP_VCPU_MAX], bool among
 {
 	bool any = false;
 
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++) {
+	for (unsigned int i = 0; i < l->top; i++) {
 		among[i] = l->vcpus[i] && !tried[i];
 		if (among[i] && atomic_load(&l->vcpus[i]->mode) != VP_MODE_GUEST) {
 			memset(among, 0, VP_VCPU_MAX * sizeof(*among));
@@ -291,7 +291,7 @@ static bool is_held(struct vp_local_vcpu *v, uint64_t arg)
 int vp_local_hold_all(struct vp_local *l, unsigned int timeout_ms, struct vp_err *err)
 {
 	atomic_fetch_add(&l->holds, 1);
-	for (unsigned int i = 0; i < VP_VCPU_MAX; i++)
+	for (unsigned int i = 0; i < l->top; i++)
 		if (l->vcpus[i] && atomic_load(&l->vcpus[i]->mode) == VP_MODE_GUEST)
 			vp_local_call(l->vcpus[i]);
 	return vp_local_wait_all(l, is_held, 0, timeout_ms, err);

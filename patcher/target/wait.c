@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target/wait.h"
 
-int64_t vp_now_ms(void)
+int64_t vp_now_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t vp_now_ms(void)
+{
+	return vp_now_us() / 1000;
 }
 
 struct timespec vp_deadline(unsigned int timeout_ms)

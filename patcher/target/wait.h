@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds, on that clock. */
+/* Milliseconds, microseconds, on that clock. */
 int64_t vp_now_ms(void);
+int64_t vp_now_us(void);
 
 /* Now + @timeout, for pthread_cond_timedwait() on a condition of vp_cond_init(). */
 struct timespec vp_deadline(unsigned int timeout_ms);

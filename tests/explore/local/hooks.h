@@ -70,7 +70,7 @@ void x_cond_broadcast(pthread_cond_t *c);
 
 /* Nothing depends on counters, and states would differ by them. */
 #define vp_local_count(counter, n) ((void)(counter))
-#define VP_LOCAL_LOOKS		   0u /* those before the first wait */
+#define VP_LOCAL_LOOK_US	   0 /* one look is as good as many */
 
 /* --- threads ---------------------------------------------------------------------- */
 

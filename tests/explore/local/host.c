@@ -448,6 +448,11 @@ struct timespec vp_deadline_us(uint64_t timeout_us)
 	return (struct timespec){ 0 };
 }
 
+int64_t vp_now_us(void)
+{
+	return 0;
+}
+
 /* For a vCPU that looks whether it is to disarm: too early, or not. */
 int64_t vp_now_ms(void)
 {
