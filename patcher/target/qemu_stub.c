@@ -298,7 +298,7 @@ static int open_stub(struct vp_qemu *q, struct vp_qemu_look *l, struct vp_err *e
 
 int vp_qemu_stub_open(struct vp_qemu *q, struct vp_err *err)
 {
-	struct vp_qemu_look l = { .questions = { { NULL } } };
+	struct vp_qemu_look l = { .ask = { .n = 0 } };
 	int rc = open_stub(q, &l, err);
 
 	vp_qemu_look_end(&l);
