@@ -107,7 +107,7 @@ explore_tier() { # every interleaving within bounds, and the seeded faults it mu
 	if build explore explore-bin; then
 		run_test explore engine 900 build/tests/explore
 		run_test explore local 900 build/tests/explore-local
-		run_test explore mutants 900 make --no-print-directory -s mutants
+		run_test explore mutants 1800 make --no-print-directory -s mutants
 	fi
 }
 
