@@ -4,7 +4,8 @@
  * which are what it sends to QEMU and what it writes into files.
  *
  *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is not empty; 0:
- *never KILLER_COUNT=FILE	gets one line for each step: what it was
+ *never KILLER_HALF=1	when half of the packets of that step are sent
+ *	KILLER_COUNT=FILE	gets one line for each step: what it was
  *
  * Looks at memory (pmemsave of the monitor, m of the gdbstub), which are many, are no steps.
  */
@@ -50,13 +51,14 @@ static int step(const char *what, const void *bytes, size_t len)
 {
 	static long n;
 	const char *at = getenv("KILLER_AT"), *behind = getenv("KILLER_BEHIND");
+	const char *half = getenv("KILLER_HALF");
 
 	if (is_look(bytes, len))
 		return 0;
 	note(what, bytes, len);
 	if (++n != (at ? atol(at) : 0))
 		return 0;
-	if (behind && *behind)
+	if ((behind && *behind) || (half && *half))
 		return 1;
 	kill(getpid(), SIGKILL);
 	return 0;
@@ -67,11 +69,22 @@ static void *next(const char *name)
 	return dlsym(RTLD_NEXT, name);
 }
 
+/* Of a burst of packets the first half. */
+static size_t cut(const char *bytes, size_t len)
+{
+	const char *half = getenv("KILLER_HALF");
+	size_t n = half && *half ? len / 2 : 0;
+
+	while (n && bytes[n] != '$')
+		n--;
+	return n ? n : len;
+}
+
 ssize_t send(int fd, const void *buf, size_t len, int flags)
 {
 	ssize_t (*real)(int, const void *, size_t, int) = next("send");
 	int last = step("send", buf, len);
-	ssize_t n = real(fd, buf, len, flags);
+	ssize_t n = real(fd, buf, last ? cut(buf, len) : len, flags);
 
 	if (last)
 		kill(getpid(), SIGKILL);
