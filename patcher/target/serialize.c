@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cpuid.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "target/serialize.h"
@@ -44,7 +43,7 @@ static void iret_to_self(void)
 static void choose(void);
 
 /* Chosen by whoever comes first; that several choose at once does no harm. */
-static void (*_Atomic how)(void) = choose;
+static void (*how)(void) = choose;
 
 static void serialize(void)
 {
@@ -72,11 +71,13 @@ static void choose(void)
 	unsigned int a, b, c, d = 0;
 	bool has = __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & HAS_SERIALIZE;
 
-	how = has ? serialize : iret_or_cpuid;
-	how();
+	__atomic_store_n(&how, has ? serialize : iret_or_cpuid, __ATOMIC_RELAXED);
+	vp_serialize();
 }
 
 void vp_serialize(void)
 {
-	how();
+	void (*chosen)(void) = __atomic_load_n(&how, __ATOMIC_RELAXED);
+
+	chosen();
 }
