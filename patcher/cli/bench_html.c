@@ -52,6 +52,13 @@ static void put_member(FILE *to, const json_t *object, const char *key)
 	vp_bench_put(to, json_string_value(json_object_get(object, key)));
 }
 
+static void put_runs(FILE *to, const json_t *env)
+{
+	fprintf(to, "; %.0f runs of <code>", vp_bench_number(env, "runs"));
+	put_member(to, env, "command");
+	fputs("</code>", to);
+}
+
 static void print_cells(FILE *to, const json_t *f)
 {
 	static const char *const columns[] = { "min", "median", "p90", "p99", "max" };
@@ -104,9 +111,8 @@ static void print_group(FILE *to, const json_t *doc, const json_t *env,
 	put_member(to, env, "name");
 	fputs(", on ", to);
 	put_member(to, env, "machine");
-	fprintf(to, "; %.0f runs of <code>", vp_bench_number(env, "runs"));
-	put_member(to, env, "command");
-	fputs("</code></figcaption></figure>\n", to);
+	put_runs(to, env);
+	fputs("</figcaption></figure>\n", to);
 	print_table(to, &p);
 	vp_bench_plot_end(&p);
 }
@@ -124,9 +130,8 @@ static void print_env(FILE *to, const json_t *doc, const json_t *env)
 	put_member(to, env, "machine");
 	fputs("; load before: ", to);
 	put_member(to, env, "load");
-	fprintf(to, "; %.0f runs of <code>", vp_bench_number(env, "runs"));
-	put_member(to, env, "command");
-	fputs("</code></p>\n", to);
+	put_runs(to, env);
+	fputs("</p>\n", to);
 	json_array_foreach(json_object_get(env, "notes"), i, note)
 	{
 		fputs("<p>Note: ", to);

@@ -226,17 +226,25 @@ static int sites_at(struct part *p, unsigned int n, struct vp_err *err)
 	return rc;
 }
 
-static int sites(struct part *p, struct vp_err *err)
+/* Of one number of vCPUs, for each of @n values of what varies. */
+static int over(struct part *p, const unsigned int *values, size_t n,
+		int (*at)(struct part *p, unsigned int value, struct vp_err *err),
+		struct vp_err *err)
 {
-	/* The Linux kernel itself went from 2,655 ms to 0.7 ms for 164, in batches of 256. */
-	static const unsigned int sizes[] = { 1, 4, 16, 64, 164, 256, 1000, TB_SITES };
-	const size_t n = sizeof(sizes) / sizeof(sizes[0]);
 	int rc = vp_bench_guests_boot(p->cfg, p->cfg->vcpus, &p->guests, err);
 
 	p->total = n * p->cfg->runs;
 	for (size_t i = 0; !rc && i < n; i++)
-		rc = sites_at(p, sizes[i], err);
+		rc = at(p, values[i], err);
 	return rc ? rc : end_guests(p, err);
+}
+
+static int sites(struct part *p, struct vp_err *err)
+{
+	/* The Linux kernel itself went from 2,655 ms to 0.7 ms for 164, in batches of 256. */
+	static const unsigned int sizes[] = { 1, 4, 16, 64, 164, 256, 1000, TB_SITES };
+
+	return over(p, sizes, sizeof(sizes) / sizeof(sizes[0]), sites_at, err);
 }
 
 /* --- kept: what the guest still does, by batches a second ----------------------------------- */
@@ -345,13 +353,8 @@ static int kept_at(struct part *p, unsigned int rate, struct vp_err *err)
 static int kept(struct part *p, struct vp_err *err)
 {
 	static const unsigned int rates[] = { 1, 10, 100, 1000 };
-	const size_t n = sizeof(rates) / sizeof(rates[0]);
-	int rc = vp_bench_guests_boot(p->cfg, p->cfg->vcpus, &p->guests, err);
 
-	p->total = n * p->cfg->runs;
-	for (size_t i = 0; !rc && i < n; i++)
-		rc = kept_at(p, rates[i], err);
-	return rc ? rc : end_guests(p, err);
+	return over(p, rates, sizeof(rates) / sizeof(rates[0]), kept_at, err);
 }
 
 /* --- who else was busy ------------------------------------------------------------------ */

@@ -16,11 +16,11 @@ const char *const vp_serializer_choices[] = { "auto", "kick", "kick-membarrier",
 
 enum vp_serializer vp_options_serializer(const char *name)
 {
-	int i = VP_SERIALIZER_MEMBARRIER;
+	enum vp_serializer s = VP_SERIALIZER_MEMBARRIER;
 
-	while (i > VP_SERIALIZER_AUTO && (!name || strcmp(name, vp_serializer_choices[i])))
-		i--;
-	return (enum vp_serializer)i;
+	while (s != VP_SERIALIZER_AUTO && (!name || strcmp(name, vp_serializer_name(s)) != 0))
+		s--;
+	return s;
 }
 
 static int choose(const char *cmd, const struct vp_option *o)

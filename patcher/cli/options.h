@@ -64,7 +64,7 @@ struct vp_option {
 	"                   of; for guests of QEMU and libvirt\n"
 #define VP_TIMEOUT_OPTION(value) VP_NUMBER("timeout", value, 1, VP_CMD_TIMEOUT_MAX)
 extern const char *const vp_strategy_choices[];
-extern const char *const vp_serializer_choices[]; /* in the order of enum vp_serializer */
+extern const char *const vp_serializer_choices[]; /* as vp_serializer_name() */
 
 /* What was chosen of them; NULL: auto. */
 enum vp_serializer vp_options_serializer(const char *name);

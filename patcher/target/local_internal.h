@@ -279,9 +279,8 @@ bool vp_local_was_foreign(const struct vp_local_vcpu *v);
  */
 bool vp_local_sleep(struct vp_local_vcpu *v, _Atomic uint32_t *word, uint32_t seen,
 		    unsigned int limit_us);
-#define VP_LOOK_US                                                                    \
-	100000u /* how long a flag may go unseen whose signal came a moment too early \
-		 */
+/* How long a flag may go unseen whose signal came a moment too early. */
+#define VP_LOOK_US 100000u
 
 void vp_local_notify(struct vp_local *l); /* a vCPU has answered something */
 void vp_local_wake(struct vp_local *l);	  /* what held or parked vCPUs wait for has changed */

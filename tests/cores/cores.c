@@ -17,7 +17,6 @@
 #include <time.h>
 
 #include "cli/demo.h"
-#include "tests/cores/cores.h"
 
 #define REVERT_EVERY 3 /* one batch of so many takes back the one before */
 #define ANSWER_MS    60000
@@ -26,6 +25,7 @@
 struct cores {
 	uint64_t sites_goal;
 	bool naive, until_wrong;
+	enum vp_serializer serializer;
 	uint64_t random;
 	struct vp_demo_guest guest;
 	struct vp_engine *engine;
@@ -250,7 +250,7 @@ static int cores_alloc(struct cores *c, struct vp_err *err)
 
 static int run(struct cores *c, unsigned int vcpus, struct vp_err *err)
 {
-	struct vp_demo_config cfg = { .vcpus = vcpus };
+	struct vp_demo_config cfg = { .vcpus = vcpus, .serializer = c->serializer };
 	int rc = vp_demo_guest_boot(&cfg, &c->guest, err);
 
 	if (rc)
@@ -272,14 +272,14 @@ static int run(struct cores *c, unsigned int vcpus, struct vp_err *err)
 	return rc;
 }
 
-static bool choose_serializer(const char *name)
+/* AUTO: there is no such serializer. */
+static enum vp_serializer serializer_of(const char *name)
 {
-	for (unsigned int s = VP_SERIALIZER_KICK; s <= VP_SERIALIZER_MEMBARRIER; s++) {
-		cores_serializer = s;
-		if (!strcmp(name, vp_serializer_name(s)))
-			return true;
-	}
-	return false;
+	enum vp_serializer s = VP_SERIALIZER_MEMBARRIER;
+
+	while (s != VP_SERIALIZER_AUTO && strcmp(name, vp_serializer_name(s)) != 0)
+		s--;
+	return s;
 }
 
 int main(int argc, char **argv)
@@ -310,7 +310,8 @@ int main(int argc, char **argv)
 			c.random = strtoull(optarg, NULL, 0) | 1ull << 32;
 			break;
 		case 'z':
-			if (!choose_serializer(optarg))
+			c.serializer = serializer_of(optarg);
+			if (c.serializer == VP_SERIALIZER_AUTO)
 				return 2;
 			break;
 		case 'n':

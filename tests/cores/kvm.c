@@ -29,7 +29,6 @@
 
 #include "guest/user.h"
 #include "target/local_internal.h"
-#include "tests/cores/cores.h"
 
 #define BP_VECTOR 3
 
@@ -62,8 +61,6 @@ int __real_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, str
 int __wrap_vp_local_vcpu_attach(struct vp_local *l, unsigned int id, int fd, struct kvm_run *run,
 				struct vp_local_vcpu **out, struct vp_err *err);
 
-enum vp_serializer cores_serializer = VP_SERIALIZER_KICK;
-
 /* Whatever the host does with CPL 0: the workers are at CPL 3, which is native. */
 static int use_serializer(struct vp_local *l, enum vp_serializer s, struct vp_err *err)
 {
@@ -88,9 +85,7 @@ int __wrap_vp_local_new(const struct vp_local_config *config, struct vp_local **
 	c.route = VP_ROUTE_DEBUG;
 	c.serializer = VP_SERIALIZER_KICK;
 	rc = __real_vp_local_new(&c, out, err);
-	return rc ? rc
-		  : use_serializer(*out, config->serializer ? config->serializer : cores_serializer,
-				   err);
+	return rc || !config->serializer ? rc : use_serializer(*out, config->serializer, err);
 }
 
 /* At CPL 3 nothing of this guest's is emulated. */
