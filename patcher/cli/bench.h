@@ -27,6 +27,7 @@ struct vp_bench_guest {
 	volatile const struct tb_vcpu *vcpus;
 	struct tb_shared *shared;
 	vp_gva code;
+	struct vp_paging space; /* its page tables */
 	unsigned int nvcpus;
 	double tsc_per_us;
 	uint8_t jmp[TB_SITES]; /* 1: a jmp stands there, not the nop */

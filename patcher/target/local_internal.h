@@ -84,6 +84,8 @@ struct vp_local_vcpu {
 	_Alignas(VP_CACHE_LINE) unsigned int failures;
 	uint64_t failed_rip;
 	size_t failed_int3;
+	uint64_t shared; /* what KVM is asked to leave in `run` at each exit: vp_local_share_regs()
+			  */
 };
 
 struct vp_slot_ram {
@@ -288,6 +290,16 @@ void vp_local_wake_gathered(struct vp_local *l); /* who stays out for others */
 
 /* local_trap.c: is the exit in v->run a #BP, and if so carry it out. 0, 1 (not a #BP), -errno. */
 int vp_local_trap(struct vp_local_vcpu *v, struct vp_err *err);
+
+/*
+ * local_regs.c, the vCPU's own thread. Have KVM leave in `run`, at each exit from now on, what a
+ * trap needs (KVM api.rst, 8.1, KVM_CAP_SYNC_REGS), or no longer.
+ */
+void vp_local_share_regs(struct vp_local_vcpu *v, bool on);
+
+/* Right behind an exit: what stands there, or else what KVM answers. -errno. */
+int vp_local_exit_regs(struct vp_local_vcpu *v, struct kvm_regs *regs, struct kvm_sregs *sregs);
+int vp_local_exit_events(struct vp_local_vcpu *v, struct kvm_vcpu_events *events);
 void vp_regs_from_kvm(struct vp_regs *to, const struct kvm_regs *from);
 
 void vp_regs_to_kvm(struct kvm_regs *to, const struct vp_regs *from);

@@ -18,7 +18,10 @@ static int set_guest_debug(struct vp_local_vcpu *v, bool on)
 		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP : 0,
 	};
 
-	return ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug) < 0 ? -errno : 0;
+	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug) < 0)
+		return -errno;
+	vp_local_share_regs(v, on);
+	return 0;
 }
 
 static void serve_arming(struct vp_local_vcpu *v)

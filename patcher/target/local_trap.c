@@ -92,8 +92,10 @@ static int read_trap(struct vp_local_vcpu *v, struct vp_trap *trap)
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
-	if (ioctl(v->fd, KVM_GET_REGS, &regs) < 0 || ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0)
-		return -errno;
+	int rc = vp_local_exit_regs(v, &regs, &sregs);
+
+	if (rc)
+		return rc;
 	*trap = (struct vp_trap){
 		.vcpu = v->id,
 		.rip = VP_GVA(regs.rip),
@@ -160,8 +162,10 @@ static int drop_ud(struct vp_local_vcpu *v)
 {
 	struct kvm_vcpu_events events;
 
-	if (ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+	int rc = vp_local_exit_events(v, &events);
+
+	if (rc)
+		return rc;
 	if (events.exception.nr != UD_VECTOR ||
 	    !(events.exception.injected || events.exception.pending))
 		return 0;
@@ -186,8 +190,9 @@ static int reinject(struct vp_local_vcpu *v, struct vp_regs *regs)
 		if (rc)
 			return rc;
 	}
-	if (ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+	rc = vp_local_exit_events(v, &events);
+	if (rc)
+		return rc;
 	return set_exception(v, &events, BP_VECTOR, true);
 }
 

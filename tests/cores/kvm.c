@@ -173,6 +173,7 @@ static int on_bp(const struct kvm_regs *regs, const struct kvm_sregs *sregs)
 	me.regs = *regs;
 	me.sregs = *sregs;
 	me.trapped = true;
+	me.run->kvm_valid_regs = 0; /* what KVM has left there is the handler's */
 	me.run->exit_reason = KVM_EXIT_DEBUG;
 	memset(&me.run->debug, 0, sizeof(me.run->debug));
 	me.run->debug.arch.exception = BP_VECTOR;

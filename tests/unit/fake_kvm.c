@@ -80,13 +80,35 @@ static int nested_state(const struct fake_kvm_vcpu *c, struct kvm_nested_state *
 	return 0;
 }
 
+/* What KVM does whenever KVM_RUN returns: store_regs(). */
+static void leave_regs(struct fake_kvm_vcpu *c)
+{
+	__u64 valid = c->old ? 0 : c->run.kvm_valid_regs;
+
+	if (valid & KVM_SYNC_X86_REGS)
+		c->run.s.regs.regs = c->regs;
+	if (valid & KVM_SYNC_X86_SREGS)
+		c->run.s.regs.sregs = c->sregs;
+	if (valid & KVM_SYNC_X86_EVENTS)
+		c->run.s.regs.events = c->events;
+}
+
 static int answer(struct fake_kvm_vcpu *c, unsigned long request, void *arg)
 {
 	struct kvm_guest_debug debug;
+	int rc;
 
 	switch (request) {
+	case KVM_GET_REGS:
+	case KVM_GET_SREGS:
+	case KVM_GET_VCPU_EVENTS:
+		c->asked++;
+	}
+	switch (request) {
 	case KVM_RUN:
-		return run(c);
+		rc = run(c);
+		leave_regs(c);
+		return rc;
 	case KVM_GET_REGS:
 		memcpy(arg, &c->regs, sizeof(c->regs));
 		return 0;

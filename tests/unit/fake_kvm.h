@@ -19,6 +19,8 @@ struct fake_kvm_vcpu {
 	struct kvm_sregs sregs;
 	struct kvm_vcpu_events events;
 	bool nested;		   /* it runs a guest of its own */
+	bool old;		   /* Linux before 4.17: nothing is left in @run */
+	unsigned int asked;	   /* how often for registers or events */
 	_Atomic bool armed;	   /* an int3 of the guest's is an exit */
 	_Atomic bool inside;	   /* in KVM_RUN, past the look at immediate_exit */
 	_Atomic unsigned int runs; /* calls of KVM_RUN */

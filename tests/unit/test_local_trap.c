@@ -3,6 +3,7 @@
 #include <vmpoke/local.h>
 
 #include "fake_kvm.h"
+#include "target/local_internal.h"
 #include "unit.h"
 
 #define RAM   0x10000u
@@ -64,6 +65,38 @@ static int setup_emulated(void **state)
 {
 	(void)state;
 	return setup_route(VP_ROUTE_INTERNAL_ERROR);
+}
+
+static void arm(void)
+{
+	w.t->ops->lock(w.t, NULL);
+	assert_int_equal(w.t->ops->arm(w.t, 10000, NULL), 0);
+	w.t->ops->unlock(w.t);
+}
+
+/* As while a batch is under way: KVM leaves the registers in kvm_run. */
+static int setup_armed(void **state)
+{
+	int rc = setup(state);
+
+	arm();
+	return rc;
+}
+
+static int setup_emulated_armed(void **state)
+{
+	int rc = setup_emulated(state);
+
+	arm();
+	return rc;
+}
+
+static int setup_old_armed(void **state)
+{
+	int rc = setup_armed(state);
+
+	fake_kvm[0].old = true;
+	return rc;
 }
 
 static int teardown(void **state)
@@ -243,13 +276,6 @@ static void test_run_again_without_bytes(void **state)
 	assert_int_equal(fake_kvm[0].events.exception.nr, UD_VECTOR);
 }
 
-static void arm(void)
-{
-	w.t->ops->lock(w.t, NULL);
-	assert_int_equal(w.t->ops->arm(w.t, 10000, NULL), 0);
-	w.t->ops->unlock(w.t);
-}
-
 /* Nor whether it was an int3 of ours, which has gone since: then the CPU gets past it. */
 static void test_gone_without_bytes(void **state)
 {
@@ -330,6 +356,45 @@ static void test_reinject_moves_rip(void **state)
 	assert_int_equal(c->events.exception.nr, BP_VECTOR);
 }
 
+/* --- registers that KVM leaves in kvm_run ------------------------------------------ */
+
+static int trap_once_armed(struct fake_kvm_vcpu *c)
+{
+	if (!c->steps)
+		c->asked = 0;
+	return traps_once(c);
+}
+
+/* An exit of ours costs no question. */
+static void test_asks_nothing(void **state)
+{
+	(void)state;
+	expect_ours(trap_once_armed);
+	assert_int_equal(fake_kvm[0].asked, 0);
+}
+
+static void test_asks_old_kvm(void **state)
+{
+	(void)state;
+	expect_ours(trap_once_armed);
+	assert_int_equal(fake_kvm[0].asked, 2);
+}
+
+/* Nobody asks KVM for more, or for less, than the VMM itself does, once nothing is patched. */
+static void test_leaves_valid_regs(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	c->run.kvm_valid_regs = KVM_SYNC_X86_SREGS;
+	arm();
+	expect_exit(halts, KVM_EXIT_HLT);
+	assert_int_equal(c->run.kvm_valid_regs, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+	vp_local_share_regs(w.v, true); /* once more */
+	vp_local_share_regs(w.v, false);
+	assert_int_equal(c->run.kvm_valid_regs, KVM_SYNC_X86_SREGS);
+}
+
 /* --- who runs there -------------------------------------------------------------- */
 
 static int hold(int vcpu, struct vp_vcpu_state *state)
@@ -377,6 +442,9 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 #define E(fn) cmocka_unit_test_setup_teardown(fn, setup_emulated, teardown)
+#define A(fn) cmocka_unit_test_setup_teardown(fn, setup_armed, teardown)
+#define X(fn) cmocka_unit_test_setup_teardown(fn, setup_emulated_armed, teardown)
+#define O(fn) cmocka_unit_test_setup_teardown(fn, setup_old_armed, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_ours_fails),
 		T(test_ours_fails_often),
@@ -387,8 +455,19 @@ int main(void)
 		T(test_other_failures),
 		T(test_reinject_keeps_nmi),
 		E(test_reinject_moves_rip),
+		A(test_ours_fails),
+		A(test_ours_fails_often),
+		X(test_ours_where_emulated),
+		A(test_reinject_keeps_nmi),
+		X(test_reinject_moves_rip),
+		A(test_asks_nothing),
+		O(test_ours_fails),
+		O(test_asks_old_kvm),
+		T(test_leaves_valid_regs),
 		T(test_nested),
+		A(test_nested),
 		T(test_compatibility_mode),
+		A(test_compatibility_mode),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
