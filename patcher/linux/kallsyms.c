@@ -10,9 +10,13 @@
 /* One symbol name, the kernel's own bound (KSYM_NAME_LEN), with its type and its NUL. */
 #define NAME_MAX 513u
 
+/* Nearly all are this short: then so many bytes are copied at once, which is one instruction. */
+#define SHORT 16u
+
 struct tokens {
 	const char *text[VP_TOKENS];
 	size_t len[VP_TOKENS];
+	char head[VP_TOKENS][SHORT]; /* the first bytes of the text */
 };
 
 /* vp_kallsyms_find() has proved that all are there. */
@@ -25,21 +29,24 @@ static void load_tokens(const struct vp_blob *b, const struct vp_kallsyms_parts 
 		vp_blob_u16(b, p->token_index + 2u * i, &at);
 		t->text[i] = vp_blob_text(b, p->token_table + at, NAME_MAX);
 		t->len[i] = t->text[i] ? strlen(t->text[i]) : 0;
+		if (t->len[i])
+			memcpy(t->head[i], t->text[i], t->len[i] < SHORT ? t->len[i] : SHORT);
 	}
 }
 
 /* Write a name without its type, which is its first character, to @to. 0: it is too long. */
 static size_t expand(const struct tokens *t, const uint8_t *packed, uint32_t n, char *to)
 {
-	char text[NAME_MAX];
+	char text[NAME_MAX + SHORT];
 	size_t len = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		size_t add = t->len[packed[i]];
 
-		if (add > sizeof(text) - 1 - len)
+		if (add > NAME_MAX - 1 - len)
 			return 0;
-		if (add)
+		memcpy(text + len, t->head[packed[i]], SHORT);
+		if (add > SHORT)
 			memcpy(text + len, t->text[packed[i]], add);
 		len += add;
 	}
@@ -75,6 +82,7 @@ static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts 
 	struct tokens tokens;
 	size_t cap = 0;
 
+	memset(&tokens, 0, sizeof(tokens));
 	load_tokens(b, p, &tokens);
 	for (uint32_t i = 0; i < p->n; i++) {
 		struct vp_kallsyms_entry *e = &k->entries[i];
