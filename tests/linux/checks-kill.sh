@@ -204,13 +204,12 @@ rounds() {
 # A batch stands in the VM for less than a millisecond, which a script hits too seldom: so kill before its
 # bytes are sent, and behind that.
 kill_at_the_write() {
-	local before=$paused at behind
+	local before=$paused behind
 	for behind in "" 1; do
-		rm -f "$tmp/steps" # what a killed one left is cleared away by this one, in steps of its own
-		LD_PRELOAD=$tmp/killer.so KILLER_COUNT=$tmp/steps key_set on || return
-		at=$(grep -n '[$]M' "$tmp/steps" | head -n 1 | cut -d: -f1)
-		[ -n "$at" ] || { echo "no step of it writes" && cat "$tmp/steps"; return 1; }
-		LD_PRELOAD=$tmp/killer.so KILLER_AT=$at KILLER_BEHIND=$behind key_set off
+		key_set on || return
+		rm -f "$tmp/steps"
+		LD_PRELOAD=$tmp/killer.so KILLER_COUNT=$tmp/steps KILLER_AT=M KILLER_BEHIND=$behind key_set off
+		tail -n 3 "$tmp/steps"
 		recovered || return
 		[ $now = off ] || key_set off || return
 	done
