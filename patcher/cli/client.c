@@ -3,6 +3,7 @@
 #include "cli/memory.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "control/paths.h"
 #include "elf/where.h"
 #include "target/wait.h"
 
@@ -30,7 +31,7 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	*cfg = (struct vp_remote_config){ .state_dir = state };
 	if (vp_cmd_timeout(&cfg->timeout_ms, &err))
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s", err.text);
-	if (vp_cmd_state_dir(state, sizeof(state), &err))
+	if (vp_state_dir(state, sizeof(state), &err))
 		return vp_cmd_fail(cmd, VP_EXIT_HOST, "%s", err.text);
 	return VP_EXIT_OK;
 }
@@ -117,7 +118,7 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
 				   "knows its own kernel");
-	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
+	if (vp_socket_path(target, false, path, sizeof(path), &err) ||
 	    (strchr(target, '/') ? vp_client_connect : connect_by_name)(path, timeout_ms, &c->qmp,
 									&err))
 		return vp_client_no_target(cmd, target, &err);
