@@ -28,7 +28,9 @@
 
 #include "target/wait.h"
 
-#define VP_LOCAL_SLOTS 64
+#ifndef VP_LOCAL_SLOTS
+#define VP_LOCAL_SLOTS 512 /* QEMU has one for each of up to 256 DIMMs */
+#endif
 
 /* How long either side looks for the other's answer before it sleeps: most come at once. */
 #ifndef VP_LOCAL_LOOK_US

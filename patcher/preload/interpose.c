@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the VMM calls in place of the C library: ioctl() and close(). Our own files are linked with
+ * --wrap, so that they call the next one of that name, not these.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "preload/preload.h"
+
+#define FDS_MAX 65536u
+#define EXPORT	__attribute__((visibility("default")))
+
+static int (*next_ioctl)(int fd, unsigned long request, ...);
+static int (*next_close)(int fd);
+static _Atomic(struct vp_preload_file *) files[FDS_MAX];
+static _Atomic bool forked;
+static _Atomic bool any; /* a VM was made here */
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_close(int fd);
+
+/* --- the next ones ------------------------------------------------------------------ */
+
+static void find_next(void)
+{
+	next_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	next_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (!next_ioctl)
+		find_next();
+	return next_ioctl(fd, request, arg);
+}
+
+int __wrap_close(int fd)
+{
+	if (!next_close)
+		find_next();
+	return next_close(fd);
+}
+
+/* --- what is followed ---------------------------------------------------------------- */
+
+/* A process that was forked has the VM's descriptors, and none of its threads. */
+static void child(void)
+{
+	atomic_store(&forked, true);
+}
+
+bool vp_preload_is_parent(void)
+{
+	return !atomic_load(&forked);
+}
+
+static struct vp_preload_file *followed(int fd)
+{
+	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
+		return NULL;
+	return atomic_load_explicit(&files[fd], memory_order_acquire);
+}
+
+bool vp_preload_follow(int fd, struct vp_preload_file *file)
+{
+	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
+		return false;
+	atomic_store(&files[fd], file);
+	return true;
+}
+
+/* --- what the VMM calls ---------------------------------------------------------------- */
+
+static int on_followed(struct vp_preload_file *file, unsigned long request, void *arg)
+{
+	int before = errno, rc;
+
+	if (!vp_preload_is_parent())
+		return next_ioctl(file->fd, request, arg);
+	if (file->kind == VP_PRELOAD_VCPU)
+		rc = vp_preload_vcpu_ioctl((struct vp_preload_vcpu *)(void *)file, request, arg);
+	else
+		rc = vp_preload_vm_ioctl((struct vp_preload_vm *)(void *)file, request, arg);
+	if (rc >= 0)
+		errno = before;
+	return rc;
+}
+
+static int make_vm(int fd, void *arg)
+{
+	int vm = next_ioctl(fd, KVM_CREATE_VM, arg), before = errno;
+
+	if (vm >= 0 && vp_preload_is_parent()) {
+		if (!atomic_exchange(&any, true))
+			pthread_atfork(NULL, NULL, child);
+		vp_preload_vm_made(fd, vm, (unsigned long)arg);
+	}
+	errno = before;
+	return vm;
+}
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct vp_preload_file *file = followed(fd);
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (file)
+		return on_followed(file, request, arg);
+	if (!next_ioctl)
+		find_next();
+	return request == KVM_CREATE_VM ? make_vm(fd, arg) : next_ioctl(fd, request, arg);
+}
+
+EXPORT int close(int fd)
+{
+	struct vp_preload_file *file = followed(fd);
+	int before = errno;
+
+	if (file && vp_preload_is_parent()) {
+		vp_preload_follow(fd, NULL);
+		if (file->kind == VP_PRELOAD_VCPU)
+			vp_preload_vcpu_closed((struct vp_preload_vcpu *)(void *)file);
+		else
+			vp_preload_vm_closed((struct vp_preload_vm *)(void *)file);
+		errno = before;
+	}
+	if (!next_close)
+		find_next();
+	return next_close(fd);
+}
+
+/* --- what it says ------------------------------------------------------------------------ */
+
+void vp_preload_log(const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	dprintf(STDERR_FILENO, "vmpoke-kvm: %s\n", text);
+}
+
+/* Of a VMM that one expects it of: what a shell began on its way is nobody's concern. */
+__attribute__((destructor)) static void leave(void)
+{
+	if (!atomic_load(&any) && vp_preload_is_parent() &&
+	    !strncmp(program_invocation_short_name, "qemu-system", strlen("qemu-system")))
+		vp_preload_log("stepped aside: this QEMU has made no VM of KVM's (was it TCG?)");
+}
