@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# To be sourced on an emulated host: a Linux guest in our own VMM.
+# To be sourced on an emulated host: a Linux guest in our own VMM, or in `guest_vmm`, which has the guest's
+# console on its standard input and output.
 #
 #	guest_boot ARG...	start it (`vmpoke run` with these) and wait until it answers
 #	guest COMMAND		run a shell command in it: its output and exit code
@@ -9,6 +10,7 @@ dir=$(mktemp -d)
 sock=$dir/vm.sock
 vmpoke=/vmpoke/build/vmpoke
 guest_limit=${GUEST_LIMIT:-240} # seconds until a guest counts as hung
+guest_vmm=("$vmpoke" run --socket "$sock")
 failed=0
 
 ok() { # TEXT COMMAND...
@@ -43,7 +45,7 @@ guest_boot() { # ARG...
 	# The host's own commands come first: emulated hosts are slow.
 	(
 		renice -n 10 -p $BASHPID >/dev/null
-		exec "$vmpoke" run --socket "$sock" "$@"
+		exec "${guest_vmm[@]}" "$@"
 	) <"$dir/input" >"$dir/console" 2>"$dir/messages" &
 	guest_pid=$!
 	exec 7>"$dir/input"

@@ -11,9 +11,7 @@
  *	dirty		how many pages the log has
  *	move		take the RAM slot away and put it back, the vCPUs paused
  *	replug		end vCPU 1's thread and begin another one on its descriptor
- *	break ADDR	as a debugger: an int3 there, and all int3s are to be reported
- *	clear		the debugger goes
- *	seen		exits since: INTR, DEBUG at the breakpoint, DEBUG elsewhere, others
+ *	seen		how often KVM_RUN was interrupted, and ended with an exit
  *	scratch		make a second VM, and close it
  *	fork		let a child use the descriptors, and end
  *	quit
@@ -43,11 +41,11 @@
 
 /* rdi: this vCPU's counters. */
 static const uint8_t code[] = {
-	0x0f, 0x1f, 0x44, 0x00, 0x00, /* SITE: nop, or jmp SITE + 0x20 */
-	0x48, 0xff, 0x07,	      /* inc qword [rdi] */
-	0xeb, 0xf6,		      /* jmp SITE */
-	[0x20] = 0x48, 0xff, 0x47, 0x08, /* inc qword [rdi + 8] */
-	0xeb, 0xda,		      /* jmp SITE */
+	0x0f,	       0x1f, 0x44, 0x00, 0x00, /* SITE: nop, or jmp SITE + 0x20 */
+	0x48,	       0xff, 0x07,	       /* inc qword [rdi] */
+	0xeb,	       0xf6,		       /* jmp SITE */
+	[0x20] = 0x48, 0xff, 0x47, 0x08,       /* inc qword [rdi + 8] */
+	0xeb,	       0xda,		       /* jmp SITE */
 };
 
 static struct vcpu {
@@ -55,14 +53,12 @@ static struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	atomic_bool stop, out;
-	uint64_t mine, other; /* int3s that the debugger was told of */
 } vcpus[VCPUS];
 
 static int kvm, vm;
 static uint8_t *ram;
 static size_t run_size;
 static atomic_uint interrupts, others;
-static uint64_t breakpoint;
 static atomic_bool paused;
 
 static void die(const char *what)
@@ -92,15 +88,19 @@ static void make_guest(void)
 
 static void set_registers(const struct vcpu *c)
 {
-	struct kvm_regs regs = {
-		.rip = SITE, .rflags = 2, .rdi = COUNTERS + 16u * (unsigned int)c->id
-	};
+	struct kvm_regs regs = { .rip = SITE,
+				 .rflags = 2,
+				 .rdi = COUNTERS + 16u * (unsigned int)c->id };
 	struct kvm_segment code64 = {
 		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
 	};
-	struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
-	};
+	struct kvm_segment data = { .limit = 0xffffffff,
+				    .selector = 16,
+				    .type = 3,
+				    .present = 1,
+				    .s = 1,
+				    .db = 1,
+				    .g = 1 };
 	struct kvm_sregs s;
 
 	must(ioctl(c->fd, KVM_GET_SREGS, &s), "KVM_GET_SREGS");
@@ -167,19 +167,10 @@ static void eat_kick(void)
 		;
 }
 
+/* The guest has no reason for any. */
 static void take_exit(struct vcpu *c)
 {
-	struct kvm_run *r = c->run;
-
-	if (r->exit_reason == KVM_EXIT_DEBUG && r->debug.arch.exception == 3) {
-		if (r->debug.arch.pc == breakpoint)
-			c->mine++;
-		else
-			c->other++;
-		atomic_store(&paused, true);
-		return;
-	}
-	printf("vCPU %d: exit %u\n", c->id, r->exit_reason);
+	fprintf(stderr, "vCPU %d: exit %u\n", c->id, c->run->exit_reason);
 	atomic_fetch_add(&others, 1);
 	atomic_store(&c->stop, true);
 }
@@ -252,14 +243,6 @@ static void make_vcpu(struct vcpu *c, int id)
 
 /* --- commands -------------------------------------------------------------------------- */
 
-static void set_debug(uint32_t control)
-{
-	struct kvm_guest_debug debug = { .control = control };
-
-	for (int i = 0; i < VCPUS; i++)
-		must(ioctl(vcpus[i].fd, KVM_SET_GUEST_DEBUG, &debug), "KVM_SET_GUEST_DEBUG");
-}
-
 static void dirty(void)
 {
 	uint8_t bits[RAM >> 15] = { 0 };
@@ -303,9 +286,7 @@ static int command(const char *line)
 		return 1;
 	}
 	if (!strcmp(line, "seen")) {
-		printf("%u %llu %llu %u\n", atomic_load(&interrupts),
-		       (unsigned long long)(vcpus[0].mine + vcpus[1].mine),
-		       (unsigned long long)(vcpus[0].other + vcpus[1].other), atomic_load(&others));
+		printf("%u %u\n", atomic_load(&interrupts), atomic_load(&others));
 		return 1;
 	}
 	if (!strcmp(line, "dirty"))
@@ -332,17 +313,6 @@ static int command(const char *line)
 	} else if (!strcmp(line, "replug")) {
 		end(&vcpus[1]);
 		begin(&vcpus[1]);
-	} else if (!strncmp(line, "break ", 6)) {
-		breakpoint = strtoull(line + 6, NULL, 0);
-		pause_all();
-		set_debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP);
-		ram[breakpoint] = 0xcc;
-		atomic_store(&paused, false);
-	} else if (!strcmp(line, "clear")) {
-		pause_all();
-		ram[breakpoint] = code[breakpoint - SITE];
-		set_debug(0);
-		atomic_store(&paused, false);
 	} else {
 		puts("failed: what?");
 		return 1;
