@@ -71,3 +71,11 @@ void vp_preload_name(char *name, size_t size)
 	if (!is_fit(name))
 		snprintf(name, size, "%s-%d", program_invocation_short_name, (int)getpid());
 }
+
+void vp_preload_uuid(char *uuid, size_t size)
+{
+	char *qemu = option_of_qemu("-uuid");
+
+	snprintf(uuid, size, "%s", qemu ? qemu : "");
+	free(qemu);
+}

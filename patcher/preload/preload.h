@@ -111,4 +111,7 @@ void vp_preload_serve_no_more(void);
 /* $VMPOKE_NAME, or what QEMU's -name says, or "PROGRAM-PID". Valid as a file's name. */
 void vp_preload_name(char *name, size_t size);
 
+/* What QEMU's -uuid says; "": nothing. */
+void vp_preload_uuid(char *uuid, size_t size);
+
 #endif /* VP_PRELOAD_PRELOAD_H */

@@ -25,7 +25,7 @@
 
 static struct {
 	struct vp_preload_vm *vm;
-	char name[128], path[256], ledger[512];
+	char name[128], uuid[64], path[256], ledger[512];
 	struct vp_qmp_command *commands;
 	struct vp_qmp_server *server;
 	pthread_t serving, settling;
@@ -100,9 +100,9 @@ static json_t *query_vm(void *arg, const json_t *args, int *fd, int *code, struc
 	(void)fd;
 	if (!vp_args_none(args, code, err))
 		return NULL;
-	ret = json_pack("{s:o, s:s, s:i, s:i, s:s, s:[s, s]}", "name", vp_qmp_text(s.name), "host",
-			"preload", "pid", (int)getpid(), "vcpus",
-			(int)vp_local_vcpu_count(s.vm->local), "trap-route",
+	ret = json_pack("{s:o, s:o, s:s, s:i, s:i, s:s, s:[s, s]}", "name", vp_qmp_text(s.name),
+			"uuid", vp_qmp_text(s.uuid), "host", "preload", "pid", (int)getpid(),
+			"vcpus", (int)vp_local_vcpu_count(s.vm->local), "trap-route",
 			vp_route_name(s.vm->route), "strategies",
 			vp_strategy_name(VP_STRATEGY_INT3), vp_strategy_name(VP_STRATEGY_STOP));
 	vp_control_describe(arg, ret);
@@ -297,6 +297,7 @@ static int start(struct vp_preload_vm *vm, struct vp_err *err)
 
 	s.vm = vm;
 	vp_preload_name(s.name, sizeof(s.name));
+	vp_preload_uuid(s.uuid, sizeof(s.uuid));
 	rc = choose_paths(err);
 	if (!rc)
 		rc = make_commands(err);
