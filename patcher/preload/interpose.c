@@ -13,13 +13,10 @@
 
 #include "preload/preload.h"
 
-#define FDS_MAX 65536u
-#define EXPORT	__attribute__((visibility("default")))
+#define EXPORT __attribute__((visibility("default")))
 
 static int (*next_ioctl)(int fd, unsigned long request, ...);
 static int (*next_close)(int fd);
-static _Atomic(struct vp_preload_file *) files[FDS_MAX];
-static _Atomic bool forked;
 static _Atomic bool any; /* a VM was made here */
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
@@ -53,34 +50,6 @@ int __wrap_close(int fd)
 	return next_close(fd);
 }
 
-/* --- what is followed ---------------------------------------------------------------- */
-
-/* A process that was forked has the VM's descriptors, and none of its threads. */
-static void child(void)
-{
-	atomic_store(&forked, true);
-}
-
-bool vp_preload_is_parent(void)
-{
-	return !atomic_load(&forked);
-}
-
-static struct vp_preload_file *followed(int fd)
-{
-	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
-		return NULL;
-	return atomic_load_explicit(&files[fd], memory_order_acquire);
-}
-
-bool vp_preload_follow(int fd, struct vp_preload_file *file)
-{
-	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
-		return false;
-	atomic_store(&files[fd], file);
-	return true;
-}
-
 /* --- what the VMM calls ---------------------------------------------------------------- */
 
 static int on_followed(struct vp_preload_file *file, unsigned long request, void *arg)
@@ -103,8 +72,7 @@ static int make_vm(int fd, void *arg)
 	int vm = next_ioctl(fd, KVM_CREATE_VM, arg), before = errno;
 
 	if (vm >= 0 && vp_preload_is_parent()) {
-		if (!atomic_exchange(&any, true))
-			pthread_atfork(NULL, NULL, child);
+		atomic_store(&any, true);
 		vp_preload_vm_made(fd, vm, (unsigned long)arg);
 	}
 	errno = before;
@@ -113,7 +81,7 @@ static int make_vm(int fd, void *arg)
 
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
-	struct vp_preload_file *file = followed(fd);
+	struct vp_preload_file *file = vp_preload_followed(fd);
 	va_list ap;
 	void *arg;
 
@@ -129,7 +97,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 EXPORT int close(int fd)
 {
-	struct vp_preload_file *file = followed(fd);
+	struct vp_preload_file *file = vp_preload_followed(fd);
 	int before = errno;
 
 	if (file && vp_preload_is_parent()) {
@@ -145,18 +113,7 @@ EXPORT int close(int fd)
 	return next_close(fd);
 }
 
-/* --- what it says ------------------------------------------------------------------------ */
-
-void vp_preload_log(const char *fmt, ...)
-{
-	char text[400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	dprintf(STDERR_FILENO, "vmpoke-kvm: %s\n", text);
-}
+/* --- what it says of itself ------------------------------------------------------------ */
 
 /* Of a VMM that one expects it of: what a shell began on its way is nobody's concern. */
 __attribute__((destructor)) static void leave(void)

@@ -2,7 +2,8 @@
 /*
  * libvmpoke-kvm.so: a VMM that knows nothing of us, with this library preloaded, has the local
  * target. The files, from the top: interpose.c (what the VMM calls), vm.c (the VM and its memory),
- * vcpu.c (a vCPU and its thread), server.c (the control socket), name.c (what it is called).
+ * vcpu.c (a vCPU and its thread), server.c (the control socket), name.c (what it is called),
+ * follow.c.
  *
  * Whatever is not as expected: the library steps aside with one line, and the VMM runs as if it
  * were not there. No lock of ours is held while the VMM's own code runs.
@@ -16,7 +17,7 @@
 #include <vmpoke/local.h>
 #include <vmpoke/poke.h>
 
-/* --- interpose.c: the calls behind us -------------------------------------------- */
+/* --- follow.c --------------------------------------------------------------------- */
 
 /* A descriptor of the VMM's that we follow. Never freed: a thread may be on its way to it. */
 enum vp_preload_kind { VP_PRELOAD_VM, VP_PRELOAD_VCPU };
@@ -26,6 +27,9 @@ struct vp_preload_file {
 	int fd;
 };
 
+/* NULL: it is none that we follow. */
+struct vp_preload_file *vp_preload_followed(int fd);
+
 /* @file NULL: follow it no more. False: the number is too high. */
 bool vp_preload_follow(int fd, struct vp_preload_file *file);
 
@@ -34,6 +38,11 @@ bool vp_preload_is_parent(void);
 
 /* One line on stderr, which libvirt keeps as the VM's log. */
 __attribute__((format(printf, 1, 2))) void vp_preload_log(const char *fmt, ...);
+
+/* Leave the VM alone from now on; once. What is applied stays as it is. */
+struct vp_preload_vm;
+__attribute__((format(printf, 2, 3))) void vp_preload_step_aside(struct vp_preload_vm *vm,
+								 const char *fmt, ...);
 
 /* --- vm.c -------------------------------------------------------------------------- */
 
@@ -75,10 +84,6 @@ int vp_preload_vm_ioctl(struct vp_preload_vm *vm, unsigned long request, void *a
 
 /* The VMM closes it. */
 void vp_preload_vm_closed(struct vp_preload_vm *vm);
-
-/* Leave the VM alone from now on; once. What is applied stays as it is. */
-__attribute__((format(printf, 2, 3))) void vp_preload_step_aside(struct vp_preload_vm *vm,
-								 const char *fmt, ...);
 
 /* --- vcpu.c -------------------------------------------------------------------------- */
 

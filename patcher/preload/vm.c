@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,19 +26,6 @@ struct kvm_userspace_memory_region2 {
 #define GATE_MS 5000u /* after which it is said that we wait */
 
 static _Atomic bool taken; /* there is a VM already */
-
-void vp_preload_step_aside(struct vp_preload_vm *vm, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (atomic_load(&vm->aside))
-		return;
-	va_start(ap, fmt);
-	vsnprintf(vm->why, sizeof(vm->why), fmt, ap);
-	va_end(ap);
-	atomic_store(&vm->aside, true);
-	vp_preload_log("stepped aside: %s", vm->why);
-}
 
 /* --- its life ------------------------------------------------------------------------ */
 
