@@ -53,6 +53,7 @@ inner_guest() { # ROOT KERNEL-FOLDER
 		install tests/linux/load "$inner/bin/load" &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$inner/bin/witness" \
 			tests/linux/witness.c &&
+		"${CC:-gcc}" -O2 -static -s -o "$inner/bin/exits" tests/rigs/linux/exits.c &&
 		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
 }
 

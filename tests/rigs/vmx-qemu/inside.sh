@@ -22,14 +22,60 @@ qmp() { # COMMAND...
 	} | socat - "UNIX-CONNECT:$dir/qmp2" | tail -n 1
 }
 
-guest_vmm=(env LD_PRELOAD=/vmpoke/build/libvmpoke-kvm.so qemu-system-x86_64 -nodefaults -no-user-config
-	-display none -accel kvm -cpu host -m 256 -smp 2 -name web1 -sandbox on
-	-serial stdio -gdb "unix:$dir/gdb,server=on,wait=off"
+# QEMU's own debugger: packets of the gdb remote protocol, and what comes back in $dir/gdb.out.
+gdb_begin() {
+	rm -f "$dir/gdb.in"
+	mkfifo "$dir/gdb.in"
+	socat - "UNIX-CONNECT:$dir/gdb" <"$dir/gdb.in" >"$dir/gdb.out" &
+	gdb_pid=$!
+	exec 6>"$dir/gdb.in"
+}
+gdb_packet() { # TEXT
+	local i sum=0
+	for ((i = 0; i < ${#1}; i++)); do
+		sum=$(((sum + $(printf '%d' "'${1:i:1}")) & 255))
+	done
+	printf '+$%s#%02x' "$1" $sum >&6
+}
+gdb_await() { # TEXT N: until it came N times
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ "$(grep -ao -- "$1" "$dir/gdb.out" | wc -l)" -ge "$2" ] && return
+		sleep 0.1
+	done
+	return 1
+}
+gdb_end() {
+	gdb_packet D
+	sleep 1
+	exec 6>&-
+	kill $gdb_pid 2>/dev/null
+	wait $gdb_pid 2>/dev/null
+}
+
+qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -accel kvm -cpu host -m 256 -smp 2 -name web1
+	-sandbox on -serial stdio)
+boot() { # of the guest
+	guest_boot -kernel /inner/vmlinuz -initrd /inner/initrd \
+		-append "console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 ipv6.disable=1 tsc=reliable"
+}
+
+# Without the library, for what it costs.
+guest_vmm=("${qemu[@]}")
+ok "without the library: a stock kernel boots to a shell" boot
+exits_without=$(guest "exits 3000")
+guest_send 'poweroff -f'
+guest_end
+seconds without
+
+guest_vmm=(env LD_PRELOAD=/vmpoke/build/libvmpoke-kvm.so "${qemu[@]}" -gdb "unix:$dir/gdb,server=on,wait=off"
 	-qmp "unix:$dir/qmp,server=on,wait=off" -qmp "unix:$dir/qmp2,server=on,wait=off")
-ok "a stock kernel boots to a shell" guest_boot -kernel /inner/vmlinuz -initrd /inner/initrd \
-	-append "console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 ipv6.disable=1 tsc=reliable"
+ok "with it: a stock kernel boots to a shell" boot
 sed 's/^/# qemu: /' "$dir/messages"
 [ $failed = 0 ] || exit 1
+exits_with=$(guest "exits 3000")
+echo "# an exit to QEMU: $exits_without cycles without the library, $exits_with with it"
+ok "it costs less than 2 % of an exit" test $((exits_with * 100)) -lt $((exits_without * 102))
 seconds booted
 watch_events
 show info "$vmpoke" info "$sock" --json
@@ -90,6 +136,39 @@ ok "and it goes on" grep -q return <(qmp '{"execute":"cont"}')
 ok "the guest sees the key" test "$(schedstats '')" = 1
 ok "off again" show key "$vmpoke" key set "$sock" sched_schedstats off
 seconds pause
+
+# A breakpoint of QEMU's debugger, and its steps, while vmpoke patches elsewhere.
+at=$("$vmpoke" sym "$sock" __x64_sys_getppid | sed -n 's/^0x\([0-9a-f]*\) .*/\1/p')
+flip() { # N: a hot function there and back
+	local i
+	for ((i = 0; i < $1; i++)); do
+		"$vmpoke" poke "$sock" vfs_read --old 0f1f440000 --new 0f1f440008 --strategy int3 --force --quiet &&
+			"$vmpoke" revert "$sock" --strategy int3 --quiet || return
+	done >"$dir/flip" 2>&1
+}
+gdb_begin
+gdb_packet '?'
+ok "QEMU's debugger holds the VM" gdb_await 'T0[0-9a-f]' 1
+gdb_packet "Z0,$at,1"
+ok "it sets a breakpoint" gdb_await '\$OK#9a' 1
+flip 3 &
+gdb_packet c
+number=$(($(guest_last) + 1))
+guest_send 'sh -c "echo \$PPID" >/dev/null'
+ok "it is hit, amid pokes" gdb_await 'T05' 2
+for i in 1 2 3; do
+	gdb_packet s
+	gdb_await 'T05' $((2 + i)) || break
+done
+ok "it steps, 3 times" gdb_await 'T05' 5
+gdb_packet "z0,$at,1"
+ok "its breakpoint goes" gdb_await '\$OK#9a' 2
+gdb_packet c
+wait $!
+ok "the pokes went on" test $? = 0
+ok "the guest answers" guest_wait $number
+gdb_end
+seconds debugger
 
 ok "the load saw nothing wrong" guest 'load check'
 guest 'load stop'
