@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <vmpoke/linux.h>
 
 #include "control/control.h"
 #include "control/ledger.h"
@@ -28,6 +29,7 @@ static struct {
 	char name[128], uuid[64], path[256], ledger[512];
 	struct vp_qmp_command *commands;
 	struct vp_qmp_server *server;
+	struct vp_linux *kernel; /* between two commands: what is known of the guest's */
 	pthread_t serving, settling;
 	pthread_mutex_t lock;
 	pthread_cond_t change; /* of the next two */
@@ -213,6 +215,8 @@ static void *begin(void *arg, int *code, struct vp_err *err)
 	if (vp_process_find(getpid(), &self))
 		memcpy(cfg.process, self.text, sizeof(cfg.process));
 	cfg.engine = vm->engine;
+	cfg.kernel = s.kernel;
+	s.kernel = NULL;
 	*code = vp_control_new(&cfg, &control, err);
 	if (*code)
 		drop_engine(vm);
@@ -221,6 +225,7 @@ static void *begin(void *arg, int *code, struct vp_err *err)
 
 static void end(void *arg, void *control)
 {
+	s.kernel = vp_control_take_kernel(control);
 	vp_control_free(control);
 	drop_engine(arg);
 }
@@ -339,7 +344,9 @@ void vp_preload_serve_no_more(void)
 	pthread_join(s.serving, NULL);
 	pthread_join(s.settling, NULL);
 	vp_qmp_server_free(s.server);
+	vp_linux_free(s.kernel);
 	free(s.commands);
+	s.kernel = NULL;
 	s.server = NULL;
 	s.commands = NULL;
 	s.started = s.ending = s.left = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program of the guest that does nothing but exits to the VMM: N times `out` to port 0x80, and how
- * many cycles of the TSC one took. On hosts that Bochs emulates those are instructions.
+ * A program of the guest that does nothing but exits to the VMM: N times `out` to port 0x80, and
+ * how many cycles of the TSC one took. On hosts that Bochs emulates those are instructions.
  */
 #include <stdio.h>
 #include <stdlib.h>
