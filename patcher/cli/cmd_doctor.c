@@ -174,46 +174,57 @@ static void print_json(const struct diagnosis *d)
 
 /* --- of one domain ---------------------------------------------------------------- */
 
+/* Why the library does not serve it; NULL: it does. @what: and what of. */
+static const char *missing_of(const struct vp_preload_domain *d, struct vp_err *what)
+{
+	struct vp_qmp *qmp = NULL;
+
+	if (!d->has_library)
+		return "it is not started with " VP_PRELOAD_LIBRARY
+		       ": see docs/preload.md for its XML";
+	if (access(d->it.library, R_OK)) {
+		snprintf(what->text, sizeof(what->text), "%s", d->it.library);
+		return "the library is not there";
+	}
+	if (!d->it.runs)
+		return "the VM is off: its next start will have the library";
+	if (vp_client_connect_preload(d, VP_CLIENT_TIMEOUT_MS, &qmp, what))
+		return "nobody answers: it was started before its XML was changed, or the library "
+		       "stepped aside (the VM's log says so, as vmpoke-kvm)";
+	vp_qmp_close(qmp);
+	return NULL;
+}
+
+static const char *or_none(const char *text)
+{
+	return *text ? text : "none";
+}
+
 static int diagnose_domain(const char *target, bool json)
 {
-	const char *missing = NULL, *what = "";
-	struct vp_qmp *qmp = NULL;
-	struct vp_err err = { "" };
 	struct vp_preload_domain d;
-	int rc = vp_preload_look(target, 0, &d, &err);
+	struct vp_err what = { "" };
+	const char *missing;
+	int rc = vp_preload_look(target, 0, &d, &what);
 
 	if (rc == 1)
 		return vp_cmd_fail("doctor", VP_EXIT_USAGE,
 				   "%s is no domain of libvirt: write libvirt:NAME", target);
 	if (rc)
-		return vp_cmd_fail("doctor", vp_exit_code_of_open(rc), "%s", err.text);
-	if (!d.has_library) {
-		missing = "it is not started with " VP_PRELOAD_LIBRARY
-			  ": see docs/preload.md for its XML";
-	} else if (access(d.it.library, R_OK)) {
-		missing = "the library is not there";
-		what = d.it.library;
-	} else if (!d.it.runs) {
-		missing = "the VM is off: its next start will have the library";
-	} else if (vp_client_connect_preload(&d, VP_CLIENT_TIMEOUT_MS, &qmp, &err)) {
-		missing = "nobody answers: it was started before its XML was changed, or the "
-			  "library stepped "
-			  "aside (the VM's log says so, as vmpoke-kvm)";
-		what = err.text;
-	}
-	vp_qmp_close(qmp);
+		return vp_cmd_fail("doctor", vp_exit_code_of_open(rc), "%s", what.text);
+	missing = missing_of(&d, &what);
 	if (json) {
 		json_t *out = json_pack("{sb ss ss ss ss}", "ok", !missing, "library", d.it.library,
 					"socket", d.socket, "missing", missing ? missing : "",
-					"why", what);
+					"why", what.text);
 
 		vp_client_print(out);
 		json_decref(out);
 	} else {
-		printf("library      %s\n", *d.it.library ? d.it.library : "none");
-		printf("socket       %s\n", *d.socket ? d.socket : "none");
-		printf("missing      %s%s%s\n", missing ? missing : "nothing", *what ? ": " : "",
-		       what);
+		printf("library      %s\n", or_none(d.it.library));
+		printf("socket       %s\n", or_none(d.socket));
+		printf("missing      %s%s%s\n", missing ? missing : "nothing",
+		       *what.text ? ": " : "", what.text);
 		printf("verdict      %s\n", missing ? "commands go by libvirt, with a stop"
 						    : "commands go by the library: no stop");
 	}
