@@ -92,7 +92,15 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		return on_followed(file, request, arg);
 	if (!next_ioctl)
 		find_next();
-	return request == KVM_CREATE_VM ? make_vm(fd, arg) : next_ioctl(fd, request, arg);
+	switch (request) {
+	case KVM_CREATE_VM:
+		return make_vm(fd, arg);
+	case UFFDIO_WRITEPROTECT:
+		return vp_preload_is_parent() ? vp_preload_write_protect(fd, arg)
+					      : next_ioctl(fd, request, arg);
+	default:
+		return next_ioctl(fd, request, arg);
+	}
 }
 
 EXPORT int close(int fd)
@@ -118,7 +126,10 @@ EXPORT int close(int fd)
 /* Of a VMM that one expects it of: what a shell began on its way is nobody's concern. */
 __attribute__((destructor)) static void leave(void)
 {
-	if (!atomic_load(&any) && vp_preload_is_parent() &&
+	if (!vp_preload_is_parent())
+		return;
+	vp_preload_unlink();
+	if (!atomic_load(&any) &&
 	    !strncmp(program_invocation_short_name, "qemu-system", strlen("qemu-system")))
 		vp_preload_log("stepped aside: this QEMU has made no VM of KVM's (was it TCG?)");
 }

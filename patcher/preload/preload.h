@@ -3,7 +3,7 @@
  * libvmpoke-kvm.so: a VMM that knows nothing of us, with this library preloaded, has the local
  * target. The files, from the top: interpose.c (what the VMM calls), vm.c (the VM and its memory),
  * vcpu.c (a vCPU and its thread), server.c (the control socket), name.c (what it is called),
- * follow.c.
+ * gate.c (what keeps batches and snapshots apart), follow.c.
  *
  * Whatever is not as expected: the library steps aside with one line, and the VMM runs as if it
  * were not there. No lock of ours is held while the VMM's own code runs.
@@ -12,6 +12,7 @@
 #define VP_PRELOAD_PRELOAD_H
 
 #include <linux/kvm.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <vmpoke/local.h>
@@ -60,6 +61,7 @@ struct vp_preload_vm {
 	enum vp_trap_route route;
 	size_t run_size;
 	_Atomic bool aside; /* it is left alone: `why` */
+	_Atomic bool shut;  /* the gate, for good */
 	char why[200];
 
 	/* What follows is changed under it; taken before all locks of the target. */
@@ -85,6 +87,18 @@ int vp_preload_vm_ioctl(struct vp_preload_vm *vm, unsigned long request, void *a
 /* The VMM closes it. */
 void vp_preload_vm_closed(struct vp_preload_vm *vm);
 
+/* UFFDIO_WRITEPROTECT, whosever memory that is. */
+int vp_preload_write_protect(int fd, struct uffdio_writeprotect *arg);
+
+/* --- gate.c ---------------------------------------------------------------------------- */
+
+/* Both leave errno alone. In between the VMM's own call may be made, none of its code. */
+void vp_preload_close_gate(struct vp_preload_vm *vm);
+void vp_preload_open_gate(struct vp_preload_vm *vm);
+
+/* Of a VM that is left alone: before a vCPU runs that the target does not know. */
+void vp_preload_shut_gate(struct vp_preload_vm *vm);
+
 /* --- vcpu.c -------------------------------------------------------------------------- */
 
 struct vp_preload_vcpu {
@@ -108,8 +122,9 @@ void vp_preload_vcpu_closed(struct vp_preload_vcpu *c);
 /* The VM runs: serve its control socket from now on, once. */
 void vp_preload_serve(struct vp_preload_vm *vm);
 
-/* Of a VM that goes. */
+/* Of a VM that goes; of a process that ends. */
 void vp_preload_serve_no_more(void);
+void vp_preload_unlink(void);
 
 /* --- name.c ---------------------------------------------------------------------------- */
 

@@ -351,3 +351,10 @@ void vp_preload_serve_no_more(void)
 	s.commands = NULL;
 	s.started = s.ending = s.left = false;
 }
+
+/* Its threads may be anywhere: no more than the name of the socket goes. */
+void vp_preload_unlink(void)
+{
+	if (s.server)
+		unlink(s.path);
+}

@@ -77,20 +77,21 @@ static bool join(struct vp_preload_vcpu *c)
 	return true;
 }
 
-void vp_preload_vcpu_made(struct vp_preload_vm *vm, int fd, unsigned long id)
+/* NULL: it will run without us. */
+static struct vp_preload_vcpu *make(struct vp_preload_vm *vm, int fd, unsigned long id)
 {
 	struct vp_preload_vcpu *c;
 
 	if (atomic_load(&vm->aside))
-		return;
+		return NULL;
 	if (id >= VP_VCPU_MAX) {
 		vp_preload_step_aside(vm, "vCPU %lu: at most %d are supported", id, VP_VCPU_MAX);
-		return;
+		return NULL;
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c) {
 		vp_preload_step_aside(vm, "out of memory for vCPU %lu", id);
-		return;
+		return NULL;
 	}
 	*c = (struct vp_preload_vcpu){
 		.file = { VP_PRELOAD_VCPU, fd },
@@ -98,8 +99,18 @@ void vp_preload_vcpu_made(struct vp_preload_vm *vm, int fd, unsigned long id)
 		.id = (unsigned int)id,
 		.run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
 	};
-	if (c->run == MAP_FAILED || !vp_preload_follow(fd, &c->file)) {
-		vp_preload_step_aside(vm, "vCPU %lu: its kvm_run cannot be mapped", id);
+	if (c->run != MAP_FAILED && vp_preload_follow(fd, &c->file))
+		return c;
+	vp_preload_step_aside(vm, "vCPU %lu: its kvm_run cannot be mapped", id);
+	return NULL;
+}
+
+void vp_preload_vcpu_made(struct vp_preload_vm *vm, int fd, unsigned long id)
+{
+	struct vp_preload_vcpu *c = make(vm, fd, id);
+
+	if (!c) {
+		vp_preload_shut_gate(vm);
 		return;
 	}
 	pthread_mutex_lock(&vm->lock);
@@ -127,8 +138,10 @@ static int run(struct vp_preload_vcpu *c)
 	struct vp_err err = { "" };
 	int rc;
 
-	if (!joined && (atomic_load(&c->vm->aside) || !join(c)))
+	if (!joined && (atomic_load(&c->vm->aside) || !join(c))) {
+		vp_preload_shut_gate(c->vm);
 		return ioctl(c->file.fd, KVM_RUN, 0);
+	}
 	atomic_store_explicit(&c->inside, true, memory_order_relaxed);
 	rc = vp_local_run(c->local, &err);
 	atomic_store_explicit(&c->inside, false, memory_order_relaxed);

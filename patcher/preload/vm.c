@@ -23,9 +23,8 @@ struct kvm_userspace_memory_region2 {
 };
 #endif
 
-#define GATE_MS 5000u /* after which it is said that we wait */
-
-static _Atomic bool taken; /* there is a VM already */
+static _Atomic bool taken;			 /* there is a VM already */
+static _Atomic(struct vp_preload_vm *) followed; /* that is it; NULL: it is left alone */
 
 /* --- its life ------------------------------------------------------------------------ */
 
@@ -82,42 +81,19 @@ void vp_preload_vm_made(int kvm_fd, int fd, unsigned long type)
 		vp_preload_step_aside(vm, "%s", err.text);
 	else if (!vp_preload_follow(fd, &vm->file))
 		vp_preload_step_aside(vm, "descriptor %d is too high", fd);
+	else
+		atomic_store(&followed, vm);
 }
 
 /* Its vCPUs are closed by now, or never will be. */
 void vp_preload_vm_closed(struct vp_preload_vm *vm)
 {
+	atomic_store(&followed, NULL);
 	vp_preload_step_aside(vm, "the VM is gone");
 	vp_preload_serve_no_more();
 	if (!vp_local_free(vm->local)) /* else a vCPU of it lives */
 		vm->local = NULL;
 	atomic_store(&taken, false);
-}
-
-/* --- the gate -------------------------------------------------------------------------- */
-
-/*
- * Between these two no int3 of ours stands in the guest and no batch begins. What a command has
- * begun ends first: the VMM waits for it as it would for a slow disk.
- */
-static void close_gate(struct vp_preload_vm *vm)
-{
-	struct vp_err err;
-	bool told = false;
-
-	pthread_mutex_lock(&vm->engine_lock);
-	while (vm->engine && vp_engine_freeze(vm->engine, GATE_MS, &err)) {
-		if (!told)
-			vp_preload_log("the VMM waits for a batch in flight: %s", err.text);
-		told = true;
-	}
-}
-
-static void open_gate(struct vp_preload_vm *vm)
-{
-	if (vm->engine)
-		vp_engine_thaw(vm->engine);
-	pthread_mutex_unlock(&vm->engine_lock);
 }
 
 /* --- memory slots ------------------------------------------------------------------------ */
@@ -227,11 +203,28 @@ static int set_region(struct vp_preload_vm *vm, unsigned long request, void *arg
 		vp_preload_step_aside(vm, "the guest's memory is its own (guest_memfd)");
 	if (ADDRESS_SPACE(r.id) || atomic_load(&vm->aside))
 		return ioctl(vm->file.fd, request, arg);
-	close_gate(vm);
+	vp_preload_close_gate(vm);
 	pthread_mutex_lock(&vm->lock);
 	rc = change_slot(vm, &r, request, arg);
 	pthread_mutex_unlock(&vm->lock);
-	open_gate(vm);
+	vp_preload_open_gate(vm);
+	return rc;
+}
+
+/*
+ * A snapshot in the background: from here on whoever writes to these pages waits until they are
+ * saved as they are now.
+ */
+int vp_preload_write_protect(int fd, struct uffdio_writeprotect *arg)
+{
+	struct vp_preload_vm *vm = atomic_load(&followed);
+	int rc;
+
+	if (!vm || !(arg->mode & UFFDIO_WRITEPROTECT_MODE_WP))
+		return ioctl(fd, UFFDIO_WRITEPROTECT, arg);
+	vp_preload_close_gate(vm);
+	rc = ioctl(fd, UFFDIO_WRITEPROTECT, arg);
+	vp_preload_open_gate(vm);
 	return rc;
 }
 
