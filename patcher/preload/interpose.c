@@ -79,15 +79,13 @@ static int make_vm(int fd, void *arg)
 	return vm;
 }
 
-EXPORT int ioctl(int fd, unsigned long request, ...)
+/* Who passes an argument or none: it is in the same register (System V ABI, 3.2.3). */
+EXPORT int vp_preload_ioctl(int fd, unsigned long request, void *arg) __asm__("ioctl");
+
+int vp_preload_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct vp_preload_file *file = vp_preload_followed(fd);
-	va_list ap;
-	void *arg;
 
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	if (file)
 		return on_followed(file, request, arg);
 	if (!next_ioctl)

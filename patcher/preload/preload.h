@@ -72,9 +72,12 @@ struct vp_preload_vm {
 
 	/*
 	 * The engine is there while a command runs, and longer only if a vCPU keeps a batch
-	 * waiting. Changed, and frozen while the VMM saves the guest, under `engine_lock`.
+	 * waiting. Changed, and frozen while the VMM saves the guest, under `engine_lock`. While
+	 * there is one, or a call that was given up, the VM is `active`: every vCPU runs by the
+	 * target.
 	 */
 	pthread_mutex_t engine_lock;
+	_Atomic bool active;
 	struct vp_engine *engine;
 };
 
@@ -99,7 +102,20 @@ void vp_preload_open_gate(struct vp_preload_vm *vm);
 /* Of a VM that is left alone: before a vCPU runs that the target does not know. */
 void vp_preload_shut_gate(struct vp_preload_vm *vm);
 
+/*
+ * The VM is active from now on: when this returns no vCPU is in KVM_RUN that the target does not
+ * know. -ETIMEDOUT: one does not come out.
+ */
+int vp_preload_activate(struct vp_preload_vm *vm, struct vp_err *err);
+
 /* --- vcpu.c -------------------------------------------------------------------------- */
+
+/* Where a vCPU's thread is. */
+enum vp_preload_inside {
+	VP_PRELOAD_OUT,	  /* in the VMM */
+	VP_PRELOAD_PLAIN, /* in KVM_RUN, and the target does not know */
+	VP_PRELOAD_KNOWN, /* in vp_local_run() */
+};
 
 struct vp_preload_vcpu {
 	struct vp_preload_file file; /* first */
@@ -110,7 +126,7 @@ struct vp_preload_vcpu {
 	struct vp_local_vcpu *local; /* NULL: it has not run yet */
 	pthread_t thread;
 	struct kvm_guest_debug debug; /* what the VMM asked for before it ran */
-	_Atomic bool inside;	      /* in KVM_RUN */
+	_Atomic int inside;	      /* enum vp_preload_inside */
 };
 
 void vp_preload_vcpu_made(struct vp_preload_vm *vm, int fd, unsigned long id);

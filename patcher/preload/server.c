@@ -60,7 +60,7 @@ static bool runs(struct vp_preload_vm *vm)
 
 	for (unsigned int i = 0; i < 10; i++) {
 		for (unsigned int id = 0; id < VP_VCPU_MAX; id++)
-			if (vm->vcpus[id] && atomic_load(&vm->vcpus[id]->inside))
+			if (vm->vcpus[id] && atomic_load(&vm->vcpus[id]->inside) != VP_PRELOAD_OUT)
 				return true;
 		nanosleep(&nap, NULL);
 	}
@@ -160,9 +160,11 @@ static int free_engine(struct vp_preload_vm *vm)
 {
 	int rc = vm->engine ? vp_engine_free(vm->engine) : 0;
 
-	if (!rc)
-		vm->engine = NULL;
-	return rc;
+	if (rc)
+		return rc;
+	vm->engine = NULL;
+	atomic_store(&vm->active, vp_local_call_is_left(vm->local));
+	return 0;
 }
 
 static int make_engine(struct vp_preload_vm *vm, struct vp_err *err)
@@ -176,6 +178,8 @@ static int make_engine(struct vp_preload_vm *vm, struct vp_err *err)
 	if (rc)
 		vp_err_set(err, rc, "an earlier batch still waits for a vCPU; try again");
 	else
+		rc = vp_preload_activate(vm, err);
+	if (!rc)
 		rc = vp_engine_new(vp_local_target(vm->local), &vm->engine, err);
 	pthread_mutex_unlock(&vm->engine_lock);
 	return rc;
@@ -260,9 +264,10 @@ static void *settle(void *arg)
 		pthread_mutex_lock(&vm->engine_lock);
 		if (vm->engine)
 			vp_engine_settle(vm->engine, SETTLE_MS, NULL);
-		pthread_mutex_unlock(&vm->engine_lock);
 		if (vp_local_call_is_left(vm->local))
 			vp_call_take_back(vp_local_target(vm->local));
+		atomic_store(&vm->active, vm->engine || vp_local_call_is_left(vm->local));
+		pthread_mutex_unlock(&vm->engine_lock);
 		pthread_mutex_lock(&s.lock);
 	}
 	pthread_mutex_unlock(&s.lock);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "preload/preload.h"
+#include "target/local_internal.h"
 
 /* The kernel's set of signals, not the C library's. */
 #define KERNEL_SIGSET 8u
@@ -22,10 +23,14 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void leave(struct vp_preload_vcpu *c)
 {
-	if (!c->local)
-		return;
-	vp_local_vcpu_detach(c->local);
+	struct vp_local_vcpu *local;
+
+	pthread_mutex_lock(&c->vm->lock); /* for who calls vCPUs out */
+	local = c->local;
 	c->local = NULL;
+	pthread_mutex_unlock(&c->vm->lock);
+	if (local)
+		vp_local_vcpu_detach(local);
 }
 
 /* A thread ends, or is another vCPU's from now on. */
@@ -101,6 +106,9 @@ static struct vp_preload_vcpu *make(struct vp_preload_vm *vm, int fd, unsigned l
 	};
 	if (c->run != MAP_FAILED && vp_preload_follow(fd, &c->file))
 		return c;
+	if (c->run != MAP_FAILED)
+		munmap(c->run, vm->run_size);
+	free(c);
 	vp_preload_step_aside(vm, "vCPU %lu: its kvm_run cannot be mapped", id);
 	return NULL;
 }
@@ -132,25 +140,53 @@ void vp_preload_vcpu_closed(struct vp_preload_vcpu *c)
 
 /* --- what the VMM asks ------------------------------------------------------------------- */
 
-static int run(struct vp_preload_vcpu *c)
+/*
+ * While nothing is patched the target need not know of each exit. 1: it must, now. The vCPU says
+ * where it is, then looks whether the VM is active; vp_preload_activate() does it the other way
+ * round.
+ */
+static int run_plain(struct vp_preload_vcpu *c)
 {
-	bool joined = c->local && pthread_equal(c->thread, pthread_self());
+	int rc;
+
+	atomic_store(&c->inside, VP_PRELOAD_PLAIN);
+	if (atomic_load(&c->vm->active) || atomic_load(&c->local->armed))
+		return 1;
+	vp_local_await_kick();
+	rc = ioctl(c->file.fd, KVM_RUN, 0);
+	if (rc < 0 && errno == EINTR && !vp_local_was_foreign(c->local))
+		return 1; /* nobody but us has called it out */
+	atomic_store_explicit(&c->inside, VP_PRELOAD_OUT, memory_order_release);
+	return rc;
+}
+
+static int run_known(struct vp_preload_vcpu *c)
+{
 	struct vp_err err = { "" };
 	int rc;
 
-	if (!joined && (atomic_load(&c->vm->aside) || !join(c))) {
-		vp_preload_shut_gate(c->vm);
-		return ioctl(c->file.fd, KVM_RUN, 0);
-	}
-	atomic_store_explicit(&c->inside, true, memory_order_relaxed);
+	atomic_store(&c->inside, VP_PRELOAD_KNOWN);
 	rc = vp_local_run(c->local, &err);
-	atomic_store_explicit(&c->inside, false, memory_order_relaxed);
+	atomic_store(&c->inside, VP_PRELOAD_OUT);
 	if (!rc)
 		return 0;
 	if (rc == -EIO && *err.text)
 		vp_preload_log("%s", err.text);
 	errno = -rc;
 	return -1;
+}
+
+static int run(struct vp_preload_vcpu *c)
+{
+	bool joined = c->local && pthread_equal(c->thread, pthread_self());
+	int rc;
+
+	if (!joined && (atomic_load(&c->vm->aside) || !join(c))) {
+		vp_preload_shut_gate(c->vm);
+		return ioctl(c->file.fd, KVM_RUN, 0);
+	}
+	rc = run_plain(c);
+	return rc == 1 ? run_known(c) : rc;
 }
 
 static int set_debug(struct vp_preload_vcpu *c, const struct kvm_guest_debug *debug)

@@ -51,11 +51,9 @@ int vp_libvirt_preload(const char *uri, const char *name, unsigned int timeout_m
 	struct vp_libvirt_job *j = vp_libvirt_new("describe a domain", run_xml, uri);
 	int rc;
 
-	if (j)
-		j->name = strdup(name);
-	if (j && !j->name) {
+	if (!j || !(j->name = strdup(name))) {
 		vp_libvirt_free(j);
-		j = NULL;
+		return vp_err_set(err, -ENOMEM, "out of memory");
 	}
 	rc = vp_libvirt_do(j, timeout_ms ? timeout_ms : VP_TIMEOUT_MS, err);
 	if (rc)
