@@ -63,7 +63,7 @@ boot() { # of the guest
 # Without the library, for what it costs.
 guest_vmm=("${qemu[@]}")
 ok "without the library: a stock kernel boots to a shell" boot
-exits_without=$(guest "exits 3000")
+exits_without=$(guest "exits 50")
 guest_send 'poweroff -f'
 guest_end
 seconds without
@@ -73,7 +73,7 @@ guest_vmm=(env LD_PRELOAD=/vmpoke/build/libvmpoke-kvm.so "${qemu[@]}" -gdb "unix
 ok "with it: a stock kernel boots to a shell" boot
 sed 's/^/# qemu: /' "$dir/messages"
 [ $failed = 0 ] || exit 1
-exits_with=$(guest "exits 3000")
+exits_with=$(guest "exits 50")
 echo "# an exit to QEMU: $exits_without cycles without the library, $exits_with with it"
 ok "it costs less than 2 % of an exit" test $((exits_with * 100)) -lt $((exits_without * 102))
 seconds booted
