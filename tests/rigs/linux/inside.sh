@@ -3,6 +3,7 @@
 # console on its standard input and output.
 #
 #	guest_boot ARG...	start it (`vmpoke run` with these) and wait until it answers
+#	guest_resume ARG...	the same for one that goes on from where it was saved
 #	guest COMMAND		run a shell command in it: its output and exit code
 #	guest_end		wait for the VMM's end: its exit code
 #	ok TEXT COMMAND...	one line that says whether COMMAND succeeded
@@ -39,17 +40,21 @@ guest_wait() { # NUMBER [TIMES]
 }
 
 guest_boot() { # ARG...
+	: >"$dir/console"
+	guest_resume "$@"
+	guest_wait 0
+}
+
+guest_resume() { # ARG...
 	rm -f "$dir/input" "$sock"
 	mkfifo "$dir/input"
-	: >"$dir/console"
 	# The host's own commands come first: emulated hosts are slow.
 	(
 		renice -n 10 -p $BASHPID >/dev/null
 		exec "${guest_vmm[@]}" "$@"
-	) <"$dir/input" >"$dir/console" 2>"$dir/messages" &
+	) <"$dir/input" >>"$dir/console" 2>"$dir/messages" &
 	guest_pid=$!
 	exec 7>"$dir/input"
-	guest_wait 0
 }
 
 guest_send() { # COMMAND

@@ -53,16 +53,14 @@ gdb_end() {
 	wait $gdb_pid 2>/dev/null
 }
 
-qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -accel kvm -cpu host -m 256 -smp 2 -name web1
-	-sandbox on -serial stdio)
-boot() { # of the guest
-	guest_boot -kernel /inner/vmlinuz -initrd /inner/initrd \
-		-append "console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 ipv6.disable=1 tsc=reliable"
-}
+qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -accel kvm -cpu host -m 256 -smp 2,maxcpus=3,sockets=3,cores=1,threads=1
+	-name web1 	-sandbox on -serial stdio)
+kernel=(-kernel /inner/vmlinuz -initrd /inner/initrd
+	-append "console=ttyS0 quiet cryptomgr.notests mitigations=off audit=0 ipv6.disable=1 tsc=reliable")
 
 # Without the library, for what it costs.
 guest_vmm=("${qemu[@]}")
-ok "without the library: a stock kernel boots to a shell" boot
+ok "without the library: a stock kernel boots to a shell" guest_boot "${kernel[@]}"
 exits_without=$(guest "exits 50")
 guest_send 'poweroff -f'
 guest_end
@@ -70,7 +68,7 @@ seconds without
 
 guest_vmm=(env LD_PRELOAD=/vmpoke/build/libvmpoke-kvm.so "${qemu[@]}" -gdb "unix:$dir/gdb,server=on,wait=off"
 	-qmp "unix:$dir/qmp,server=on,wait=off" -qmp "unix:$dir/qmp2,server=on,wait=off")
-ok "with it: a stock kernel boots to a shell" boot
+ok "with it: a stock kernel boots to a shell" guest_boot "${kernel[@]}"
 sed 's/^/# qemu: /' "$dir/messages"
 [ $failed = 0 ] || exit 1
 exits_with=$(guest "exits 50")
@@ -170,11 +168,57 @@ ok "the guest answers" guest_wait $number
 gdb_end
 seconds debugger
 
+# A vCPU more, amid pokes.
+flip 3 &
+ok "a vCPU is plugged in" grep -q '"return": {}' <(qmp '{"execute":"device_add","arguments":{"id":"more",
+	"driver":"host-x86_64-cpu","socket-id":2,"core-id":0,"thread-id":0}}' | tail -n 1)
+ok "the guest has it" test "$(guest 'echo 1 >/sys/devices/system/cpu/cpu2/online; nproc')" = 3
+wait $!
+ok "the pokes went on" test $? = 0
+ok "vmpoke knows it" grep -q '3 vCPUs' <(show status "$vmpoke" status "$sock")
+show key "$vmpoke" key set "$sock" sched_schedstats on
+ok "a key is set with it" test "$(schedstats '')" = 1
+show key "$vmpoke" key set "$sock" sched_schedstats off
+seconds plugged
+
 ok "the load saw nothing wrong" guest 'load check'
 guest 'load stop'
 guest 'dmesg -r | grep -E "^<[0-4]>"' >"$dir/dmesg"
 sed 's/^/# guest: /' "$dir/dmesg"
 ok "the guest's kernel did not complain" eval '! grep -E "WARNING: CPU|BUG|Oops|stall|lockup" "$dir/dmesg"'
+
+# It starts again: another boot, at other addresses.
+guest_send 'reboot -f'
+ok "the guest starts again" guest_wait 0 2
+ok "its key is set" show key "$vmpoke" key set "$sock" sched_schedstats on
+ok "the guest sees it" test "$(schedstats '')" = 1
+ok "what was before is no more" grep -q '1 poke' <(show status "$vmpoke" status "$sock")
+seconds again
+
+# It is saved amid pokes, and goes on without the library.
+guest 'load start'
+flip 1000 &
+flipper=$!
+qmp "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:cat >$dir/image\"}}" >/dev/null
+for ((i = 0; i < 300; i++)); do
+	grep -q '"completed"' <(qmp '{"execute":"query-migrate"}') && break
+done
+kill $flipper
+wait $flipper 2>/dev/null
+ok "it is saved amid pokes" test $i -lt 300
+sed 's/^/# flip> /' "$dir/flip" | tail -n 3
+qmp '{"execute":"quit"}' >/dev/null
+guest_end
+sed 's/^/# qemu: /' "$dir/messages"
+guest_vmm=("${qemu[@]}" -device host-x86_64-cpu,id=more,socket-id=2,core-id=0,thread-id=0 -incoming "exec:cat $dir/image")
+guest_resume "${kernel[@]}"
+ok "the guest goes on without the library" guest true
+ok "its load saw nothing wrong" guest 'load check'
+guest 'dmesg -r | grep -E "^<[0-4]>"' >"$dir/dmesg"
+ok "its kernel did not complain" eval '! grep -E "WARNING: CPU|BUG|Oops|stall|lockup" "$dir/dmesg"'
+ok "its key is as it was" test "$(schedstats '')" = 1
+seconds saved
+
 guest_send 'poweroff -f'
 guest_end
 ok "power off ends QEMU with 0" test $? = 0
