@@ -45,7 +45,8 @@ WARN := -Wall -Wextra -Werror -Wconversion -Wshadow -Wmissing-prototypes -Wstric
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Ipatcher -I.
 # -O1 is compiled in two thirds of the time, and instrumented all the same.
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
-override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread
+# Position independent, and its thread variables reached as a signal handler may: for the preload library.
+override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread -fPIC -ftls-model=initial-exec
 override LDFLAGS += -pthread
 LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
 ifneq ($(SAN),)
@@ -75,6 +76,7 @@ LIB := $(OUT)/libvmpoke.a
 PARTS := $(OUT)/obj/vmpoke.a
 CLI := $(OUT)/obj/cli.a
 BIN := $(OUT)/vmpoke
+PRELOAD := $(OUT)/libvmpoke-kvm.so
 GUEST_OUT := build/guest
 GUEST := $(GUEST_OUT)/testguest.elf
 BENCH_GUEST := $(GUEST_OUT)/benchguest.elf
@@ -83,7 +85,7 @@ RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
 .PHONY: all help demo test check soak bench install uninstall clean deps deps-tests test-bins \
 	tests-all format format-check lint layers api
-all: $(BIN) $(LIB) $(GUEST)
+all: $(BIN) $(LIB) $(PRELOAD) $(GUEST)
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -129,6 +131,11 @@ tests-all: all $(UNIT_BINS) $(RIG_BINS)
 $(BIN): $(call objs,patcher/cli/main.c $(vmm_src) $(lazy)) $(GUESTS) $(CLI) $(PARTS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What it calls itself is the C library's; what the VMM calls is in it.
+$(PRELOAD): $(call objs,$(wildcard patcher/preload/*.c) $(lazy)) $(PARTS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,--wrap=ioctl,--wrap=close -Wl,--as-needed,-z,defs,-z,now -o $@ $^ $(LDLIBS) -ldl
 
 # The program of the rigs, whose hosts have no libvirt.
 $(OUT)/rigs/vmpoke: $(call objs,patcher/cli/main.c $(vmm_src) tests/rigs/no_libvirt.c) \
@@ -203,6 +210,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(own_folders) $(share)/man/man1
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/vmpoke
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libvmpoke.a
+	install -m 644 $(PRELOAD) $(DESTDIR)$(PREFIX)/lib/libvmpoke-kvm.so
 	install -m 644 include/vmpoke/*.h $(DESTDIR)$(PREFIX)/include/vmpoke/
 	for d in asm linux; do \
 		install -d $(share)/vmpoke/kernel/$$d && \
@@ -223,6 +231,7 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmpoke $(DESTDIR)$(PREFIX)/lib/libvmpoke.a \
+		$(DESTDIR)$(PREFIX)/lib/libvmpoke-kvm.so \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke.pc \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig/vmpoke-libvirt.pc $(share)/man/man1/vmpoke.1 \
 		$(bash_completion) $(zsh_completion) $(fish_completion)

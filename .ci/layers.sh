@@ -18,6 +18,7 @@ declare -A uses=(
 	[diff]="x86 elf hotfix"
 	[build]="x86 elf hotfix diff"
 	[control]="x86 elf core linux hotfix target"
+	[preload]="x86 elf core linux hotfix target control"
 	[vmm]="x86 elf core linux hotfix target control"
 	[cli]="x86 elf core linux hotfix diff build target control vmm guest"
 	[guest]=""
@@ -55,7 +56,7 @@ only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
 only '#include <bpf/' 'patcher/linux/module_layout.c' "libbpf"
 only '\bvp_(qmp|remote)_call\(' 'patcher/cli/client.[ch]|patcher/(target/(qmp|monitor)|control/remote).*' \
 	"what prints asks through vp_client_ask(), which makes texts printable: that"
-only '#include <jansson' 'patcher/target/qmp.*|patcher/control/.*|patcher/cli/.*' "JSON"
+only '#include <jansson' 'patcher/target/qmp.*|patcher/control/.*|patcher/cli/.*|patcher/preload/server.c' "JSON"
 
 # A circle on stdin ("A B": A needs B) is told as such. tsort does not say which edges close it.
 no_circle() { # WHAT
@@ -78,6 +79,8 @@ objects() { # FOLDERS... of what is in the tree now
 needs() {
 	objects patcher vmm guest/embed.S | xargs nm -A | awk '
 		{ file = $1; sub(/:.*/, "", file); sub(/^build\/obj\/(patcher\/)?/, "", file); sub(/\.o$/, "", file) }
+		# What a VMM calls in the place of the C library: nobody of ours does (--wrap).
+		file == "preload/interpose" && $NF ~ /^(__wrap_)?(ioctl|close)$/ { next }
 		$(NF - 1) ~ /^[A-TV-Z]$/ { home[$NF] = file }
 		$(NF - 1) == "U" { wanted[file " " $NF] }
 		END {

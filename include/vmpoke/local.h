@@ -82,14 +82,17 @@ struct vp_local_config {
 	int kick_signal;
 	/* Another one than AUTO that is not right on this host is refused. */
 	enum vp_serializer serializer;
+	/* Slots come and go: vp_local_remove_ram() is allowed. A look at RAM costs a little more.
+	 */
+	bool ram_moves;
 };
 
 /*
  * Make an empty target. @config is copied. -ENOMEM; -EINVAL: no signal; -EBUSY: the signal is
  * taken; -EOPNOTSUPP: this serializer is not for this host. Several threads may make one each.
  *
- * From now on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest must not do
- * both.
+ * From now on the target alone calls KVM_SET_GUEST_DEBUG: a VMM that debugs its guest does it by
+ * vp_local_vcpu_guest_debug().
  */
 int vp_local_new(const struct vp_local_config *config, struct vp_local **out, struct vp_err *err);
 
@@ -107,15 +110,22 @@ int vp_local_free(struct vp_local *l);
 struct vp_target *vp_local_target(struct vp_local *l);
 
 /*
- * Tell a RAM slot: @len bytes at host address @hva, which stay mapped until
- * vp_local_free(). @kvm_flags are those of KVM_SET_USER_MEMORY_REGION. Also while vCPUs run; waits
- * for a batch in flight. -EEXIST on overlap, -ENOSPC, -EINVAL: no memory.
+ * Tell a RAM slot: @len bytes at host address @hva, which stay mapped until vp_local_remove_ram()
+ * or vp_local_free(). @kvm_flags are those of KVM_SET_USER_MEMORY_REGION. Also while vCPUs run;
+ * waits for a batch in flight. -EEXIST on overlap, -ENOSPC, -EINVAL: no memory.
  *
  * A slot with KVM_MEM_READONLY is read only: it may be mapped without PROT_WRITE. A site in it is
  * refused (-EROFS).
  */
 int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint32_t kvm_flags,
 		     struct vp_err *err);
+
+/*
+ * With vp_local_config.ram_moves: the slot that begins at @gpa is no more. When it returns nobody
+ * of ours looks at its memory, which may be unmapped then; pointers of vp_local_hva() into it are
+ * void. Waits for a read or write in progress, never for a batch. -ENOENT.
+ */
+int vp_local_remove_ram(struct vp_local *l, vp_gpa gpa, struct vp_err *err);
 
 /*
  * Tell that a slot's flags changed: dirty logging on or off, read-only or not. Waits for a batch in
@@ -171,6 +181,15 @@ void vp_local_vcpu_detach(struct vp_local_vcpu *v);
  *  other    -errno of KVM_RUN
  */
 int vp_local_run(struct vp_local_vcpu *v, struct vp_err *err);
+
+/*
+ * On the vCPU's own thread, in place of KVM_SET_GUEST_DEBUG: what the VMM's own debugger wants,
+ * until it says otherwise. What a batch needs is added. An int3 that is none of ours is the
+ * debugger's then, if it wants int3s (KVM_GUESTDBG_USE_SW_BP): vp_local_run() returns 0 with it,
+ * and the VMM must give it to the guest if it is not its own, as without us. -errno of the ioctl.
+ */
+struct kvm_guest_debug;
+int vp_local_vcpu_guest_debug(struct vp_local_vcpu *v, const struct kvm_guest_debug *debug);
 
 /*
  * Make vp_local_run() of vCPU @id return -EINTR soon, also if it waits in a hold or a park. Any

@@ -2,7 +2,9 @@
 #include "cli/client.h"
 #include "cli/memory.h"
 #include "cli/options.h"
+#include "cli/preload.h"
 #include "cli/progress.h"
+#include "control/paths.h"
 #include "elf/where.h"
 #include "target/wait.h"
 
@@ -30,7 +32,7 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	*cfg = (struct vp_remote_config){ .state_dir = state };
 	if (vp_cmd_timeout(&cfg->timeout_ms, &err))
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s", err.text);
-	if (vp_cmd_state_dir(state, sizeof(state), &err))
+	if (vp_state_dir(state, sizeof(state), &err))
 		return vp_cmd_fail(cmd, VP_EXIT_HOST, "%s", err.text);
 	return VP_EXIT_OK;
 }
@@ -102,6 +104,45 @@ static int connect_by_name(const char *path, unsigned int timeout_ms, struct vp_
 	return rc;
 }
 
+/* Whoever answers there must be this very VM. */
+int vp_client_connect_preload(const struct vp_preload_domain *d, unsigned int timeout_ms,
+			      struct vp_qmp **out, struct vp_err *err)
+{
+	json_t *vm = NULL;
+	int rc = vp_client_connect(d->socket, timeout_ms, out, err);
+
+	if (rc)
+		return rc;
+	rc = vp_client_ask(*out, NULL, "query-vm", json_object(), &vm, err);
+	if (!rc && strcmp(vp_client_text(vm, "uuid"), d->it.uuid) != 0)
+		rc = vp_err_set(err, -EPROTO, "%.150s is the socket of another VM", d->socket);
+	json_decref(vm);
+	if (rc) {
+		vp_qmp_close(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+/* By the library in its QEMU, if it is one of libvirt's that has it: the VM is not stopped then. */
+static bool open_preload(struct vp_client *c, const char *target, unsigned int timeout_ms)
+{
+	struct vp_preload_domain d;
+	struct vp_err err;
+
+	/* What libvirt cannot say now it will say when it is asked for the VM. */
+	if (vp_preload_look(target, 0, &d, &err) || !d.has_library || !d.it.runs)
+		return false;
+	if (vp_client_connect_preload(&d, timeout_ms, &c->qmp, &err)) {
+		vp_common_note(c->cmd,
+			       VP_PRELOAD_LIBRARY " does not answer (%s): by libvirt, with a stop",
+			       err.text);
+		return false;
+	}
+	vp_common_note(c->cmd, "by " VP_PRELOAD_LIBRARY " at %s: the VM is not stopped", d.socket);
+	return true;
+}
+
 int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *target,
 			 unsigned int timeout_ms, const char *kernel_file)
 {
@@ -109,6 +150,8 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 	struct vp_err err;
 
 	*c = (struct vp_client){ .cmd = cmd };
+	if (vp_remote_is(target) && !kernel_file && open_preload(c, target, timeout_ms))
+		return VP_EXIT_OK;
 	if (vp_remote_is(target))
 		return open_remote(c, target, timeout_ms, kernel_file);
 	if (vp_client_check_form(cmd, target))
@@ -117,7 +160,7 @@ int vp_client_open_linux(struct vp_client *c, const char *cmd, const char *targe
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE,
 				   "--kernel goes with QEMU's and libvirt's guests: `vmpoke run` "
 				   "knows its own kernel");
-	if (vp_cmd_socket_path(target, false, path, sizeof(path), &err) ||
+	if (vp_socket_path(target, false, path, sizeof(path), &err) ||
 	    (strchr(target, '/') ? vp_client_connect : connect_by_name)(path, timeout_ms, &c->qmp,
 									&err))
 		return vp_client_no_target(cmd, target, &err);

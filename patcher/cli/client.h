@@ -43,6 +43,11 @@ void vp_client_tell_revert(const char *target, const json_t *ret);
 int vp_client_connect(const char *path, unsigned int timeout_ms, struct vp_qmp **out,
 		      struct vp_err *err);
 
+/* To the library in the QEMU of a domain, if it is that very domain's: -EPROTO: another VM's. */
+struct vp_preload_domain;
+int vp_client_connect_preload(const struct vp_preload_domain *d, unsigned int timeout_ms,
+			      struct vp_qmp **out, struct vp_err *err);
+
 /*
  * May the default libvirt be asked by the way? To ask a libvirt of the session would start its
  * daemon: that one only if it runs.

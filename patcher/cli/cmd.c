@@ -147,3 +147,15 @@ int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, str
 	*data = bytes;
 	return rc;
 }
+
+int vp_cmd_timeout(unsigned int *ms, struct vp_err *err)
+{
+	const char *text = getenv("VMPOKE_TIMEOUT");
+	uint64_t value = 0;
+
+	if (text && *text && vp_cmd_number(text, 1, VP_CMD_TIMEOUT_MAX, &value))
+		return vp_err_set(err, -EINVAL, "VMPOKE_TIMEOUT=%.40s is not a number from 1 to %u",
+				  text, VP_CMD_TIMEOUT_MAX);
+	*ms = (unsigned int)value;
+	return 0;
+}

@@ -58,30 +58,11 @@ int vp_cmd_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* Read a whole file into malloc()ed memory (at most @max bytes). -errno, text filled. */
 int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, struct vp_err *err);
 
-/* --- paths.c: what the environment says, and where vmpoke keeps its files ----- */
-
 /*
  * $VMPOKE_TIMEOUT: how many milliseconds QEMU or libvirt may take for an answer, VP_CMD_TIMEOUT_MAX
  * at most; 0: not set. -EINVAL.
  */
 #define VP_CMD_TIMEOUT_MAX 600000u
 int vp_cmd_timeout(unsigned int *ms, struct vp_err *err);
-
-/*
- * Ledgers and locks / control sockets: $VMPOKE_STATE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's
- * system puts such things (docs/vmpoke.1, ENVIRONMENT). The folder need not exist. -ENAMETOOLONG,
- * -ENOENT.
- */
-int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err);
-int vp_cmd_runtime_dir(char *path, size_t size, struct vp_err *err);
-
-/*
- * The socket of a target: a path (has a '/') as it is, else NAME in the runtime folder:
- * $VMPOKE_RUNTIME_DIR, or $XDG_RUNTIME_DIR/vmpoke, or /run/vmpoke (root), or /tmp/vmpoke-UID; made
- * with mode 0700 if @create; refused when it belongs to another user. -EINVAL, -EACCES,
- * -ENAMETOOLONG.
- */
-int vp_cmd_socket_path(const char *target, bool create, char *path, size_t size,
-		       struct vp_err *err);
 
 #endif /* VP_CLI_CMD_H */

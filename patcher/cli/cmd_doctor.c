@@ -4,19 +4,23 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/cmd.h"
+#include "cli/client.h"
 #include "cli/options.h"
+#include "cli/preload.h"
 #include "vmm/probe.h"
 
 static const char help[] =
 	"usage: vmpoke doctor [--json] [--kvm PATH]\n"
+	"       vmpoke doctor libvirt:NAME [--json]\n"
 	"\n"
-	"Say what this host can do for vmpoke, what is missing and what to do.\n"
+	"Say what this host can do for vmpoke, what is missing and what to do. With a domain: is\n"
+	"it patched without a stop, by the preload library (docs/preload.md), and if not, why?\n"
 	"\n"
 	"  --json       print one JSON object\n"
 	"  --kvm PATH   default /dev/kvm\n"
 	"\n"
-	"Exit code: 0 guests can be patched; 6 they cannot be run at all; 2 bad options.\n";
+	"Exit code: 0 guests can be patched, the domain without a stop; 6 they cannot be run at\n"
+	"all, or it with one; 4 there is no such domain; 2 bad options.\n";
 
 #define FINDINGS_MAX 8
 
@@ -168,6 +172,65 @@ static void print_json(const struct diagnosis *d)
 	json_decref(out);
 }
 
+/* --- of one domain ---------------------------------------------------------------- */
+
+/* Why the library does not serve it; NULL: it does. @what: and what of. */
+static const char *missing_of(const struct vp_preload_domain *d, struct vp_err *what)
+{
+	struct vp_qmp *qmp = NULL;
+
+	if (!d->has_library)
+		return "it is not started with " VP_PRELOAD_LIBRARY
+		       ": see docs/preload.md for its XML";
+	if (access(d->it.library, R_OK)) {
+		snprintf(what->text, sizeof(what->text), "%s", d->it.library);
+		return "the library is not there";
+	}
+	if (!d->it.runs)
+		return "the VM is off: its next start will have the library";
+	if (vp_client_connect_preload(d, VP_CLIENT_TIMEOUT_MS, &qmp, what))
+		return "nobody answers: it was started before its XML was changed, or the library "
+		       "stepped aside (the VM's log says so, as vmpoke-kvm)";
+	vp_qmp_close(qmp);
+	return NULL;
+}
+
+static const char *or_none(const char *text)
+{
+	return *text ? text : "none";
+}
+
+static int diagnose_domain(const char *target, bool json)
+{
+	struct vp_preload_domain d;
+	struct vp_err what = { "" };
+	const char *missing;
+	int rc = vp_preload_look(target, 0, &d, &what);
+
+	if (rc == 1)
+		return vp_cmd_fail("doctor", VP_EXIT_USAGE,
+				   "%s is no domain of libvirt: write libvirt:NAME", target);
+	if (rc)
+		return vp_cmd_fail("doctor", vp_exit_code_of_open(rc), "%s", what.text);
+	missing = missing_of(&d, &what);
+	if (json) {
+		json_t *out = json_pack("{sb ss ss ss ss}", "ok", !missing, "library", d.it.library,
+					"socket", d.socket, "missing", missing ? missing : "",
+					"why", what.text);
+
+		vp_client_print(out);
+		json_decref(out);
+	} else {
+		printf("library      %s\n", or_none(d.it.library));
+		printf("socket       %s\n", or_none(d.socket));
+		printf("missing      %s%s%s\n", missing ? missing : "nothing",
+		       *what.text ? ": " : "", what.text);
+		printf("verdict      %s\n", missing ? "commands go by libvirt, with a stop"
+						    : "commands go by the library: no stop");
+	}
+	return missing ? VP_EXIT_HOST : VP_EXIT_OK;
+}
+
 int vp_cmd_doctor(int argc, char **argv)
 {
 	struct diagnosis d = { .kvm_path = "/dev/kvm" };
@@ -175,12 +238,15 @@ int vp_cmd_doctor(int argc, char **argv)
 	const struct vp_option options[] = {
 		VP_FLAG("json", &json),
 		VP_TEXT("kvm", &d.kvm_path),
+		VP_TARGET(0),
 		VP_OPTIONS_END,
 	};
-	int code = vp_options_parse(argc, argv, help, options, 0, 0);
+	int code = vp_options_parse(argc, argv, help, options, 0, 1);
 
 	if (code >= 0)
 		return code;
+	if (vp_options_operand(0))
+		return diagnose_domain(vp_options_operand(0), json);
 	diagnose(&d);
 	if (json)
 		print_json(&d);

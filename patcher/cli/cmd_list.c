@@ -10,6 +10,7 @@
 #include "base/tell.h"
 #include "cli/client.h"
 #include "cli/options.h"
+#include "control/paths.h"
 
 #define LIST_TIMEOUT_MS 5000u
 
@@ -85,7 +86,7 @@ static void list_own(json_t *list, bool look)
 	struct dirent **names;
 	int n;
 
-	if (vp_cmd_runtime_dir(dir, sizeof(dir), NULL))
+	if (vp_runtime_dir(dir, sizeof(dir), NULL))
 		return;
 	n = scandir(dir, &names, NULL, alphasort);
 	for (int i = 0; i < n; i++) {

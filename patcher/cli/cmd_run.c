@@ -15,6 +15,7 @@
 #include "cli/options.h"
 #include "control/ledger.h"
 #include "cli/terminal.h"
+#include "control/paths.h"
 #include "vmm/control.h"
 #include "vmm/vm.h"
 
@@ -277,11 +278,11 @@ struct sockets {
 static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp_err *err)
 {
 	char state[256];
-	int rc = vp_cmd_socket_path(a->name ? a->name : a->socket, a->name != NULL, s->path,
-				    sizeof(s->path), err);
+	int rc = vp_socket_path(a->name ? a->name : a->socket, a->name != NULL, s->path,
+				sizeof(s->path), err);
 
 	if (!rc)
-		rc = vp_cmd_state_dir(state, sizeof(state), err);
+		rc = vp_state_dir(state, sizeof(state), err);
 	if (!rc)
 		rc = vp_ledger_path_for(state, s->path, s->ledger, sizeof(s->ledger), err);
 	if (rc)

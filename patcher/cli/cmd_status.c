@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "cli/pokes.h"
 #include "control/ledger.h"
+#include "control/paths.h"
 #include "control/when.h"
 
 static const char help[] =
@@ -253,13 +254,13 @@ static json_t *history_of_the_dead(const char *target)
 		return vp_client_remote_config("status", &cfg)
 			       ? NULL
 			       : vp_remote_history_off(target, &cfg);
-	if (vp_cmd_socket_path(target, false, socket, sizeof(socket), NULL))
+	if (vp_socket_path(target, false, socket, sizeof(socket), NULL))
 		return NULL;
 	if (!vp_client_connect(socket, VP_CLIENT_TIMEOUT_MS, &q, NULL)) {
 		vp_qmp_close(q);
 		return NULL;
 	}
-	if (vp_cmd_state_dir(state, sizeof(state), NULL) ||
+	if (vp_state_dir(state, sizeof(state), NULL) ||
 	    vp_ledger_path_for(state, socket, path, sizeof(path), NULL))
 		return NULL;
 	return vp_ledger_history_at(path);

@@ -12,6 +12,7 @@
 #include "cli/client.h"
 #include "cli/cmd.h"
 #include "cli/options.h"
+#include "control/paths.h"
 #include "control/remote.h"
 
 #define HINT_TIMEOUT_MS 2000u
@@ -39,7 +40,7 @@ static void find_own(const char *target, struct near *n)
 	DIR *d;
 
 	vp_similar_begin(&n->similar, target);
-	d = vp_cmd_runtime_dir(dir, sizeof(dir), NULL) ? NULL : opendir(dir);
+	d = vp_runtime_dir(dir, sizeof(dir), NULL) ? NULL : opendir(dir);
 	while (d && (e = readdir(d)))
 		if (*e->d_name != '.')
 			offer(n, e->d_name);
@@ -104,7 +105,7 @@ static const char *find_swapped(const char *target)
 	for (int i = 0; (operand = vp_options_operand(i)); i++)
 		if (strcmp(operand, target) != 0 &&
 		    (vp_remote_is(operand) ||
-		     (!vp_cmd_socket_path(operand, false, path, sizeof(path), NULL) &&
+		     (!vp_socket_path(operand, false, path, sizeof(path), NULL) &&
 		      !access(path, F_OK))))
 			return operand;
 	return NULL;

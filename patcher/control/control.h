@@ -34,8 +34,9 @@ struct vp_control_config {
 	enum vp_strategy strategy;   /* where a command names none */
 	uint64_t boot;		     /* names this life of the guest; 0: its Linux kernel does */
 	char process[VP_PROCESS_TEXT]; /* that the VM is: struct vp_process.text; "": unknown */
-	bool short_lived; /* the engine is made for one command: the ledger knows the rest */
-	void *host;	  /* of the host's own commands: vp_control_host() */
+	bool short_lived;	 /* the engine is made for one command: the ledger knows the rest */
+	struct vp_linux *kernel; /* what vp_control_take_kernel() gave, stolen; NULL: nothing */
+	void *host;		 /* of the host's own commands: vp_control_host() */
 	/* Tell whoever listens; @data is stolen. NULL: nobody. */
 	void (*event)(void *host, const char *name, json_t *data);
 	/* For whom the command runs. NULL: for the user of this process. */
@@ -50,6 +51,12 @@ struct vp_control_config {
 int vp_control_new(const struct vp_control_config *cfg, struct vp_control **out,
 		   struct vp_err *err);
 void vp_control_free(struct vp_control *c);
+
+/*
+ * What is known of the guest's kernel, for the next one of the same target: that looks whether it
+ * still runs. NULL: nothing. For vp_linux_free(), if there is no next one.
+ */
+struct vp_linux *vp_control_take_kernel(struct vp_control *c);
 
 /*
  * Did an earlier process die in the middle of a batch? If all of it or nothing was written, only

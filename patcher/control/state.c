@@ -12,9 +12,12 @@ int vp_control_new(const struct vp_control_config *cfg, struct vp_control **out,
 {
 	struct vp_control *c = calloc(1, sizeof(*c));
 
-	if (!c)
+	if (!c) {
+		vp_linux_free(cfg->kernel);
 		return vp_err_set(err, -ENOMEM, "out of memory");
+	}
 	c->cfg = *cfg;
+	c->linux_guest = cfg->kernel;
 	if (cfg->short_lived)
 		vp_control_ledger(c, NULL);
 	*out = c;
@@ -90,6 +93,14 @@ void vp_control_free(struct vp_control *c)
 	vp_ledger_close(c->ledger);
 	vp_linux_free(c->linux_guest);
 	free(c);
+}
+
+struct vp_linux *vp_control_take_kernel(struct vp_control *c)
+{
+	struct vp_linux *kernel = c->linux_guest;
+
+	c->linux_guest = NULL;
+	return kernel;
 }
 
 void *vp_control_host(const struct vp_control *c)

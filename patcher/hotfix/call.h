@@ -102,4 +102,10 @@ typedef int (*vp_call_tell)(void *arg, const struct vp_call_recovered *call, str
 int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell, void *arg,
 		    struct vp_call_recovered *out, struct vp_err *err);
 
+/*
+ * A call that was given up (leave()): when the task is back its vCPU stands behind the call, and
+ * gets the task's registers here. The others run all the while. For who settles now and then.
+ */
+void vp_call_take_back(struct vp_target *t);
+
 #endif /* VP_HOTFIX_CALL_H */

@@ -148,3 +148,18 @@ int vp_call_recover(struct vp_target *t, unsigned int call_ms, vp_call_tell tell
 		rc = bring_home(&task, call_ms ? call_ms : LATE_MS, &to, out, err);
 	return rc ? rc : t->ops->breaks->keep(t, NULL, 0, err);
 }
+
+#define GLANCE_MS 20u /* if the call has not come back since, it is not waited for */
+
+void vp_call_take_back(struct vp_target *t)
+{
+	struct vp_call_recovered done;
+	struct vp_err err;
+
+	if (t->ops->lock(t, &err))
+		return;
+	if (!t->ops->stop(t, VP_TIMEOUT_MS, &err) &&
+	    vp_call_recover(t, GLANCE_MS, NULL, NULL, &done, &err) != -ETIMEDOUT)
+		t->ops->resume(t); /* else the guest runs again already */
+	t->ops->unlock(t);
+}

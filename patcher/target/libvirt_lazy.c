@@ -93,6 +93,7 @@ PASS_ON(int, virDomainGetUUIDString, -1, (virDomainPtr dom, char *uuid), (dom, u
 PASS_ON(int, virDomainGetInfo, -1, (virDomainPtr dom, virDomainInfoPtr info), (dom, info))
 PASS_ON(int, virDomainGetState, -1, (virDomainPtr dom, int *state, int *reason, unsigned int flags),
 	(dom, state, reason, flags))
+PASS_ON(char *, virDomainGetXMLDesc, NULL, (virDomainPtr dom, unsigned int flags), (dom, flags))
 PASS_ON(int, virDomainSuspend, -1, (virDomainPtr dom), (dom))
 PASS_ON(int, virDomainResume, -1, (virDomainPtr dom), (dom))
 PASS_ON(int, virDomainMemoryPeek, -1,

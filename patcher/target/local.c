@@ -88,6 +88,7 @@ int vp_local_new(const struct vp_local_config *config, struct vp_local **out, st
 		return vp_err_set(err, -ENOMEM, "no memory for a target");
 	l->kick_signal = config->kick_signal ? config->kick_signal : SIGRTMIN + 1;
 	l->route = config->route;
+	l->ram_moves = config->ram_moves;
 	rc = vp_local_choose_serializer(l, config->serializer, err);
 	if (!rc)
 		rc = vp_local_take_signal(l->kick_signal, err);

@@ -28,7 +28,9 @@
 
 #include "target/wait.h"
 
-#define VP_LOCAL_SLOTS 16
+#ifndef VP_LOCAL_SLOTS
+#define VP_LOCAL_SLOTS 512 /* QEMU has one for each of up to 256 DIMMs */
+#endif
 
 /* How long either side looks for the other's answer before it sleeps: most come at once. */
 #ifndef VP_LOCAL_LOOK_US
@@ -84,6 +86,7 @@ struct vp_local_vcpu {
 	_Alignas(VP_CACHE_LINE) unsigned int failures;
 	uint64_t failed_rip;
 	size_t failed_int3;
+	struct kvm_guest_debug debug; /* what the VMM's own debugger wants */
 	uint64_t shared; /* what KVM is asked to leave in `run` at each exit: vp_local_share_regs()
 			  */
 };
@@ -118,8 +121,12 @@ struct vp_local {
 	_Atomic unsigned int nvcpus;		  /* changed under `lock` */
 	_Atomic bool paused;			  /* likewise */
 
-	struct vp_slot_ram ram[VP_LOCAL_SLOTS]; /* entries below nram never move */
+	/* Entries below nram never move, unless ram_moves: then see local_ram.c. */
+	struct vp_slot_ram ram[VP_LOCAL_SLOTS];
 	_Atomic unsigned int nram;
+	bool ram_moves;
+	_Atomic unsigned int ram_users; /* who looks at RAM just now */
+	_Atomic bool ram_moving;	/* nobody begins to */
 
 	/* What vCPUs look at whenever they enter. */
 	_Alignas(VP_CACHE_LINE) _Atomic uint64_t epoch; /* rounds of "every vCPU has serialized" */

@@ -4,10 +4,52 @@
  */
 #include <cpuid.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "target/local_internal.h"
+
+/* --- slots that go --------------------------------------------------------------- */
+
+/*
+ * Who looks at RAM says so first, then sees whether a slot is going; who takes one away does it the
+ * other way round, so one of them waits for the other. Nobody sleeps in between, so neither waits
+ * long.
+ */
+static void begin_use(struct vp_local *l)
+{
+	if (!l->ram_moves)
+		return;
+	for (;;) {
+		atomic_fetch_add(&l->ram_users, 1);
+		if (!atomic_load(&l->ram_moving))
+			return;
+		atomic_fetch_sub(&l->ram_users, 1);
+		sched_yield();
+	}
+}
+
+static void end_use(struct vp_local *l)
+{
+	if (l->ram_moves)
+		atomic_fetch_sub(&l->ram_users, 1);
+}
+
+/* With table_lock: from here on nobody looks at RAM, until end_moving(). */
+static void begin_moving(struct vp_local *l)
+{
+	atomic_store(&l->ram_moving, true);
+	while (atomic_load(&l->ram_users))
+		sched_yield();
+}
+
+static void end_moving(struct vp_local *l)
+{
+	atomic_store(&l->ram_moving, false);
+}
+
+/* --- slots ------------------------------------------------------------------------ */
 
 /* The slot that holds all @len bytes at @gpa, or NULL. */
 static const struct vp_slot_ram *find_slot(struct vp_local *l, vp_gpa gpa, size_t len)
@@ -30,6 +72,23 @@ void *vp_local_hva(struct vp_local *l, vp_gpa gpa, size_t len)
 	return r ? r->hva + (gpa.v - r->gpa) : NULL;
 }
 
+/* Where slots move nobody waits for a batch: the VMM may hold a lock that a vCPU needs. */
+static int lock_slots(struct vp_local *l, struct vp_err *err)
+{
+	int rc = l->ram_moves ? 0 : vp_local_lock(l, err);
+
+	if (!rc)
+		pthread_mutex_lock(&l->table_lock);
+	return rc;
+}
+
+static void unlock_slots(struct vp_local *l)
+{
+	pthread_mutex_unlock(&l->table_lock);
+	if (!l->ram_moves)
+		pthread_mutex_unlock(&l->lock);
+}
+
 int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint32_t kvm_flags,
 		     struct vp_err *err)
 {
@@ -39,7 +98,7 @@ int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint
 	if (!hva || !len || gpa.v + len < gpa.v)
 		return vp_err_set(err, -EINVAL, "%zu bytes at guest-physical 0x%llx are no RAM",
 				  len, (unsigned long long)gpa.v);
-	rc = vp_local_lock(l, err);
+	rc = lock_slots(l, err);
 	if (rc)
 		return rc;
 	n = atomic_load(&l->nram);
@@ -59,8 +118,35 @@ int vp_local_add_ram(struct vp_local *l, vp_gpa gpa, void *hva, size_t len, uint
 		/* Release: pairs with the acquire load in find_slot(). */
 		atomic_store_explicit(&l->nram, n + 1, memory_order_release);
 	}
-	pthread_mutex_unlock(&l->lock);
+	unlock_slots(l);
 	return rc;
+}
+
+int vp_local_remove_ram(struct vp_local *l, vp_gpa gpa, struct vp_err *err)
+{
+	unsigned int n, i;
+
+	if (!l->ram_moves)
+		return vp_err_set(err, -EINVAL, "this target's RAM does not move");
+	lock_slots(l, NULL);
+	n = atomic_load(&l->nram);
+	for (i = 0; i < n && l->ram[i].gpa != gpa.v; i++)
+		;
+	if (i < n) {
+		const struct vp_slot_ram *last = &l->ram[n - 1];
+
+		begin_moving(l);
+		l->ram[i].gpa = last->gpa;
+		l->ram[i].len = last->len;
+		l->ram[i].hva = last->hva;
+		atomic_store(&l->ram[i].flags, atomic_load(&last->flags));
+		atomic_store(&l->nram, n - 1);
+		end_moving(l);
+	}
+	unlock_slots(l);
+	return i < n ? 0
+		     : vp_err_set(err, -ENOENT, "no RAM slot begins at guest-physical 0x%llx",
+				  (unsigned long long)gpa.v);
 }
 
 int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, struct vp_err *err)
@@ -69,6 +155,7 @@ int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, s
 
 	if (rc)
 		return rc;
+	pthread_mutex_lock(&l->table_lock);
 	rc = -ENOENT;
 	for (unsigned int i = 0; i < atomic_load(&l->nram); i++) {
 		if (l->ram[i].gpa != gpa.v)
@@ -76,6 +163,7 @@ int vp_local_set_ram_flags(struct vp_local *l, vp_gpa gpa, uint32_t kvm_flags, s
 		atomic_store(&l->ram[i].flags, kvm_flags);
 		rc = 0;
 	}
+	pthread_mutex_unlock(&l->table_lock);
 	pthread_mutex_unlock(&l->lock);
 	if (rc)
 		vp_err_set(err, rc, "no RAM slot begins at guest-physical 0x%llx",
@@ -96,14 +184,16 @@ static int not_ram(vp_gpa gpa, size_t len, struct vp_err *err)
  */
 int vp_local_op_read(struct vp_target *t, vp_gpa gpa, void *buf, size_t len, struct vp_err *err)
 {
-	const uint8_t *from = vp_local_hva(vp_local_of(t), gpa, len);
+	struct vp_local *l = vp_local_of(t);
+	const uint8_t *from;
 	uint8_t *to = buf;
 
-	if (!from)
-		return not_ram(gpa, len, err);
-	for (size_t i = 0; i < len; i++)
+	begin_use(l);
+	from = vp_local_hva(l, gpa, len);
+	for (size_t i = 0; from && i < len; i++)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
-	return 0;
+	end_use(l);
+	return from ? 0 : not_ram(gpa, len, err);
 }
 
 /*
@@ -134,54 +224,68 @@ static int to_write(struct vp_local *l, vp_gpa gpa, size_t len, uint8_t **out, s
 
 int vp_local_op_check_write(struct vp_target *t, vp_gpa gpa, size_t len, struct vp_err *err)
 {
+	struct vp_local *l = vp_local_of(t);
 	uint8_t *at;
+	int rc;
 
-	return to_write(vp_local_of(t), gpa, len, &at, err);
+	begin_use(l);
+	rc = to_write(l, gpa, len, &at, err);
+	end_use(l);
+	return rc;
 }
 
 int vp_local_op_write(struct vp_target *t, vp_gpa gpa, const void *buf, size_t len,
 		      struct vp_err *err)
 {
+	struct vp_local *l = vp_local_of(t);
 	const uint8_t *from = buf;
 	uint8_t *to;
-	int rc = to_write(vp_local_of(t), gpa, len, &to, err);
+	int rc;
 
+	begin_use(l);
+	rc = to_write(l, gpa, len, &to, err);
 	for (size_t i = 0; i < len && !rc; i++)
 		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+	end_use(l);
 	return rc;
 }
 
 int vp_local_op_swap_head(struct vp_target *t, vp_gpa gpa, uint8_t expect, uint8_t value,
 			  struct vp_err *err)
 {
+	struct vp_local *l = vp_local_of(t);
 	uint8_t *to;
-	int rc = to_write(vp_local_of(t), gpa, 1, &to, err);
+	int rc;
 
-	if (rc)
-		return rc;
+	begin_use(l);
+	rc = to_write(l, gpa, 1, &to, err);
 	/* Sequentially consistent, so release, too: the trap table is visible before the int3 (S3).
 	 */
-	if (__atomic_compare_exchange_n(to, &expect, value, false, __ATOMIC_SEQ_CST,
-					__ATOMIC_SEQ_CST))
-		return 0;
-	return vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
-			  (unsigned long long)gpa.v, expect);
+	if (!rc && !__atomic_compare_exchange_n(to, &expect, value, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST))
+		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds 0x%02x now",
+				(unsigned long long)gpa.v, expect);
+	end_use(l);
+	return rc;
 }
 
 int vp_local_op_swap_word(struct vp_target *t, vp_gpa gpa, uint32_t expect, uint32_t value,
 			  struct vp_err *err)
 {
+	struct vp_local *l = vp_local_of(t);
 	uint8_t *to;
-	int rc = gpa.v % sizeof(expect) ? not_ram(gpa, sizeof(expect), err)
-					: to_write(vp_local_of(t), gpa, sizeof(expect), &to, err);
+	int rc;
 
-	if (rc)
-		return rc;
-	if (__atomic_compare_exchange_n((uint32_t *)(void *)to, &expect, value, false,
-					__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		return 0;
-	return vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds %u now",
-			  (unsigned long long)gpa.v, expect);
+	if (gpa.v % sizeof(expect))
+		return not_ram(gpa, sizeof(expect), err);
+	begin_use(l);
+	rc = to_write(l, gpa, sizeof(expect), &to, err);
+	if (!rc && !__atomic_compare_exchange_n((uint32_t *)(void *)to, &expect, value, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		rc = vp_err_set(err, -EAGAIN, "guest-physical 0x%llx holds %u now",
+				(unsigned long long)gpa.v, expect);
+	end_use(l);
+	return rc;
 }
 
 /* --- several bytes in one compare-and-swap ------------------------------------ */
@@ -264,13 +368,13 @@ static int swap_in_window(uint8_t *start, size_t size, size_t off, const uint8_t
 	return -EAGAIN;
 }
 
-int vp_local_op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
-			   const uint8_t *value, size_t len, struct vp_err *err)
+static int swap_bytes(struct vp_local *l, vp_gpa gpa, const uint8_t *expect, const uint8_t *value,
+		      size_t len, struct vp_err *err)
 {
-	const struct vp_slot_ram *r = find_slot(vp_local_of(t), gpa, len);
+	const struct vp_slot_ram *r = find_slot(l, gpa, len);
 	uint8_t *at, *start;
 	size_t size;
-	int rc = to_write(vp_local_of(t), gpa, len, &at, err);
+	int rc = to_write(l, gpa, len, &at, err);
 
 	if (rc)
 		return rc;
@@ -285,6 +389,20 @@ int vp_local_op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expec
 			       (unsigned long long)gpa.v)
 		  : 0;
 }
+
+int vp_local_op_swap_bytes(struct vp_target *t, vp_gpa gpa, const uint8_t *expect,
+			   const uint8_t *value, size_t len, struct vp_err *err)
+{
+	struct vp_local *l = vp_local_of(t);
+	int rc;
+
+	begin_use(l);
+	rc = swap_bytes(l, gpa, expect, value, len, err);
+	end_use(l);
+	return rc;
+}
+
+/* --- all of it ---------------------------------------------------------------- */
 
 static int by_gpa(const void *a, const void *b)
 {
@@ -301,30 +419,50 @@ int vp_local_op_ram(struct vp_target *t, int (*fn)(void *arg, vp_gpa start, uint
 		vp_gpa start;
 		uint64_t len;
 	} sorted[VP_LOCAL_SLOTS] = { 0 };
-	unsigned int n = atomic_load_explicit(&l->nram, memory_order_acquire);
+	unsigned int n;
 	int rc = 0;
 
 	(void)err;
+	begin_use(l);
+	n = atomic_load_explicit(&l->nram, memory_order_acquire);
 	for (unsigned int i = 0; i < n; i++) {
 		sorted[i].start = VP_GPA(l->ram[i].gpa);
 		sorted[i].len = l->ram[i].len;
 	}
+	end_use(l);
 	qsort(sorted, n, sizeof(sorted[0]), by_gpa);
 	for (unsigned int i = 0; i < n && !rc; i++)
 		rc = fn(arg, sorted[i].start, sorted[i].len);
 	return rc;
 }
 
+/*
+ * While the guest is saved most of its RAM is logged; a framebuffer is at all times. A site in a
+ * slot that logs is refused by itself (to_write()).
+ */
 int vp_local_op_writable(struct vp_target *t, struct vp_err *err)
 {
 	struct vp_local *l = vp_local_of(t);
+	uint64_t bytes = 0, logged = 0, at = 0;
 
-	for (unsigned int i = 0; i < atomic_load(&l->nram); i++)
-		if (atomic_load(&l->ram[i].flags) & KVM_MEM_LOG_DIRTY_PAGES)
-			return vp_err_set(err, -EBUSY,
-					  "the VMM logs dirty pages at guest-physical 0x%llx (a "
-					  "migration?), which our writes would escape; try again "
-					  "when it is over",
-					  (unsigned long long)l->ram[i].gpa);
-	return 0;
+	begin_use(l);
+	for (unsigned int i = 0; i < atomic_load(&l->nram); i++) {
+		const struct vp_slot_ram *r = &l->ram[i];
+		uint32_t flags = atomic_load(&r->flags);
+
+		if (flags & KVM_MEM_READONLY)
+			continue;
+		bytes += r->len;
+		if (!(flags & KVM_MEM_LOG_DIRTY_PAGES))
+			continue;
+		logged += r->len;
+		at = r->gpa;
+	}
+	end_use(l);
+	if (logged <= bytes / 2)
+		return 0;
+	return vp_err_set(err, -EBUSY,
+			  "the VMM logs dirty pages at guest-physical 0x%llx (a migration?), which "
+			  "our writes would escape; try again when it is over",
+			  (unsigned long long)at);
 }

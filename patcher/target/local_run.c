@@ -14,14 +14,27 @@ static void set_mode(struct vp_local_vcpu *v, enum vp_mode mode)
 
 static int set_guest_debug(struct vp_local_vcpu *v, bool on)
 {
-	struct kvm_guest_debug debug = {
-		.control = on ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP : 0,
-	};
+	struct kvm_guest_debug debug = v->debug;
 
+	if (on)
+		debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
 	if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug) < 0)
 		return -errno;
 	vp_local_share_regs(v, on);
 	return 0;
+}
+
+int vp_local_vcpu_guest_debug(struct vp_local_vcpu *v, const struct kvm_guest_debug *debug)
+{
+	struct kvm_guest_debug was = v->debug;
+	int rc;
+
+	v->debug = *debug;
+	rc = set_guest_debug(v, atomic_load(&v->armed));
+	if (rc)
+		v->debug = was;
+	v->debug.control &= ~(uint32_t)(KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP); /* once */
+	return rc;
 }
 
 static void serve_arming(struct vp_local_vcpu *v)

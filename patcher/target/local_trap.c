@@ -284,8 +284,13 @@ static int run_again(struct vp_local_vcpu *v)
 
 /* --- carrying it out ---------------------------------------------------------- */
 
+/* 1: the VMM's own debugger wants to see each int3, and gives the guest what is not its own. */
 static int give_back(struct vp_local_vcpu *v, enum exit_kind kind, struct vp_regs *regs)
 {
+	const uint32_t all_int3s = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+
+	if (v->run->exit_reason == KVM_EXIT_DEBUG && (v->debug.control & all_int3s) == all_int3s)
+		return 1;
 	return kind == EXIT_FAILED ? run_again(v) : reinject(v, regs);
 }
 

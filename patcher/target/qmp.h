@@ -106,6 +106,17 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 /* What handlers get in place of @arg, before anybody is served: who listens early has it later. */
 void vp_qmp_server_set_arg(struct vp_qmp_server *s, void *arg);
 
+/*
+ * What goes around each command that is served in turn, on its thread: begin() gives the handler's
+ * argument in place of the server's (@arg), or NULL, @code and @err; then the command is not
+ * called.
+ */
+struct vp_qmp_around {
+	void *(*begin)(void *arg, int *code, struct vp_err *err);
+	void (*end)(void *arg, void *handlers);
+};
+void vp_qmp_server_set_around(struct vp_qmp_server *s, const struct vp_qmp_around *around);
+
 /* Serve until vp_qmp_server_stop(), and until what was begun is done and answered. */
 int vp_qmp_server_run(struct vp_qmp_server *s);
 void vp_qmp_server_stop(struct vp_qmp_server *s); /* any thread */

@@ -53,16 +53,24 @@ void vp_qmp_job_free(struct vp_qmp_job *job)
 	free(job);
 }
 
-void vp_qmp_job_run(struct vp_qmp_job *job)
-{
-	current = job;
-	job->ret = job->command->fn(job->arg, job->args, &job->fd, &job->code, &job->err);
-	current = NULL;
-}
-
 static bool is_in_turn(const struct vp_qmp_job *job)
 {
 	return job->command->how == VP_QMP_IN_TURN;
+}
+
+void vp_qmp_job_run(struct vp_qmp_job *job)
+{
+	const struct vp_qmp_around *around = is_in_turn(job) ? job->around : NULL;
+	void *arg = job->arg;
+
+	current = job;
+	if (around)
+		arg = around->begin(job->arg, &job->code, &job->err);
+	if (arg || !around)
+		job->ret = job->command->fn(arg, job->args, &job->fd, &job->code, &job->err);
+	if (arg && around)
+		around->end(job->arg, arg);
+	current = NULL;
 }
 
 static void await_turn(struct vp_qmp_job *job)

@@ -16,7 +16,8 @@ struct vp_qmp_jobs;
 struct vp_qmp_job {
 	const struct vp_qmp_command *command;
 	void *arg;
-	json_t *args, *id; /* owned; id may be NULL */
+	const struct vp_qmp_around *around; /* NULL: nothing */
+	json_t *args, *id;		    /* owned; id may be NULL */
 	size_t client;
 	uid_t uid;
 	pid_t pid;

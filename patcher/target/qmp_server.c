@@ -37,6 +37,7 @@ struct client {
 struct vp_qmp_server {
 	const struct vp_qmp_command *commands;
 	void *arg;
+	const struct vp_qmp_around *around; /* NULL: nothing */
 	struct vp_qmp_jobs *jobs;
 	int listen_fd, wake_fd;
 	struct sockaddr_un addr;
@@ -98,6 +99,11 @@ int vp_qmp_server_new(const char *path, const struct vp_qmp_command *commands, v
 void vp_qmp_server_set_arg(struct vp_qmp_server *s, void *arg)
 {
 	s->arg = arg;
+}
+
+void vp_qmp_server_set_around(struct vp_qmp_server *s, const struct vp_qmp_around *around)
+{
+	s->around = around;
 }
 
 /* --- clients --- */
@@ -343,6 +349,7 @@ static int start(struct vp_qmp_server *s, struct client *c, const struct request
 	*job = (struct vp_qmp_job){
 		.command = find(s, r->command),
 		.arg = s->arg,
+		.around = s->around,
 		.args = r->args ? json_incref(r->args) : json_object(),
 		.id = json_incref(r->id),
 		.client = (size_t)(c - s->clients),

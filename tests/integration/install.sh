@@ -18,7 +18,7 @@ ok() {
 
 make --no-print-directory install DESTDIR="$dir/root" PREFIX=/opt/vmpoke >"$dir/log" 2>&1
 ok $? "make install with DESTDIR and PREFIX"
-for f in bin/vmpoke lib/libvmpoke.a lib/pkgconfig/vmpoke.pc include/vmpoke/poke.h \
+for f in bin/vmpoke lib/libvmpoke.a lib/libvmpoke-kvm.so lib/pkgconfig/vmpoke.pc include/vmpoke/poke.h \
 	include/vmpoke/hotfix.h share/vmpoke/kernel/asm/bug.h \
 	share/vmpoke/kernel/linux/dynamic_debug.h share/man/man1/vmpoke.1 share/doc/vmpoke/README.md; do
 	[ -s "$dir/root/opt/vmpoke/$f" ]

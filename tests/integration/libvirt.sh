@@ -5,6 +5,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../linux/checks.sh"
 . "$here/../linux/checks-libvirt.sh"
+library=${PRELOAD:-$here/../../build/libvmpoke-kvm.so}
 
 # --- a libvirt, and domains --------------------------------------------------
 
@@ -31,6 +32,35 @@ refused "a domain that is not x86-64" "i386" info libvirt+$uri:old
 refused "a domain that is not x86-64: poke" "i386" poke libvirt+$uri:old 0xc0000000 --old 90 --new 90
 same "it runs on" "$(domain old)" running
 virsh destroy old >/dev/null
+
+# --- the preload library --------------------------------------------------------
+
+# A TCG guest has none that serves, which is told; that one serves is shown by preload.sh and the rig of VMX.
+doctor() { # TEXT PART DOMAIN
+	vp doctor libvirt+$uri:"$3" >"$tmp/out" 2>&1
+	same "$1: exit code" $? 6
+	ok "$1" "$(grep -q -- "$2" "$tmp/out"; echo $?)" || sed 's/^/#  /' "$tmp/out"
+}
+doctor "doctor: no library in its XML" "not started with libvmpoke-kvm.so" web
+refused "doctor: no such domain" "no domain" doctor libvirt+$uri:nobody
+refused "doctor: no domain of libvirt" "write libvirt:NAME" doctor web
+define lib x86_64 "$tmp/qemu" "" ""
+cp "$library" "$tmp/libvmpoke-kvm.so"
+chmod 755 "$tmp/libvmpoke-kvm.so"
+sed -i "s|<domain type='qemu'>|<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>|
+	s|</domain>|<qemu:commandline><qemu:env name='LD_PRELOAD' value='$tmp/libvmpoke-kvm.so'/><qemu:env name=\"VMPOKE_SOCKET\" value=\"$tmp/state/lib\"/></qemu:commandline></domain>|" "$tmp/lib.xml"
+virsh undefine lib >/dev/null
+check "a domain has it" virsh define "$tmp/lib.xml"
+doctor "doctor: its next start will have it" "next start will have" lib
+check "it starts" virsh start lib
+doctor "doctor: nobody answers, as it is TCG" "$tmp/state/lib.*nobody listens\|nobody answers.*$tmp/state/lib" lib
+vp info libvirt+$uri:lib >"$tmp/out" 2>&1
+ok "info goes by libvirt, and says so" "$(grep -q 'libvmpoke-kvm.so does not answer .*by libvirt, with a stop' "$tmp/out"; echo $?)" ||
+	sed 's/^/#  /' "$tmp/out"
+virsh destroy lib >/dev/null
+mv "$tmp/libvmpoke-kvm.so" "$tmp/elsewhere.so"
+doctor "doctor: the library is not there" "library is not there: $tmp/libvmpoke-kvm.so" lib
+mv "$tmp/elsewhere.so" "$tmp/libvmpoke-kvm.so"
 
 # --- looking -----------------------------------------------------------------
 

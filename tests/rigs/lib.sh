@@ -36,6 +36,15 @@ host_root() { # ROOT
 		mkdir -p "$1/vmpoke/tests" && cp -r tests/rigs tests/verdict.sh "$1/vmpoke/tests/"
 }
 
+# This machine's QEMU and its firmware.
+copy_qemu() { # ROOT
+	local file
+	copy_program "$1" "$(command -v qemu-system-x86_64)" /usr/bin/qemu-system-x86_64 || return
+	for file in qemu/kvmvapic.bin qemu/linuxboot_dma.bin qemu/linuxboot.bin seabios/bios-256k.bin; do
+		install -D -m 644 "/usr/share/$file" "$1/usr/share/$file" || return
+	done
+}
+
 # A Linux guest for our own VMM: /inner/vmlinuz, /inner/initrd.
 inner_guest() { # ROOT KERNEL-FOLDER
 	local inner=$tmp/inner
@@ -44,6 +53,7 @@ inner_guest() { # ROOT KERNEL-FOLDER
 		install tests/linux/load "$inner/bin/load" &&
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$inner/bin/witness" \
 			tests/linux/witness.c &&
+		"${CC:-gcc}" -O2 -static -s -o "$inner/bin/exits" tests/rigs/linux/exits.c &&
 		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
 }
 

@@ -38,11 +38,8 @@ need qemu-system-x86_64 busybox xz "${programs[@]}"
 
 # QEMU, its firmware, what the tests of Linux guests call, and what they compile.
 guest_tools() {
-	local program file
-	copy_program "$root" "$(command -v qemu-system-x86_64)" /usr/bin/qemu-system-x86_64 || return
-	for file in qemu/kvmvapic.bin qemu/linuxboot_dma.bin qemu/linuxboot.bin seabios/bios-256k.bin; do
-		install -D -m 644 "/usr/share/$file" "$root/usr/share/$file" || return
-	done
+	local program
+	copy_qemu "$root" || return
 	for program in "${programs[@]}"; do
 		copy_program "$root" "$(command -v "$program")" "/usr/bin/$program" || return
 	done

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local target's memory, and vp_local_run() in a VMM that has signals of its own. */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <vmpoke/local.h>
@@ -438,15 +439,108 @@ static void test_interrupt(void **state)
 	assert_int_equal(vp_local_vcpu_interrupt(w->l, 0), -ENOENT);
 }
 
+/* --- slots that come and go ---------------------------------------------------- */
+
+#define SLOT 0x100000u
+
+struct moving {
+	struct vp_local *l;
+	_Atomic bool stop;
+	unsigned int there, away;
+};
+
+static void *look_on(void *arg)
+{
+	struct moving *m = arg;
+	struct vp_target *t = vp_local_target(m->l);
+	uint8_t *all = malloc(SLOT);
+
+	while (!atomic_load(&m->stop)) {
+		int rc = t->ops->read(t, VP_GPA(SLOT), all, SLOT, NULL);
+
+		rc ? m->away++ : m->there++;
+		if (rc && rc != -EFAULT)
+			abort();
+	}
+	free(all);
+	return NULL;
+}
+
+/* When a slot is removed its memory goes at once: whoever still read it would die. */
+static void test_moving_ram(void **state)
+{
+	const struct vp_local_config config = { .route = VP_ROUTE_DEBUG,
+						.serializer = VP_SERIALIZER_KICK,
+						.ram_moves = true };
+	struct moving m = { .stop = false };
+	uint8_t *keeps = calloc(1, SLOT), byte = 1;
+	struct vp_target *t;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(vp_local_new(&config, &m.l, NULL), 0);
+	t = vp_local_target(m.l);
+	assert_int_equal(pthread_create(&thread, NULL, look_on, &m), 0);
+	for (unsigned int i = 0; i < 300 || !m.there || !m.away; i++) {
+		uint8_t *ram = mmap(NULL, SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				    -1, 0);
+
+		assert_int_equal(vp_local_add_ram(m.l, VP_GPA(SLOT), ram, SLOT, 0, NULL), 0);
+		assert_int_equal(vp_local_add_ram(m.l, VP_GPA(0), keeps, SLOT, 0, NULL), 0);
+		assert_int_equal(t->ops->write(t, VP_GPA(SLOT), &byte, 1, NULL), 0);
+		sched_yield();
+		assert_int_equal(vp_local_remove_ram(m.l, VP_GPA(SLOT), NULL), 0);
+		munmap(ram, SLOT);
+		assert_int_equal(t->ops->write(t, VP_GPA(SLOT), &byte, 1, NULL), -EFAULT);
+		/* the other one, which took its place in the table */
+		assert_int_equal(t->ops->write(t, VP_GPA(7), &byte, 1, NULL), 0);
+		assert_int_equal(vp_local_remove_ram(m.l, VP_GPA(0), NULL), 0);
+	}
+	atomic_store(&m.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(vp_local_remove_ram(m.l, VP_GPA(0), NULL), -ENOENT);
+	assert_int_equal(keeps[7], 1);
+	assert_int_equal(vp_local_free(m.l), 0);
+	free(keeps);
+}
+
+static void test_still_ram(void **state)
+{
+	struct local *w = *state;
+
+	assert_int_equal(vp_local_remove_ram(w->l, VP_GPA(0), NULL), -EINVAL);
+}
+
+/* A framebuffer is logged at all times, all of RAM while the guest is saved. */
+static void test_logged(void **state)
+{
+	struct local *w = *state;
+
+	assert_int_equal(w->t->ops->writable(w->t, NULL), 0);
+	assert_int_equal(vp_local_set_ram_flags(w->l, VP_GPA(0), KVM_MEM_LOG_DIRTY_PAGES, NULL), 0);
+	assert_int_equal(w->t->ops->writable(w->t, NULL), -EBUSY);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_read_only),	 T(test_swap_bytes),	T(test_swap_beside_writes),
-		T(test_signal_is_taken), T(test_blocked),	T(test_no_ram),
-		T(test_free_too_early),	 T(test_with_the_lock), T(test_other_thread),
-		T(test_foreign_signal),	 T(test_foreign_flag),	T(test_foreign_while_held),
+		T(test_read_only),
+		T(test_swap_bytes),
+		T(test_swap_beside_writes),
+		T(test_signal_is_taken),
+		T(test_blocked),
+		T(test_no_ram),
+		T(test_free_too_early),
+		T(test_with_the_lock),
+		T(test_other_thread),
+		T(test_foreign_signal),
+		T(test_foreign_flag),
+		T(test_foreign_while_held),
 		T(test_interrupt),
+		T(test_still_ram),
+		T(test_logged),
+		cmocka_unit_test(test_moving_ram),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

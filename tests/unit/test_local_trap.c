@@ -356,6 +356,61 @@ static void test_reinject_moves_rip(void **state)
 	assert_int_equal(c->events.exception.nr, BP_VECTOR);
 }
 
+/* --- a debugger of the VMM's own ----------------------------------------------------- */
+
+static void debug(uint32_t control)
+{
+	const struct kvm_guest_debug d = { .control = control };
+
+	assert_int_equal(vp_local_vcpu_guest_debug(w.v, &d), 0);
+}
+
+/* An int3 that is not ours is the debugger's to look at; one that is ours it never sees. */
+static void test_debugger(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP);
+	assert_true(c->armed);
+	w.verdict = VP_VERDICT_FOREIGN;
+	c->steps = 0;
+	expect_exit(traps_once, KVM_EXIT_DEBUG);
+	assert_int_equal(c->run.debug.arch.exception, BP_VECTOR);
+	assert_int_equal(c->regs.rip, CODE);
+	assert_int_equal(c->events.exception.injected, 0);
+	expect_ours(traps_once);
+	debug(0);
+	assert_false(c->armed);
+	w.verdict = VP_VERDICT_FOREIGN;
+	w.go_to = 0;
+	c->steps = 0;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_int_equal(c->events.exception.nr, BP_VECTOR); /* nobody's: it is the guest's */
+}
+
+/* A batch needs int3s: the debugger's coming and going does not take them away. */
+static void test_debugger_amid_batch(void **state)
+{
+	struct fake_kvm_vcpu *c = &fake_kvm[0];
+
+	(void)state;
+	expect_ours(traps_once); /* it has served the arming */
+	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	assert_true(c->armed);
+	expect_ours(traps_once);
+	debug(0);
+	assert_true(c->armed);
+	expect_ours(traps_once);
+	/* It steps, and looks for no int3s: those of the guest are the guest's. */
+	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	w.verdict = VP_VERDICT_FOREIGN;
+	w.go_to = 0;
+	c->steps = 0;
+	expect_exit(traps_once, KVM_EXIT_HLT);
+	assert_int_equal(c->events.exception.nr, BP_VECTOR);
+}
+
 /* --- registers that KVM leaves in kvm_run ------------------------------------------ */
 
 static int trap_once_armed(struct fake_kvm_vcpu *c)
@@ -464,6 +519,8 @@ int main(void)
 		O(test_ours_fails),
 		O(test_asks_old_kvm),
 		T(test_leaves_valid_regs),
+		T(test_debugger),
+		A(test_debugger_amid_batch),
 		T(test_nested),
 		A(test_nested),
 		T(test_compatibility_mode),

@@ -27,6 +27,9 @@
 #include <linux/kvm.h>
 #include <linux/membarrier.h>
 
+/* A part of the state. */
+#define VP_LOCAL_SLOTS 4
+
 enum x_access { X_LOAD, X_STORE };
 
 /* The running thread is about to make this access; others may run before it does. */

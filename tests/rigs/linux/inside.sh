@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# To be sourced on an emulated host: a Linux guest in our own VMM.
+# To be sourced on an emulated host: a Linux guest in our own VMM, or in `guest_vmm`, which has the guest's
+# console on its standard input and output.
 #
 #	guest_boot ARG...	start it (`vmpoke run` with these) and wait until it answers
+#	guest_resume ARG...	the same for one that goes on from where it was saved
 #	guest COMMAND		run a shell command in it: its output and exit code
 #	guest_end		wait for the VMM's end: its exit code
 #	ok TEXT COMMAND...	one line that says whether COMMAND succeeded
@@ -9,6 +11,7 @@ dir=$(mktemp -d)
 sock=$dir/vm.sock
 vmpoke=/vmpoke/build/vmpoke
 guest_limit=${GUEST_LIMIT:-240} # seconds until a guest counts as hung
+guest_vmm=("$vmpoke" run --socket "$sock")
 failed=0
 
 ok() { # TEXT COMMAND...
@@ -37,17 +40,21 @@ guest_wait() { # NUMBER [TIMES]
 }
 
 guest_boot() { # ARG...
+	: >"$dir/console"
+	guest_resume "$@"
+	guest_wait 0
+}
+
+guest_resume() { # ARG...
 	rm -f "$dir/input" "$sock"
 	mkfifo "$dir/input"
-	: >"$dir/console"
 	# The host's own commands come first: emulated hosts are slow.
 	(
 		renice -n 10 -p $BASHPID >/dev/null
-		exec "$vmpoke" run --socket "$sock" "$@"
-	) <"$dir/input" >"$dir/console" 2>"$dir/messages" &
+		exec "${guest_vmm[@]}" "$@"
+	) <"$dir/input" >>"$dir/console" 2>"$dir/messages" &
 	guest_pid=$!
 	exec 7>"$dir/input"
-	guest_wait 0
 }
 
 guest_send() { # COMMAND

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the environment says, and where vmpoke keeps its files. */
+/* Where vmpoke keeps its files: the environment says so, or the user's system. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,25 +9,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/cmd.h"
+#include "control/paths.h"
 
 static const char *setting(const char *name)
 {
 	const char *value = getenv(name);
 
 	return value && *value ? value : NULL;
-}
-
-int vp_cmd_timeout(unsigned int *ms, struct vp_err *err)
-{
-	const char *text = setting("VMPOKE_TIMEOUT");
-	uint64_t value = 0;
-
-	if (text && vp_cmd_number(text, 1, VP_CMD_TIMEOUT_MAX, &value))
-		return vp_err_set(err, -EINVAL, "VMPOKE_TIMEOUT=%.40s is not a number from 1 to %u",
-				  text, VP_CMD_TIMEOUT_MAX);
-	*ms = (unsigned int)value;
-	return 0;
 }
 
 /* --- state ------------------------------------------------------------------- */
@@ -42,7 +30,7 @@ static int put(char *path, size_t size, struct vp_err *err, const char *dir, con
 }
 
 /* As the XDG base directory specification wants it; for root as the FHS does. */
-int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err)
+int vp_state_dir(char *path, size_t size, struct vp_err *err)
 {
 	const char *dir;
 
@@ -59,7 +47,7 @@ int vp_cmd_state_dir(char *path, size_t size, struct vp_err *err)
 
 /* --- sockets ----------------------------------------------------------------- */
 
-int vp_cmd_runtime_dir(char *dir, size_t size, struct vp_err *err)
+int vp_runtime_dir(char *dir, size_t size, struct vp_err *err)
 {
 	const char *own = setting("VMPOKE_RUNTIME_DIR"), *xdg = setting("XDG_RUNTIME_DIR");
 	int n;
@@ -99,7 +87,7 @@ static int runtime_dir_check(const char *dir, bool create, struct vp_err *err)
 	return 0;
 }
 
-int vp_cmd_socket_path(const char *target, bool create, char *path, size_t size, struct vp_err *err)
+int vp_socket_path(const char *target, bool create, char *path, size_t size, struct vp_err *err)
 {
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	size_t max = size < sizeof(dir) ? size : sizeof(dir);
@@ -110,7 +98,7 @@ int vp_cmd_socket_path(const char *target, bool create, char *path, size_t size,
 	} else {
 		if (!*target || *target == '.')
 			return vp_err_set(err, -EINVAL, "\"%s\" is no name of a target", target);
-		rc = vp_cmd_runtime_dir(dir, sizeof(dir), err);
+		rc = vp_runtime_dir(dir, sizeof(dir), err);
 		if (!rc)
 			rc = runtime_dir_check(dir, create, err);
 		if (rc)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which descriptors of the VMM's we follow, and how we leave off. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "preload/preload.h"
+
+#define FDS_MAX 65536u
+
+static _Atomic(struct vp_preload_file *) files[FDS_MAX];
+static _Atomic bool forked;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* A process that was forked has the VM's descriptors, and none of its threads. */
+static void child(void)
+{
+	atomic_store(&forked, true);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, child);
+}
+
+bool vp_preload_is_parent(void)
+{
+	return !atomic_load(&forked);
+}
+
+struct vp_preload_file *vp_preload_followed(int fd)
+{
+	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
+		return NULL;
+	return atomic_load_explicit(&files[fd], memory_order_acquire);
+}
+
+bool vp_preload_follow(int fd, struct vp_preload_file *file)
+{
+	pthread_once(&once, watch_forks);
+	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
+		return false;
+	atomic_store(&files[fd], file);
+	return true;
+}
+
+void vp_preload_log(const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	dprintf(STDERR_FILENO, "vmpoke-kvm: %s\n", text);
+}
+
+void vp_preload_step_aside(struct vp_preload_vm *vm, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (atomic_load(&vm->aside))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(vm->why, sizeof(vm->why), fmt, ap);
+	va_end(ap);
+	atomic_store(&vm->aside, true);
+	vp_preload_log("stepped aside: %s", vm->why);
+}
