@@ -85,7 +85,8 @@ RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
 .PHONY: all help demo test check soak bench install uninstall clean deps deps-tests test-bins \
 	tests-all format format-check lint layers api
-all: $(BIN) $(LIB) $(PRELOAD) $(GUEST)
+# A library with sanitizers would want them in whoever loads it.
+all: $(BIN) $(LIB) $(if $(SAN),,$(PRELOAD)) $(GUEST)
 
 help:
 	@sed -n 's/^#   //p' Makefile

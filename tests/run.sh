@@ -142,6 +142,7 @@ tests_of() { # TIER
 		echo rigs vmx 2400 tests/rigs/vmx.sh
 		echo rigs svm 1800 tests/rigs/svm.sh
 		echo rigs vmx-linux 3000 tests/rigs/vmx-linux.sh
+		echo rigs vmx-qemu 3000 tests/rigs/vmx-qemu.sh
 		;;
 	matrix) echo matrix linux 2400 bash tests/integration/linux-matrix.sh ;;
 	qemu-kvm) echo qemu-kvm qemu-kvm 2400 tests/rigs/qemu-kvm.sh ;;
