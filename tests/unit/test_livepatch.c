@@ -186,6 +186,47 @@ static void livepatch_symbols(void **state)
 	refused("its form is not");
 }
 
+/* As a module's file has them: a symbol of SHN_LIVEPATCH, in a second table of relocations. */
+static void livepatch_relocations(void **state)
+{
+	const struct vp_livepatch_kernel kernel = { "6.1", &livepatch_layout };
+	static Elf64_Rela rela;
+	struct converted c = { 0 };
+	unsigned int symbol, table;
+	const uint8_t *text;
+	Elf64_Shdr *shdr;
+	Elf64_Sym sym;
+	size_t n = 0;
+
+	(void)state;
+	livepatch_begin(&b, BY_KLP_BUILD, 0, "");
+	memcpy(b.code + 12, "\xe8\0\0\0\0", 5);
+	symbol = outside(".klp.sym.vmlinux.local,2");
+	rela = (Elf64_Rela){ 13, ELF64_R_INFO(symbol, R_X86_64_PLT32), -4 };
+	table = object_section(&b.o, ".klp.rela.vmlinux..text", SHF_ALLOC | 0x00100000, &rela,
+			       sizeof(rela));
+	object_finish(&b.o);
+	shdr = object_shdr(&b.o, table);
+	shdr->sh_type = SHT_RELA;
+	shdr->sh_link = b.o.symtab_index;
+	shdr->sh_info = b.text_section;
+	shdr->sh_entsize = sizeof(rela);
+	memcpy(&sym, b.o.bytes + b.o.symtab + symbol * sizeof(sym), sizeof(sym));
+	sym.st_shndx = 0xff20;
+	memcpy(b.o.bytes + b.o.symtab + symbol * sizeof(sym), &sym, sizeof(sym));
+
+	assert_int_equal(vp_elf_object_open(b.o.bytes, b.o.len, "FILE", &c.module, &c.err), 0);
+	assert_int_equal(
+		vp_livepatch_convert(c.module, &kernel, &c.image, &c.len, &c.blockers, &c.err), 0);
+	assert_int_equal(vp_elf_object_open(c.image, c.len, "OURS", &c.elf, NULL), 0);
+	assert_int_equal(vp_hotfix_object_open(c.elf, &c.hotfix, &c.blockers, &c.err), 0);
+	assert_string_equal(vp_hotfix_object_about(c.hotfix)->symbols[0].name, "local");
+	text = section(&c, ".text", &n);
+	assert_non_null(text);
+	assert_int_equal(n, 2);
+	close_it(&c);
+}
+
 static void data_goes_along(void **state)
 {
 	unsigned int rodata;
@@ -323,13 +364,10 @@ static void unknown_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_ways),
-		cmocka_unit_test(numbers_and_modules),
-		cmocka_unit_test(livepatch_symbols),
-		cmocka_unit_test(data_goes_along),
-		cmocka_unit_test(tables),
-		cmocka_unit_test(callbacks),
-		cmocka_unit_test(odd_records),
+		cmocka_unit_test(all_ways),	     cmocka_unit_test(numbers_and_modules),
+		cmocka_unit_test(livepatch_symbols), cmocka_unit_test(livepatch_relocations),
+		cmocka_unit_test(data_goes_along),   cmocka_unit_test(tables),
+		cmocka_unit_test(callbacks),	     cmocka_unit_test(odd_records),
 		cmocka_unit_test(unknown_layout),
 	};
 
