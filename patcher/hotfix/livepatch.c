@@ -112,6 +112,20 @@ static int convert(struct vp_lp *lp, const struct vp_livepatch_kernel *kernel, s
 	return lp->b->added == had ? vp_lp_write(lp, image, len, err) : 0;
 }
 
+/* What is no hotfix has one line: the first reason, and how many there are. */
+static int refuse(const struct vp_elf_object *module, const struct vp_blockers *b, size_t kept,
+		  struct vp_err *err)
+{
+	const char *what = vp_elf_object_what(module);
+
+	if (kept >= vp_blockers_kept(b))
+		return vp_err_set(err, -ENOEXEC, "%s: it cannot be taken", what);
+	if (b->n > kept + 1)
+		return vp_err_set(err, -ENOEXEC, "%s: %.130s (and %zu more)", what,
+				  b->list[kept].text, b->n - kept - 1);
+	return vp_err_set(err, -ENOEXEC, "%s: %.150s", what, b->list[kept].text);
+}
+
 int vp_livepatch_convert(const struct vp_elf_object *module,
 			 const struct vp_livepatch_kernel *kernel, void **image, size_t *len,
 			 struct vp_blockers *b, struct vp_err *err)
@@ -132,9 +146,7 @@ int vp_livepatch_convert(const struct vp_elf_object *module,
 	if (!rc && b->added != had) {
 		free(*image);
 		*image = NULL;
-		rc = vp_err_set(err, -ENOEXEC, "%s: %.150s", vp_elf_object_what(module),
-				kept < vp_blockers_kept(b) ? b->list[kept].text
-							   : "it cannot be taken");
+		rc = refuse(module, b, kept, err);
 	}
 	free(lp->items);
 	free(lp->whole);

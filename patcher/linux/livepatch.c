@@ -13,6 +13,7 @@
 
 #define PATCHES_MAX 64u	  /* in a list */
 #define FUNCS_MAX   4096u /* of all */
+#define PIECE	    64u	  /* of a text */
 
 struct walk {
 	struct vp_linux *l;
@@ -34,17 +35,23 @@ static int read_word(const struct walk *w, uint64_t at, uint64_t *out)
 			: -EFAULT;
 }
 
-/* A text of the guest, of which only what is printable is kept. */
+/* A text of the guest, of which only what is printable is kept. In pieces that end where pages do.
+ */
 static int read_text(const struct walk *w, uint64_t at, char *to, size_t size)
 {
-	memset(to, 0, size);
-	for (size_t n = 0; n < size - 1; n++) {
-		int rc = vp_kernel_mem_read(&w->l->mem, VP_GVA(at + n), to + n, 1, NULL);
+	size_t n = 0;
 
+	memset(to, 0, size);
+	while (n < size - 1 && strlen(to) == n) {
+		size_t len = PIECE - (at + n) % PIECE;
+		int rc;
+
+		if (len > size - 1 - n)
+			len = size - 1 - n;
+		rc = vp_kernel_mem_read(&w->l->mem, VP_GVA(at + n), to + n, len, NULL);
 		if (rc)
 			return rc;
-		if (!to[n])
-			break;
+		n += len;
 	}
 	vp_text_clean(to);
 	return 0;
@@ -121,7 +128,9 @@ int vp_linux_livepatches(struct vp_linux *l,
 	if (rc == -EFAULT)
 		return vp_err_set(err, -EAGAIN,
 				  "the kernel's list of livepatches makes no sense, or changes");
-	return rc;
+	return rc < 0 ? vp_err_set(err, rc, "the kernel's list of livepatches cannot be read: %s",
+				   strerror(-rc))
+		      : rc;
 }
 
 struct search {
