@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A livepatch module as people write them by hand, for tests/integration/hotfix-klp.sh: it has
  * /proc/cmdline say something else, and beside that what the new function needs: data of its own, a
