@@ -81,23 +81,6 @@ static void check_release(const struct vp_lp *lp, const char *release)
 /* --- all of it ---------------------------------------------------------------------------------
  */
 
-size_t vp_lp_section(struct vp_lp *lp, const char *name)
-{
-	size_t found = 0;
-
-	for (size_t i = 1; i < lp->nsections; i++) {
-		if (strcmp(lp->sections[i].name, name) || !lp->sections[i].size ||
-		    !lp->sections[i].data)
-			continue;
-		if (found) {
-			vp_blockers_add(lp->b, "section %.64s: there are several", name);
-			return 0;
-		}
-		found = i;
-	}
-	return found;
-}
-
 static int convert(struct vp_lp *lp, const struct vp_livepatch_kernel *kernel, size_t had,
 		   void **image, size_t *len, struct vp_err *err)
 {

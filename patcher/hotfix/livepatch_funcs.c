@@ -19,8 +19,26 @@
 
 #define WORD 8u
 
-/* --- pointers and texts ------------------------------------------------------------------------
+/* --- sections, pointers, texts
+ * ------------------------------------------------------------------------
  */
+
+size_t vp_lp_section(struct vp_lp *lp, const char *name)
+{
+	size_t found = 0;
+
+	for (size_t i = 1; i < lp->nsections; i++) {
+		if (strcmp(lp->sections[i].name, name) || !lp->sections[i].size ||
+		    !lp->sections[i].data)
+			continue;
+		if (found) {
+			vp_blockers_add(lp->b, "section %.64s: there are several", name);
+			return 0;
+		}
+		found = i;
+	}
+	return found;
+}
 
 static const struct vp_elf_reloc *reloc_at(const struct vp_lp *lp, size_t section, uint64_t at)
 {
