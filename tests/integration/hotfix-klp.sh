@@ -15,7 +15,7 @@ module() { # NAME SOURCE: $tmp/NAME.ko, by the kernel's own kbuild, without debu
 		make -C "$common" M="$tmp/$1" KBUILD_OUTPUT="$headers" modules >"$tmp/log" 2>&1 &&
 		strip --strip-debug -o "$tmp/$1.ko" "$tmp/$1/$1.ko" || { tail "$tmp/log"; return 1; }
 }
-# The same with a line more, and something in the new function's place.
+# The same, changed.
 variant() { # NAME SED
 	sed "$2" "$here/../livepatch/livepatch_demo.c" >"$tmp/$1.c" && module "$1" "$tmp/$1.c"
 }
@@ -25,6 +25,7 @@ check "one with a WARN" variant warns 's/seq_printf(m/WARN_ON(!m); seq_printf(m/
 check "one with callbacks" variant calls \
 	's/^static struct klp_func/static int pre(struct klp_object *o) { return 0; }\n&/; s/{ .funcs = funcs }/{ .funcs = funcs, .callbacks = { .pre_patch = pre } }/'
 check "one of no function that is there" variant nobody 's/cmdline_proc_show/cmdline_proc_shown/'
+check "one for a module" module livepatch_virtio "$here/../livepatch/livepatch_virtio.c"
 ko=$tmp/livepatch_demo.ko
 cp "$ko" "$tmp/as-built"
 
@@ -52,6 +53,8 @@ check "it gets the module" send g "$ko"
 check "which it does not load" guest_run g '! insmod /tmp/livepatch_demo.ko && ! lsmod | grep livepatch'
 guest_text g "$tmp/before"
 check "it fits" vp hotfix check "$qmp" "$ko"
+check "it fits by the kernel's file" vp hotfix check --kernel "$("$here/../linux/kernel.sh" generic)/vmlinuz" "$ko"
+check "as it does with all its debug information" vp hotfix check "$qmp" "$tmp/livepatch_demo/livepatch_demo.ko"
 refused "a WARN is refused by name" '__bug_table of demo_cmdline' hotfix check "$qmp" "$tmp/warns.ko"
 refused "callbacks are refused by name" 'callbacks' hotfix apply "$qmp" "$tmp/calls.ko"
 refused "an unknown function is" 'cmdline_proc_shown' hotfix check "$qmp" "$tmp/nobody.ko"
@@ -67,6 +70,12 @@ refused "it is in no list of the guest's own" 'no' hotfix remove "$qmp" nobody
 check "the guest has no livepatch" guest_run g '[ -z "$(ls /sys/kernel/livepatch)" ]'
 check "removed" vp hotfix remove "$qmp" livepatch_demo
 check "the guest has its own again" says g console=ttyS0
+status() { guest_run g 'cat /sys/bus/virtio/devices/virtio0/status'; }
+status=$(status)
+check "one for a function of a module is applied" vp hotfix apply "$qmp" "$tmp/livepatch_virtio.ko"
+check "the guest sees it" grep -q '^patched 0' <(status)
+check "and is removed" vp hotfix remove "$qmp" livepatch_virtio
+same "the module has its own again" "$(status)" "$status"
 guest_text g "$tmp/after"
 check "every byte of it" cmp "$tmp/before" "$tmp/after"
 check "the .ko is unchanged" cmp "$ko" "$tmp/as-built"
