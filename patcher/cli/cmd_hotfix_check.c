@@ -19,7 +19,7 @@ static const char help[] =
 	"\n"
 	"Would the hotfix OBJECT fit this guest as it is now? All that `apply` would look at is\n"
 	"looked at, but for who is inside of the functions, and every reason against it is told.\n"
-	"Nothing is written.\n"
+	"Nothing is written. OBJECT may be a livepatch module (.ko), too.\n"
 	"\n"
 	"Without a target it is held against the kernel in FILE, a vmlinux or bzImage, which says\n"
 	"less: a line \"told by a guest only\" for each thing that was not looked at. Functions "
@@ -29,7 +29,9 @@ static const char help[] =
 	"\n"
 	"Exit code: 0: it fits; 2 bad options; 3 it does not, or no Linux that is known; 4 no "
 	"such\n"
-	"target; 7 OBJECT is no hotfix, or FILE cannot be read.\n";
+	"target; 7 OBJECT is no hotfix and no livepatch module that can be taken, or FILE cannot "
+	"be\n"
+	"read.\n";
 
 struct check_args {
 	const char *target, *object, *kernel;

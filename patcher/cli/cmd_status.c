@@ -76,6 +76,8 @@ static void print_json(const struct status *s)
 				    s->hotfixes
 					    ? json_incref(json_object_get(s->hotfixes, "hotfixes"))
 					    : json_null());
+	if (json_array_size(json_object_get(s->hotfixes, "livepatches")))
+		json_object_set(out, "livepatches", json_object_get(s->hotfixes, "livepatches"));
 	if (json_array_size(json_object_get(s->hotfixes, "damaged")))
 		json_object_set(out, "damaged-hotfixes", json_object_get(s->hotfixes, "damaged"));
 	if (attention)

@@ -79,4 +79,12 @@ void vp_hotfixes_print(const json_t *found)
 	json_array_foreach(json_object_get(found, "damaged"), i, item)
 		printf("  A DAMAGED LABEL of a hotfix is at %s: what it was cannot be told\n",
 		       json_string_value(item));
+	json_array_foreach(json_object_get(found, "livepatches"), i, item)
+		printf("  livepatch %s, the guest's own: %s at %s leads to %s%s\n",
+		       vp_client_text(item, "module"), vp_client_text(item, "function"),
+		       vp_client_text(item, "addr"), vp_client_text(item, "replacement"),
+		       json_is_true(json_object_get(item, "enabled")) ? "" : " (disabled)");
+	if (*vp_client_text(found, "livepatches-untold"))
+		printf("  the guest's own livepatches cannot be told: %s\n",
+		       vp_client_text(found, "livepatches-untold"));
 }

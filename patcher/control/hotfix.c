@@ -6,6 +6,8 @@
 
 #include "control/hotfix.h"
 #include "elf/object.h"
+#include "hotfix/livepatch.h"
+#include "linux/livepatch.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
@@ -47,12 +49,54 @@ static int open_elf(struct vp_hotfix_opened *o, const char *what, const char *he
 	return rc;
 }
 
+/* A livepatch module is read by the types of the kernel that it is for. */
+static int convert(struct vp_hotfix_opened *o, const struct vp_hotfix_opened_for *kernel,
+		   struct vp_err *err)
+{
+	struct vp_livepatch_kernel to;
+	struct vp_elf_object *ours = NULL;
+	struct vp_linux *l = NULL;
+	void *image = NULL;
+	size_t len = 0;
+	int rc = kernel->linux_of(kernel->arg, &l, err);
+
+	if (rc)
+		return rc;
+	to.release = vp_linux_info(l)->release;
+	to.layout = vp_linux_klp_layout(l);
+	rc = vp_livepatch_convert(o->elf, &to, &image, &len, &o->blockers, err);
+	if (!rc)
+		rc = vp_elf_object_open(image, len, vp_elf_object_what(o->elf), &ours, err);
+	free(image);
+	if (rc)
+		return rc;
+	vp_elf_object_close(o->elf);
+	o->elf = ours;
+	o->livepatch = true;
+	return 0;
+}
+
 int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			  struct vp_err *err)
+			  const struct vp_hotfix_opened_for *kernel, struct vp_err *err)
 {
 	int rc = open_elf(o, what, hex, err);
 
+	if (!rc && vp_livepatch_is(o->elf))
+		rc = convert(o, kernel, err);
 	return rc ? rc : vp_hotfix_object_open(o->elf, &o->object, &o->blockers, err);
+}
+
+static int linux_of_guest(void *arg, struct vp_linux **out, struct vp_err *err)
+{
+	return vp_control_linux(arg, out, err);
+}
+
+int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const char *what, const char *hex,
+			      struct vp_control *c, struct vp_err *err)
+{
+	const struct vp_hotfix_opened_for kernel = { linux_of_guest, c };
+
+	return vp_hotfix_opened_read(o, what, hex, &kernel, err);
 }
 
 int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_linux_ranges *out,
@@ -188,7 +232,13 @@ json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *cod
 	*code = vp_args_unpack(args, err, "{s:s, s:s, s?b}", "what", &what, "object", &hex,
 			       "expect", &wanted);
 	if (!*code)
-		*code = vp_hotfix_opened_read(&o, what, hex, err);
+		*code = vp_hotfix_opened_read_for(&o, what, hex, c, err);
+	if (!*code && wanted && o.livepatch)
+		*code = vp_err_set(
+			err, -ENOEXEC,
+			"%.100s is a livepatch module: what it expects cannot be written "
+			"into it",
+			what);
 	if (!*code)
 		*code = look(c, &o, err);
 	if (!*code)

@@ -18,12 +18,25 @@ struct vp_hotfix_opened {
 	struct vp_hotfix_fit *fit; /* NULL: not asked, or it does not fit */
 	struct vp_blockers blockers;
 	uint8_t digest[VP_SHA256_SIZE]; /* of the file */
+	bool livepatch;			/* it is a livepatch module */
 };
 
-/* @hex: its bytes; @what: its name, for texts. What is no hotfix is -ENOEXEC. Close it in any case.
+/* The kernel that the object is for, where it must be known to read the object. */
+struct vp_hotfix_opened_for {
+	int (*linux_of)(void *arg, struct vp_linux **out, struct vp_err *err);
+	void *arg;
+};
+
+/*
+ * @hex: its bytes, an object of ours or a livepatch module, which is made into one; @what: its
+ * name, for texts. What is neither is -ENOEXEC. Close it in any case.
  */
 int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			  struct vp_err *err);
+			  const struct vp_hotfix_opened_for *kernel, struct vp_err *err);
+
+/* The same for the guest of @c. */
+int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const char *what, const char *hex,
+			      struct vp_control *c, struct vp_err *err);
 void vp_hotfix_opened_close(struct vp_hotfix_opened *o);
 
 /* Over which of the hotfixes that were found another may come; to be freed with free(list). */

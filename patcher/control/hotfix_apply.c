@@ -538,7 +538,7 @@ static int unpack(struct apply *a, const json_t *args, struct vp_err *err)
 				&a->force, "no-wait", &a->no_wait, "when-idle", &a->when_idle,
 				VP_WRITE_ARGS(&a->w));
 
-	return rc ? rc : vp_hotfix_opened_read(&a->o, what, hex, err);
+	return rc ? rc : vp_hotfix_opened_read_for(&a->o, what, hex, a->job.c, err);
 }
 
 json_t *vp_control_hotfix_apply(void *arg, const json_t *args, int *fd, int *code,
@@ -553,6 +553,7 @@ json_t *vp_control_hotfix_apply(void *arg, const json_t *args, int *fd, int *cod
 	if (!a)
 		return NULL;
 	vp_control_refresh(c);
+	a->job.c = c;
 	*code = unpack(a, args, err);
 	if (!*code)
 		*code = vp_control_may_write(c, err);

@@ -7,17 +7,34 @@
 #include "linux/file.h"
 #include "target/qmp_wire.h"
 
+struct of_file {
+	const char *path;
+	struct vp_linux *l;
+};
+
+/* Opened once, when it is needed first. */
+static int linux_of_file(void *arg, struct vp_linux **out, struct vp_err *err)
+{
+	struct of_file *f = arg;
+	int rc = f->l ? 0 : vp_linux_open_file(f->path, &f->l, err);
+
+	*out = f->l;
+	return rc;
+}
+
 json_t *vp_hotfix_check_file(const char *kernel, const char *what, const char *hex, int *code,
 			     struct vp_err *err)
 {
 	struct vp_hotfix_opened o = { 0 };
 	struct vp_blockers untold = { 0 };
+	struct of_file file = { .path = kernel };
+	const struct vp_hotfix_opened_for opened_for = { linux_of_file, &file };
 	struct vp_linux *l = NULL;
 	json_t *json = NULL;
 
-	*code = vp_hotfix_opened_read(&o, what, hex, err);
+	*code = vp_hotfix_opened_read(&o, what, hex, &opened_for, err);
 	if (!*code)
-		*code = vp_linux_open_file(kernel, &l, err);
+		*code = linux_of_file(&file, &l, err);
 	if (!*code)
 		*code = vp_hotfix_fit_open_file(l, o.object, &o.fit, &o.blockers, &untold, err);
 	if (*code == -ENOEXEC && l && o.blockers.n) /* that it does not fit is an answer */
@@ -29,6 +46,6 @@ json_t *vp_hotfix_check_file(const char *kernel, const char *what, const char *h
 	}
 	vp_hotfix_opened_close(&o);
 	vp_blockers_free(&untold);
-	vp_linux_free(l);
+	vp_linux_free(file.l);
 	return json;
 }

@@ -6,6 +6,7 @@
 
 #include "control/internal.h"
 #include "hotfix/found.h"
+#include "linux/livepatch.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
@@ -88,6 +89,29 @@ static json_t *damaged_json(const vp_gva *at, size_t n)
 	return list;
 }
 
+/* What the guest's own livepatch has redirected, a line each: those are no hotfixes of ours. */
+static int add_livepatch(void *arg, const struct vp_klp_function *f)
+{
+	json_array_append_new(
+		arg, json_pack("{s:o, s:o, s:o, s:o, s:b}", "module", vp_qmp_text(f->module),
+			       "function", vp_qmp_text(f->name), "addr", vp_json_addr(f->from.v),
+			       "replacement", vp_json_addr(f->to.v), "enabled", f->enabled));
+	return 0;
+}
+
+/* @why: "", or why they cannot be told. */
+static json_t *livepatches_json(struct vp_linux *l, struct vp_err *why)
+{
+	json_t *list = json_array();
+	int rc = vp_linux_livepatches(l, add_livepatch, list, why);
+
+	if (rc)
+		json_array_clear(list);
+	if (rc == -EOPNOTSUPP) /* a kernel without livepatch has none */
+		why->text[0] = 0;
+	return list;
+}
+
 /* The memory is what counts: that the ledger cannot be asked is no reason to say nothing. */
 json_t *vp_control_query_hotfixes(void *arg, const json_t *args, int *fd, int *code,
 				  struct vp_err *err)
@@ -97,6 +121,7 @@ json_t *vp_control_query_hotfixes(void *arg, const json_t *args, int *fd, int *c
 	struct vp_applied *batches = NULL;
 	size_t n = 0, ndamaged = 0, nbatches = 0;
 	vp_gva *damaged = NULL;
+	struct vp_err why = { "" };
 	struct vp_linux *l = NULL;
 	json_t *found;
 
@@ -117,8 +142,11 @@ json_t *vp_control_query_hotfixes(void *arg, const json_t *args, int *fd, int *c
 			found, hotfix_json(&list[i], batch_of(list[i].label, batches, nbatches)));
 	vp_control_applied_free(batches, nbatches);
 	vp_hotfix_found_free(list, n);
-	found = json_pack("{s:o, s:o}", "hotfixes", found, "damaged",
-			  damaged_json(damaged, ndamaged));
+	found = json_pack("{s:o, s:o, s:o}", "hotfixes", found, "damaged",
+			  damaged_json(damaged, ndamaged), "livepatches",
+			  livepatches_json(l, &why));
+	if (why.text[0])
+		json_object_set_new(found, "livepatches-untold", vp_qmp_text(why.text));
 	free(damaged);
 	return found;
 }

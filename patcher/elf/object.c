@@ -11,12 +11,20 @@
 
 #define PAGE 4096u
 
+/*
+ * Of livepatch modules (include/uapi/linux/elf.h): symbols that only livepatch resolves, and
+ * relocations that only it applies, beside the others of that section.
+ */
+#define SHN_LIVEPATCH	   0xff20u
+#define SHF_RELA_LIVEPATCH 0x00100000u
+
 /* Or many symbols that share one endless name would take for ever to look at. */
 #define NAME_MAX_BYTES 1024u
 
 struct relocs {
 	struct vp_elf_reloc *list;
 	size_t n;
+	unsigned int tables; /* bit 0: of the usual kind; bit 1: of a livepatch module's */
 };
 
 struct vp_elf_object {
@@ -280,7 +288,7 @@ static int read_symbols(struct vp_elf_object *o, size_t table, struct vp_err *er
 			.size = sym.st_size,
 			.type = ELF64_ST_TYPE(sym.st_info),
 			.bind = ELF64_ST_BIND(sym.st_info),
-			.section = sym.st_shndx,
+			.section = sym.st_shndx == SHN_LIVEPATCH ? SHN_UNDEF : sym.st_shndx,
 		};
 		rc = out->name ? check_symbol(o, i, out, err) : -ENOEXEC;
 	}
@@ -293,27 +301,33 @@ static int read_relocs(struct vp_elf_object *o, size_t table, struct vp_err *err
 {
 	const Elf64_Shdr *sh = &o->headers[table];
 	const struct vp_elf_section *s = &o->sections[table], *target;
+	bool klp = sh->sh_flags & SHF_RELA_LIVEPATCH;
+	struct vp_elf_reloc *list;
 	struct relocs *r;
+	size_t had;
 
 	if (!sh->sh_info || sh->sh_info >= o->nsections)
 		return damaged(o, err, "relocations of no section: section", table);
 	target = &o->sections[sh->sh_info];
 	r = &o->relocs[sh->sh_info];
-	if (r->list)
+	if (!klp && (r->tables & 1))
 		return damaged(o, err, "two tables of relocations for section", sh->sh_info);
 	if (sh->sh_entsize != sizeof(Elf64_Rela) || s->size % sizeof(Elf64_Rela))
 		return damaged(o, err, "odd size of relocations: section", table);
 	if (!o->symbols ||
 	    o->headers[sh->sh_link < o->nsections ? sh->sh_link : 0].sh_type != SHT_SYMTAB)
 		return damaged(o, err, "relocations without a symbol table: section", table);
-	r->n = s->size / sizeof(Elf64_Rela);
-	r->list = calloc(r->n + 1, sizeof(*r->list));
-	if (!r->list)
+	had = r->n;
+	list = reallocarray(r->list, had + s->size / sizeof(Elf64_Rela) + 1, sizeof(*list));
+	if (!list)
 		return vp_err_set(err, -ENOMEM, "%s: out of memory", o->what);
-	for (size_t i = 0; i < r->n; i++) {
+	r->list = list;
+	r->n = had + s->size / sizeof(Elf64_Rela);
+	r->tables |= klp ? 2 : 1;
+	for (size_t i = had; i < r->n; i++) {
 		Elf64_Rela rela;
 
-		memcpy(&rela, s->data + i * sizeof(rela), sizeof(rela));
+		memcpy(&rela, s->data + (i - had) * sizeof(rela), sizeof(rela));
 		r->list[i] = (struct vp_elf_reloc){
 			.offset = rela.r_offset,
 			.addend = rela.r_addend,

@@ -61,7 +61,11 @@ const struct vp_elf_section *vp_elf_object_sections(const struct vp_elf_object *
 const struct vp_elf_object_symbol *vp_elf_object_symbols(const struct vp_elf_object *object,
 							 size_t *n);
 
-/* Those of section @section, in the order of the file; @n gets 0 if it has none. */
+/*
+ * Those of section @section, in the order of the file; @n gets 0 if it has none. What a livepatch
+ * module has for it in .klp.rela.OBJ.SECTION is among them; the symbols that only livepatch
+ * resolves (SHN_LIVEPATCH) are undefined ones with names of theirs (.klp.sym.OBJ.NAME,SYMPOS).
+ */
 const struct vp_elf_reloc *vp_elf_object_relocs(const struct vp_elf_object *object, size_t section,
 						size_t *n);
 

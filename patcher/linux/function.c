@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A function by its name: where it is, and whether its entry can be redirected. */
 #include "linux/as_built.h"
+#include "linux/livepatch.h"
 #include "linux/modules.h"
 #include "linux/owner_probe.h"
 
@@ -158,14 +159,23 @@ static bool is_known(const struct vp_linux_ranges *known, const uint8_t *jmp, vp
 }
 
 /* What stands at the entry of a function that cannot be redirected? */
-static int refuse_entry(const char *name, const uint8_t *p, bool of_file, struct vp_err *err)
+static int refuse_entry(struct vp_linux *l, vp_gva start, const char *name, const uint8_t *p,
+			struct vp_err *err)
 {
+	struct vp_klp_function klp;
+	bool of_file = l->file;
+
 	if (*p == VP_INT3)
 		return vp_err_set(err, -EBUSY, "%.120s: an int3 stands at its entry (a kprobe?)",
 				  name);
 	if (*p == 0xe9)
 		return vp_err_set(err, -EBUSY, "%.120s: a jmp stands at its entry%s", name,
 				  of_file ? "" : ": it is redirected already");
+	if (*p == 0xe8 && !of_file && vp_linux_livepatch_of(l, start, &klp))
+		return vp_err_set(err, -EBUSY,
+				  "%.120s: the guest's own livepatch %.63s has it; disable that "
+				  "first",
+				  name, klp.module);
 	if (*p == 0xe8 && !of_file)
 		return vp_err_set(err, -EBUSY,
 				  "%.120s: its entry is a call: it is traced or probed now, or no "
@@ -205,7 +215,7 @@ static int find_site(struct vp_linux *l, const char *name, const struct vp_linux
 	} else {
 		good = is_nop5(p, out->site) || (*p == 0xe9 && is_known(known, p, out->site));
 	}
-	return good ? 0 : refuse_entry(name, p, l->file, err);
+	return good ? 0 : refuse_entry(l, out->start, name, p, err);
 }
 
 static int refuse_probes(struct vp_linux *l, const char *name, const struct vp_linux_function *f,

@@ -57,6 +57,7 @@ struct vp_linux {
 	struct vp_execmem_layout execmem;
 	struct vp_task_layout tasks_at;
 	struct vp_cpu_layout cpu_at;
+	struct vp_klp_layout klp_at;
 	uint64_t modules_head; /* of their list; 0: not known */
 	struct vp_modules modules;
 	struct vp_linux_kernel info;

@@ -55,6 +55,7 @@ static int find_layout(struct vp_linux *l, const struct vp_blob *rodata, struct 
 		l->execmem = found.execmem;
 		l->tasks_at = found.tasks;
 		l->cpu_at = found.cpu;
+		l->klp_at = found.klp;
 	}
 	free(bytes);
 	return rc == -ENOENT ? 0 : rc;

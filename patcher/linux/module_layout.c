@@ -378,6 +378,45 @@ static void find_cpu(const struct btf *btf, struct vp_cpu_layout *out)
 	*out = l;
 }
 
+/* --- livepatches ------------------------------------------------------------------ */
+
+static void find_klp(const struct btf *btf, struct vp_klp_layout *out)
+{
+	const struct btf_type *func = find_struct(btf, "klp_func");
+	const struct btf_type *obj = find_struct(btf, "klp_object");
+	const struct btf_type *patch = find_struct(btf, "klp_patch"), *callbacks;
+	struct vp_klp_layout l = { 0 };
+	uint32_t type;
+
+	if (!func || !obj || !patch || !member(btf, func, "old_name", 8, &l.func_name) ||
+	    !member(btf, func, "new_func", 8, &l.func_new) ||
+	    !member(btf, func, "old_sympos", 8, &l.func_sympos) ||
+	    !member(btf, obj, "name", 8, &l.obj_name) ||
+	    !member(btf, obj, "funcs", 8, &l.obj_funcs) ||
+	    !find_member(btf, obj, "callbacks", 0, &l.obj_callbacks, &type) ||
+	    !member(btf, patch, "mod", 8, &l.patch_mod) ||
+	    !member(btf, patch, "objs", 8, &l.patch_objs))
+		return;
+	callbacks = btf__type_by_id(btf, type);
+	if (!callbacks || !btf_is_struct(callbacks))
+		return;
+	l.callbacks_size = callbacks->size;
+	if (!member(btf, patch, "states", 8, &l.patch_states))
+		l.patch_states = 0;
+	l.lists_known = member(btf, patch, "list", 16, &l.patch_list) &&
+			member(btf, patch, "enabled", 1, &l.patch_enabled) &&
+			member(btf, patch, "obj_list", 16, &l.patch_obj_list) &&
+			member(btf, obj, "node", 16, &l.obj_node) &&
+			member(btf, obj, "func_list", 16, &l.obj_func_list) &&
+			member(btf, func, "node", 16, &l.func_node) &&
+			member(btf, func, "old_func", 8, &l.func_old);
+	l.func_size = func->size;
+	l.obj_size = obj->size;
+	l.patch_size = patch->size;
+	if (l.func_size && l.obj_size && l.patch_size)
+		*out = l;
+}
+
 /* --- all of it ------------------------------------------------------------------- */
 
 int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct vp_err *err)
@@ -401,6 +440,7 @@ int vp_layouts_find(const struct vp_blob *blob, struct vp_layouts *out, struct v
 		find_execmem(btf, &l.execmem);
 		find_tasks(btf, &l.tasks);
 		find_cpu(btf, &l.cpu);
+		find_klp(btf, &l.klp);
 		btf__free(btf);
 	}
 	libbpf_set_print(print);

@@ -70,6 +70,21 @@ struct vp_execmem_layout {
 	uint32_t text, data;
 };
 
+/*
+ * Livepatches (include/linux/livepatch.h): what a module says, and the kernel keeps. callbacks_size
+ * is of what is called.
+ */
+struct vp_klp_layout {
+	uint32_t func_size; /* 0: unknown, the rest says nothing */
+	uint32_t func_name, func_new, func_sympos;
+	uint32_t obj_size, obj_name, obj_funcs, obj_callbacks, callbacks_size;
+	uint32_t patch_size, patch_mod, patch_objs;
+	uint32_t patch_states; /* 0: this kernel has none */
+	/* Its lists of those that are there. */
+	uint32_t lists_known, patch_list, patch_enabled, patch_obj_list, obj_node, obj_func_list;
+	uint32_t func_node, func_old;
+};
+
 /* All that is looked for. Any may be unknown for itself. */
 struct vp_layouts {
 	struct vp_module_layout modules;
@@ -77,6 +92,7 @@ struct vp_layouts {
 	struct vp_execmem_layout execmem;
 	struct vp_task_layout tasks;
 	struct vp_cpu_layout cpu;
+	struct vp_klp_layout klp;
 };
 
 /* -ENOENT: @btf is damaged. -ENOMEM. @out is untouched then. */
