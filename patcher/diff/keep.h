@@ -34,11 +34,21 @@ enum vp_fate {
 	VP_FATE_REPLACES /* and replaces the kernel's function */
 };
 
+/* Why a function of the source after is no longer the kernel's. */
+enum vp_reason {
+	VP_REASON_NONE,
+	VP_REASON_CODE,	 /* its code changes */
+	VP_REASON_USES,	 /* it uses one that cannot be replaced by itself */
+	VP_REASON_EARLY, /* its code changes, and runs no more: it is left out */
+};
+
 struct vp_keep {
 	const struct vp_source *source;
 	struct vp_compare change; /* before, after */
 	struct vp_compare own;	  /* before, code */
 	bool *changed;		  /* by item of after */
+	enum vp_reason *reason;	  /* likewise */
+	size_t *because;	  /* likewise: USES: which one */
 	enum vp_fate *fate;	  /* by item of code */
 	size_t replaces;	  /* how many functions */
 	size_t *todo, ntodo;

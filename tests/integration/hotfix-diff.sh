@@ -101,6 +101,15 @@ check "once more" build auxv --name auxv
 check "the same bytes" cmp "$tmp/first.o" "$tmp/auxv.o"
 builds auxv-again prctl_set_auxv
 # The first is compiled into the second.
+why() { # NAME: what becomes of each function
+	build "$1" --why 2>/dev/null | sed -n "s/^[a-z_/]*\.c: \([^:]*: [^:]*\): .*/\1/p" | sort
+}
+same "--why of it" "$(why auxv)" "prctl_set_auxv: replaced"
+same "--why of what goes along" "$(why header-code)" "$(printf '%s\n' "ipc_checkid: goes along" \
+	"ipc_obtain_object_check: replaced" "ipcctl_obtain_check: replaced")"
+same "--why of what is refused" "$(why value)" ""
+same "--why of what is left out" "$(why start-up)" "oops_setup: left out"
+# The first is compiled into the second.
 builds two-files ipc_obtain_object_check ipcctl_obtain_check prctl_set_auxv
 check "lines: builds" build lines
 same "lines: one function of a module" "$(readelf -x .vmpoke.symbols "$tmp/lines.o" >/dev/null && readelf -sW "$tmp/lines.o" |
@@ -141,6 +150,7 @@ vp hotfix diff "$kept/tree/kernel/sys.before.o" "$kept/tree/kernel/sys.after.o" 
 same "which shows what differs: exit code" $? 1
 same "the function" "$(sed -n 's/^\([^ ]*\): changed, first at .*/\1/p' "$tmp/diff")" prctl_set_auxv
 same "and two instructions" "$(grep -c '^  [-+] ' "$tmp/diff")" 2
+same "and what becomes of it" "$(grep -c '^prctl_set_auxv: replaced: its code changes$' "$tmp/diff")" 1
 check "an object differs from itself in nothing" vp hotfix diff "$kept/tree/kernel/sys.after.o" "$kept/tree/kernel/sys.after.o"
 rm -rf "$kept"
 
