@@ -313,6 +313,7 @@ static int decide(struct job *j, struct changed *c, struct vp_err *err)
 		.lines = { c->lines.to ? vp_lines_moved : NULL, &c->lines },
 		.in_header = vp_twice_in_header,
 		.arg = &c->compiled,
+		.traced = true,
 	};
 	rc = vp_keep_open(&c->source, &c->keep, &j->report->blockers, &j->report->notes, err);
 	if (!rc && j->opts->why)

@@ -7,6 +7,8 @@
  * - A function whose code changed replaces the kernel's. One that the compiler made a variant of
  *   (foo.isra.0), or that only one of the compilations has, has no fixed way to be called: it goes
  *   along as a copy, and its callers are replaced instead.
+ * - One that the kernel has no entry of ftrace's in cannot be redirected: the same, if all who may
+ *   call it are of this source.
  * - A function that is new, or that the kernel has compiled into others, goes along. So does a
  *   static one of a header: the kernel may have several, and which is this source's is not told.
  * - An unchanged function, and a variable that the kernel has, are the kernel's own.
@@ -26,6 +28,8 @@ struct vp_source {
 	/* Is @function of a header, so that other sources have it, too? NULL: none is. */
 	bool (*in_header)(void *arg, const char *function);
 	void *arg;
+	/* Compiled for ftrace: where its call does not stand at the entry, nothing can be put. */
+	bool traced;
 };
 
 enum vp_fate {

@@ -30,6 +30,9 @@ bool vp_keep_replacement(struct vp_unit *u, const uint8_t *entry, uint64_t size,
  */
 size_t vp_keep_replacing(const struct vp_keep *k, size_t after);
 
+/* Has the kernel no entry of ftrace's in the function @after? */
+bool vp_keep_lacks_entry(const struct vp_keep *k, size_t after);
+
 /* A static function of a header: each source has its own, all of one name. */
 bool vp_keep_is_of_header(const struct vp_keep *k, const struct vp_item *f);
 

@@ -17,6 +17,8 @@ static const char *not_by_itself(const struct vp_keep *k, size_t after)
 		return "a static function of a header, of which the kernel may have several";
 	if (k->change.to_old[after] == VP_NO_ITEM)
 		return "no function of its own before";
+	if (vp_keep_lacks_entry(k, after))
+		return "without an entry of ftrace's, by which it could be replaced";
 	return "no function of its own as a hotfix is compiled";
 }
 
@@ -36,6 +38,12 @@ static void say_changed(const struct vp_keep *k, size_t after, struct vp_why *w)
 		w->how = "left out";
 		snprintf(w->why, sizeof(w->why),
 			 "it runs when the kernel starts, or a module comes or goes");
+		return;
+	}
+	if (vp_keep_lacks_entry(k, after) && u->items[after].global) {
+		w->how = "refused";
+		snprintf(w->why, sizeof(w->why), "it changes, and is %s, nor where it is used",
+			 not_by_itself(k, after));
 		return;
 	}
 	if (vp_keep_replacing(k, after) == VP_NO_ITEM) {

@@ -7,7 +7,8 @@
 
 struct vp_why {
 	const char *function;
-	const char *how; /* "replaced", "goes along", "compiled into others", "left out" */
+	const char
+		*how; /* "replaced", "goes along", "compiled into others", "left out", "refused" */
 	char why[256];
 	bool changed; /* its own code changes, and it is not left out */
 };

@@ -12,6 +12,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/linux/checks.sh
+. tests/linux/loaded.sh
 old=6.1.0-50-amd64 new=6.1.0-56-amd64
 : "${FILES:=60}" "${SEED:=1}" "${JOBS:=2}"
 out=$PWD/build/coverage
@@ -75,28 +76,11 @@ build_all() { # PATH...
 
 # --- the guest ---------------------------------------------------------------
 
-# The modules that the sources are of, and those that these need, as the guest is to find them.
-gather_modules() { # MODULE...
-	local name file
-	mkdir -p "$tmp/modules/$old"
-	cp "$modules"/modules.{dep,alias,symbols,builtin} "$tmp/modules/$old/" 2>/dev/null
-	for name; do
-		file=$(grep -oE "^[^:]*/${name//_/[_-]}\.ko:.*" "$modules/modules.dep" | tr -d :)
-		[ -n "$file" ] || echo "# no module $name"
-		for file in $file; do
-			mkdir -p "$tmp/modules/$old/${file%/*}" && cp "$modules/$file" "$tmp/modules/$old/$file"
-		done
-	done
-}
-
+# With the modules that the sources are of.
 boot() { # PATH...
-	local names 
+	local names
 	mapfile -t names < <(for path; do cat "$(folder_of "$path")/module"; done | sort -u)
-	gather_modules "${names[@]}"
-	GUEST_MODULES=$tmp/modules guest_start g $old -m 1024 || return
-	for name in "${names[@]}"; do
-		guest_run g "modprobe $name" >"$tmp/loaded" || echo "# $name is not loaded: $(tail -n 1 "$tmp/loaded")"
-	done
+	loaded_gather $old "${names[@]}" && guest_start g $old -m 1024 && loaded_now "${names[@]}"
 }
 
 check_one() { # PATH
@@ -112,7 +96,7 @@ check_one() { # PATH
 fetch source.sh $old && before=$fetched
 fetch source.sh $new && after=$fetched
 fetch headers.sh $old && headers=$fetched
-fetch modules.sh $old && modules=$fetched
+fetch modules.sh $old
 differing >"$tmp/differing"
 if [ $# -gt 0 ]; then
 	paths=("$@")

@@ -12,7 +12,7 @@ folder_of() { echo "$out/${1//\//+}"; } # PATH
 # Those whose own code changes, and is not left out: as `hotfix build --why` says. A variant counts as the function
 # that it is of.
 changed() { # FOLDER
-	sed -nE 's/^[^:]*: ([^:]*): (replaced: its code changes|(goes along|compiled into others): it changes, and is ).*/\1/p' \
+	sed -nE 's/^[^:]*: ([^:]*): (replaced: its code changes|[a-z ]*: it changes, and is ).*/\1/p' \
 		"$1/built" | sort -u
 }
 
@@ -27,7 +27,7 @@ reasons() { # FOLDER
 
 # What kind of reason that is.
 kind() {
-	sed -E -e 's/.*(its entry (has no nop|is a call|is none)|is too short to be redirected).*/no entry of ftrace'\''s: not traced, so not replaced/' \
+	sed -E -e 's/.*(its entry (has no nop|is a call|is none)|is too short to be redirected|has no entry of ftrace).*/no entry of ftrace'\''s: not traced, so not replaced/' \
 		-e 's/.*(disabled|DISABLED).*/its entry was disabled by ftrace/' \
 		-e 's/.*(symbols (of the kernel )?are named|several (symbols|variables)|ambiguous|which of several).*/several symbols of the kernel have that name/' \
 		-e 's/.*other code stands there.*/other code stands there/' \
@@ -36,7 +36,7 @@ kind() {
 		-e 's/.*the section .* changes.*/a section changes that only the start reads/' \
 		-e 's/.*is reached by a pointer.*/a variant is reached by a pointer/' \
 		-e 's/.*(no module|module .* not loaded|which is not loaded).*/its module is not loaded/' \
-		-e 's/.*(no symbol|not found|no such symbol).*/the guest has no such symbol/' \
+		-e 's/.*(no symbol|not found|no such symbol|has none: unknown symbol).*/the guest has no such symbol/' \
 		-e 's/.*faults are repaired by a table.*/a table of faults (user copies in place)/' \
 		-e 's/.*sources include it.*/a header that too many sources include/'
 }

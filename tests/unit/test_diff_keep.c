@@ -17,10 +17,13 @@ static bool in_header(void *arg, const char *function)
 	return !strcmp(function, "inline_h");
 }
 
+static bool source_traced;
+
 static void decide(void)
 {
 	source = (struct vp_source){ .path = "mm/t.c",
 				     .in_header = in_header,
+				     .traced = source_traced,
 				     .before = &before.unit,
 				     .after = &after.unit,
 				     .code = &code.unit };
@@ -222,6 +225,72 @@ static void tables_that_the_guest_does_not_see_are_refused(void **state)
 	forget();
 }
 
+/* --- entries of ftrace ------------------------------------------------------------------------ */
+
+/* call __fentry__; call X; ret. And without the first. */
+#define TRACED(last)                                     \
+	{                                                \
+		0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, last \
+	}
+static const uint8_t traced[] = TRACED(0xc3), traced_other[] = TRACED(0xcc);
+
+/* f(), which ftrace knows, calls h(), which it does not. */
+static void make_untraced(struct compiled *c, const char *h, bool changed, bool by_pointer)
+{
+	static const uint8_t pointer[] = { 0xe8, 0, 0, 0, 0, 0xbe, 0, 0, 0, 0, 0xc3 };
+	unsigned int hs, fs, section;
+
+	diff_begin(c);
+	section = diff_function(c, h, changed ? traced_other : traced, &hs);
+	diff_calls(c, section, diff_outside(c, "g"));
+	section = diff_function(c, "f", by_pointer ? pointer : traced, &fs);
+	object_reloc(&c->build, section, 1, R_X86_64_PLT32, diff_outside(c, "__fentry__"), -4);
+	if (by_pointer)
+		object_reloc(&c->build, section, 6, R_X86_64_32S, hs, 0);
+	else
+		diff_calls(c, section, hs);
+	diff_end(c);
+}
+
+static void decide_untraced(const char *h, bool by_pointer)
+{
+	make_untraced(&before, h, false, by_pointer);
+	make_untraced(&after, h, true, by_pointer);
+	make_untraced(&code, h, true, by_pointer);
+	source_traced = true;
+	decide();
+	source_traced = false;
+}
+
+static void a_function_without_an_entry_is_replaced_in_its_callers(void **state)
+{
+	const struct vp_elf_reloc *r;
+	const char *name = "";
+	struct vp_ref ref;
+	size_t n, f;
+
+	(void)state;
+	decide_untraced("inline_local", false); /* local, though not of a header */
+	assert_int_equal(blockers.n, 0);
+	assert_int_equal(keep.replaces, 1);
+	assert_int_equal(fate("f"), VP_FATE_REPLACES);
+	assert_int_equal(fate("inline_local"), VP_FATE_GOES);
+	f = vp_unit_named(&code.unit, "f");
+	r = vp_unit_relocs(&code.unit, code.unit.items[f].section, 5, 5, &n);
+	assert_int_equal(n, 1);
+	ref = vp_unit_ref(&code.unit, code.unit.items[f].section, r);
+	assert_int_equal(vp_keep_meant(&keep, f, &ref, &name), VP_MEANT_OWN); /* not the old one */
+	forget();
+	decide_untraced("h", false);
+	assert_int_equal(blockers.n, 1);
+	assert_non_null(strstr(blockers.list[0].text, "h: the kernel has no entry of ftrace's"));
+	forget();
+	decide_untraced("inline_local", true);
+	assert_int_equal(blockers.n, 1);
+	assert_non_null(strstr(blockers.list[0].text, "its address is taken in f"));
+	forget();
+}
+
 /* --- and why -------------------------------------------------------------------------------- */
 
 static void add_why(void *arg, const struct vp_why *w)
@@ -334,6 +403,7 @@ int main(void)
 		cmocka_unit_test(start_up_code_is_left_out),
 		cmocka_unit_test(tables_that_the_guest_does_not_see_are_refused),
 		cmocka_unit_test(the_object_says_what_it_is),
+		cmocka_unit_test(a_function_without_an_entry_is_replaced_in_its_callers),
 		cmocka_unit_test(what_becomes_of_each_is_told),
 	};
 
