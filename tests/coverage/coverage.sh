@@ -5,17 +5,17 @@
 # whole difference is made a hotfix, and held against a guest that runs the older version, with the modules that
 # it needs. What is counted is functions whose code changes: an object fits or does not, with all of them.
 #
-#	make coverage [FILES=60] [SEED=1] [JOBS=2]
+#	make coverage [FILES=60] [SEED=1] [JOBS=2] [KEEP=1: what was built before is only checked anew]
 #	tests/coverage/coverage.sh [FILE...]	these: net/ipv4/arp.c
 #
-# Prints a table (report.sh); all that was seen stays in build/coverage, a folder for each source.
+# Prints a table (report.sh); all that was seen stays in build/coverage (COVERAGE_OUT), a folder for each source.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/linux/checks.sh
 . tests/linux/loaded.sh
 old=6.1.0-50-amd64 new=6.1.0-56-amd64
 : "${FILES:=60}" "${SEED:=1}" "${JOBS:=2}"
-out=$PWD/build/coverage
+out=${COVERAGE_OUT:-$PWD/build/coverage}
 folders="net fs kernel mm"
 
 fetch() { # SCRIPT RELEASE; $fetched
@@ -53,6 +53,7 @@ folder_of() { echo "$out/${1//\//+}"; } # PATH
 build_one() { # PATH
 	local path=$1 dir kept
 	dir=$(folder_of "$path")
+	[ -z "${KEEP-}" ] || [ ! -s "$dir/build.code" ] || return 0
 	rm -rf "$dir" && mkdir -p "$dir/tmp" || return
 	diff -u --label "a/$path" --label "b/$path" "$before/$path" "$after/$path" >"$dir/fix.diff"
 	TMPDIR=$dir/tmp VP_LIMIT=900 vp hotfix build --source "$before" --headers "$headers" --patch "$dir/fix.diff" \

@@ -136,6 +136,42 @@ static void names_of_the_compiler_are_known(void **state)
 	assert_true(vp_name_is_private("__func__.3"));
 	assert_true(vp_name_is_private("__UNIQUE_ID_x31"));
 	assert_false(vp_name_is_private("key"));
+	assert_true(vp_name_is_private("symbols.7"));
+	assert_false(vp_name_is_private("symbols"));
+}
+
+/* f() uses two tables of one name, the first of which says @text. */
+static void make_tables(struct compiled *c, const char *first, const char *second, const char *text)
+{
+	static const uint8_t two[] = { 0x48, 0xc7, 0xc7, 0, 0, 0, 0, 0x48, 0xc7, 0xc6, 0, 0, 0, 0 };
+	static const uint8_t empty[16];
+	unsigned int texts, one, section, a, b, at;
+
+	diff_begin(c);
+	texts = object_section(&c->build, ".rodata.str1.1", TEXT, text, strlen(text) + 1);
+	at = object_symbol(&c->build, "", STT_SECTION, texts, 0, 0);
+	one = object_section(&c->build, ".rodata.first", SHF_ALLOC, empty, sizeof(empty));
+	object_reloc(&c->build, one, 8, R_X86_64_64, at, 0);
+	a = object_symbol(&c->build, first, STT_OBJECT, one, 0, sizeof(empty));
+	b = diff_variable(c, second, SHF_ALLOC, "abc", 4);
+	section = object_section(&c->build, ".text.f", CODE, two, sizeof(two));
+	object_symbol(&c->build, "f", STT_FUNC, section, 0, sizeof(two));
+	object_reloc(&c->build, section, 3, R_X86_64_32S, a, 0);
+	object_reloc(&c->build, section, 10, R_X86_64_32S, b, 0);
+	diff_end(c);
+}
+
+static void tables_of_one_name_are_told_by_what_they_hold(void **state)
+{
+	const struct vp_moved_lines none = { NULL, NULL };
+
+	(void)state;
+	make_tables(&before, "symbols.1", "symbols.2", "yes");
+	make_tables(&after, "symbols.4", "symbols.3", "yes");
+	assert_int_equal(compare("f", none).what, VP_SAME);
+	make_tables(&before, "symbols.1", "symbols.2", "yes");
+	make_tables(&after, "symbols.4", "symbols.3", "no");
+	assert_int_equal(compare("f", none).what, VP_DIFFERS_REF);
 }
 static void collect(void *arg, const struct vp_shown *s)
 {
@@ -170,6 +206,7 @@ int main(void)
 		cmocka_unit_test(texts_are_compared_by_what_they_say),
 		cmocka_unit_test(the_line_of_a_warning_does_not_count),
 		cmocka_unit_test(names_of_the_compiler_are_known),
+		cmocka_unit_test(tables_of_one_name_are_told_by_what_they_hold),
 		cmocka_unit_test(differences_are_shown_as_instructions),
 	};
 
