@@ -103,10 +103,10 @@ for ((i = 0; i < ${#whats[@]}; i++)); do
 	else
 		verdict="not built"
 	fi
-	[ $verdict != fits ] || { fitting=$((fitting + 1)) && mv "$tmp/$i/object" "$tmp/change$i.o"; }
+	[ "$verdict" != fits ] || { fitting=$((fitting + 1)) && mv "$tmp/$i/object" "$tmp/change$i.o"; }
 	[ -z "$kind" ] || special=$((special + 1))
 	echo "# ${whats[$i]}: ${subjects[$i]}: $verdict${kind:+ ($kind)}"
-	[ $verdict = fits ] || grep -E '^vmpoke|error:' "$said" | grep -v 'kept ' | head -n 3 | sed 's/^/#    /'
+	[ "$verdict" = fits ] || grep -E '^vmpoke|error:' "$said" | grep -v 'kept ' | head -n 3 | sed 's/^/#    /'
 done
 if [ "${1-}" = all ]; then
 	ok "at least 40 changes: ${#whats[@]}" $((${#whats[@]} < 40))
