@@ -105,13 +105,12 @@ check "once more, by another compiler" build auxv --name auxv --cc "$tmp/cc"
 ok "which is called" "$([ -e "$tmp/compiled" ]; echo $?)"
 check "the same bytes" cmp "$tmp/first.o" "$tmp/auxv.o"
 builds auxv-again prctl_set_auxv
-# The first is compiled into the second.
 why() { # NAME: what becomes of each function
 	build "$1" --why 2>/dev/null | sed -n "s/^[a-z_/]*\.c: \([^:]*: [^:]*\): .*/\1/p" | sort
 }
 same "--why of it" "$(why auxv)" "prctl_set_auxv: replaced"
-same "--why of what goes along" "$(why header-code)" "$(printf '%s\n' "ipc_checkid: goes along" \
-	"ipc_obtain_object_check: replaced" "ipcctl_obtain_check: replaced")"
+same "--why of what is compiled into others" "$(why header-code)" \
+	"$(printf '%s\n' "ipc_obtain_object_check: replaced" "ipcctl_obtain_check: replaced")"
 same "--why of what is refused" "$(why value)" ""
 same "--why of what is left out" "$(why start-up)" "oops_setup: left out"
 # The first is compiled into the second.
