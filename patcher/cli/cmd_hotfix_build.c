@@ -175,6 +175,8 @@ static void print(const struct build_args *a, const struct vp_build_report *r)
 			r->headers.release, "compiler", r->compiler, "kernel-compiler",
 			r->headers.compiler, "functions", (json_int_t)r->functions, "bytes",
 			(json_int_t)r->bytes);
+	if (a->functions)
+		json_object_set(all, "why", a->functions);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);

@@ -109,6 +109,8 @@ why() { # NAME: what becomes of each function
 	build "$1" --why 2>/dev/null | sed -n "s/^[a-z_/]*\.c: \([^:]*: [^:]*\): .*/\1/p" | sort
 }
 same "--why of it" "$(why auxv)" "prctl_set_auxv: replaced"
+same "--why of it in JSON" "$(build auxv --why --json | jq -r '.why[] | "\(.name) \(.how) \(.changed)"')" \
+	"prctl_set_auxv replaced true"
 same "--why of what is compiled into others" "$(why header-code)" \
 	"$(printf '%s\n' "ipc_obtain_object_check: replaced" "ipcctl_obtain_check: replaced")"
 same "--why of what is refused" "$(why value)" ""
