@@ -128,7 +128,7 @@ SEED ?= 1
 coverage:
 	@.ci/deps.sh --tests
 	@$(MAKE) --no-print-directory all
-	@FILES=$(FILES) SEED=$(SEED) tests/coverage/coverage.sh
+	@FILES=$(FILES) SEED=$(SEED) KEEP=$(KEEP) tests/coverage/coverage.sh
 
 include guest/guest.mk
 
