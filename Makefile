@@ -13,6 +13,8 @@
 #   make api         docs/api.md, of the public headers
 #   make bench       what patching costs, by all ways side by side: RUNS=10; RIG=1: on emulated hosts,
 #                    too; AGAINST=FILE: beside another vmpoke
+#   make coverage    how much of what Debian changes in its kernel can be had as hotfixes: FILES=60 of the
+#                    sources that differ, chosen by SEED=1
 #   make install     DESTDIR=, PREFIX=/usr/local; make uninstall takes it away
 #   make deps        install what the build needs; make deps-tests: what the tests need, too
 #   make help        this list
@@ -83,7 +85,7 @@ BENCH_GUEST := $(GUEST_OUT)/benchguest.elf
 UNIT_BINS := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(unit_src))
 RIG_BINS := $(patsubst tests/integration/%.c,$(OUT)/tests/%,$(rig_src))
 
-.PHONY: all help demo test check soak bench install uninstall clean deps deps-tests test-bins \
+.PHONY: all help demo test check soak bench coverage install uninstall clean deps deps-tests test-bins \
 	tests-all format format-check lint layers api
 # A library with sanitizers would want them in whoever loads it.
 all: $(BIN) $(LIB) $(if $(SAN),,$(PRELOAD)) $(GUEST)
@@ -123,6 +125,13 @@ bench:
 	@.ci/deps.sh --tests gdb
 	@$(MAKE) --no-print-directory all $(OUT)/tests/bench-cores $(if $(RIG),build/rigs/vmpoke)
 	@RUNS=$(RUNS) AGAINST=$(AGAINST) RIG=$(RIG) tests/bench/bench.sh
+
+FILES ?= 60
+SEED ?= 1
+coverage:
+	@.ci/deps.sh --tests
+	@$(MAKE) --no-print-directory all
+	@FILES=$(FILES) SEED=$(SEED) KEEP=$(KEEP) tests/coverage/coverage.sh
 
 include guest/guest.mk
 

@@ -16,6 +16,7 @@
 #include <vmpoke/types.h>
 
 #include "build/headers.h"
+#include "diff/why.h"
 #include "hotfix/blockers.h"
 
 struct vp_build_opts {
@@ -30,6 +31,9 @@ struct vp_build_opts {
 	bool keep;	    /* the scratch folder stays */
 	bool keep_debug;    /* with debug information */
 	int stop_fd;	    /* readable: give up; -1: nothing stops it */
+	/* Of a diff: told what becomes of each function of source @path; NULL: nobody asks. */
+	void (*why)(void *arg, const char *path, const struct vp_why *w);
+	void *arg;
 };
 
 struct vp_build_report {

@@ -275,8 +275,21 @@ static int compile(struct job *j, struct vp_err *err)
 
 /* --- deciding --------------------------------------------------------------------------------- */
 
+struct telling {
+	const struct vp_build_opts *opts;
+	const char *path;
+};
+
+static void tell_why(void *arg, const struct vp_why *w)
+{
+	const struct telling *t = arg;
+
+	t->opts->why(t->opts->arg, t->path, w);
+}
+
 static int decide(struct job *j, struct changed *c, struct vp_err *err)
 {
+	struct telling telling = { j->opts, c->compiled.path };
 	char structure[128];
 	int rc = 0;
 
@@ -300,8 +313,12 @@ static int decide(struct job *j, struct changed *c, struct vp_err *err)
 		.lines = { c->lines.to ? vp_lines_moved : NULL, &c->lines },
 		.in_header = vp_twice_in_header,
 		.arg = &c->compiled,
+		.traced = true,
 	};
-	return vp_keep_open(&c->source, &c->keep, &j->report->blockers, &j->report->notes, err);
+	rc = vp_keep_open(&c->source, &c->keep, &j->report->blockers, &j->report->notes, err);
+	if (!rc && j->opts->why)
+		vp_why_each(&c->keep, tell_why, &telling);
+	return rc;
 }
 
 static const char *exported_by(void *arg, const char *symbol, bool *exported)

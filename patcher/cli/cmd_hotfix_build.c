@@ -40,6 +40,8 @@ static const char help[] =
 	"  -o FILE          the object (default: as SOURCE or DIFF, with .o, in this folder)\n"
 	"  --cc CC          another compiler than the one that built the kernel\n"
 	"  --module NAME    the functions are those of this module (of a diff: kbuild tells)\n"
+	"  --why            of a diff: a line for each function that is not simply the kernel's,\n"
+	"                   what becomes of it and why; also if there is to be no object\n"
 	"  --keep           leave the temporary folder, and tell where it is\n"
 	"  --keep-debug     with debug information; two builds then differ\n"
 	"  --json           print one JSON object\n"
@@ -53,7 +55,8 @@ struct build_args {
 	struct vp_build_opts opts;
 	const char *tree;
 	char out[PATH_MAX], name[VMPOKE_NAME_MAX + 1];
-	bool json;
+	bool json, why;
+	json_t *functions; /* --why --json */
 };
 
 static const char *base_of(const char *path)
@@ -112,6 +115,7 @@ static int parse(int argc, char **argv, struct build_args *a)
 		VP_TEXT("o", &a->opts.out),
 		VP_TEXT("cc", &a->opts.cc),
 		VP_TEXT("module", &a->opts.module),
+		VP_FLAG("why", &a->why),
 		VP_FLAG("keep", &a->opts.keep),
 		VP_FLAG("keep-debug", &a->opts.keep_debug),
 		VP_FLAG("json", &a->json),
@@ -130,6 +134,8 @@ static int parse(int argc, char **argv, struct build_args *a)
 		return vp_cmd_fail(ME, VP_EXIT_USAGE,
 				   a->opts.name ? "--name is for --patch: a source says its name"
 						: "--headers is missing; see --help");
+	if (!a->opts.patch && a->why)
+		return vp_cmd_fail(ME, VP_EXIT_USAGE, "--why is for --patch");
 	if (a->opts.patch && (a->opts.module || a->opts.keep_debug))
 		return vp_cmd_fail(ME, VP_EXIT_USAGE, "--module and --keep-debug are for SOURCE.c");
 	a->opts.source = a->opts.patch ? a->tree : argv[optind];
@@ -169,6 +175,8 @@ static void print(const struct build_args *a, const struct vp_build_report *r)
 			r->headers.release, "compiler", r->compiler, "kernel-compiler",
 			r->headers.compiler, "functions", (json_int_t)r->functions, "bytes",
 			(json_int_t)r->bytes);
+	if (a->functions)
+		json_object_set(all, "why", a->functions);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
@@ -186,11 +194,32 @@ static void print_blockers(const struct build_args *a, const struct vp_blockers 
 		vp_cmd_fail(ME, VP_EXIT_REFUSED, "%s: and %zu more", what, blockers->n - kept);
 }
 
-static int build(const struct build_args *a)
+static void see_why(void *arg, const char *path, const struct vp_why *w)
+{
+	struct build_args *a = arg;
+
+	if (a->functions)
+		json_array_append_new(a->functions,
+				      json_pack("{s:s, s:s, s:s, s:s, s:b}", "source", path, "name",
+						w->function, "how", w->how, "why", w->why,
+						"changed", w->changed));
+	else
+		printf("%s: %s: %s: %s\n", path, w->function, w->how, w->why);
+}
+
+static int build(struct build_args *a)
 {
 	struct vp_build_report report;
 	struct vp_err err = { "" };
-	int rc = vp_build(&a->opts, &report, &err), code = exit_code(rc);
+	int rc, code;
+
+	if (a->why) {
+		a->opts.why = see_why;
+		a->opts.arg = a;
+		a->functions = a->json ? json_array() : NULL;
+	}
+	rc = vp_build(&a->opts, &report, &err);
+	code = exit_code(rc);
 
 	if (report.said)
 		fputs(report.said, stderr); /* printable, line by line: build/said.h */
@@ -202,6 +231,7 @@ static int build(const struct build_args *a)
 		vp_cmd_fail(ME, code, "%s", err.text);
 	else
 		print(a, &report);
+	json_decref(a->functions);
 	if (report.scratch[0])
 		fprintf(stderr, "vmpoke " ME ": kept %s\n", report.scratch);
 	vp_build_report_free(&report);

@@ -12,11 +12,12 @@
 #include "cli/cmd_hotfix.h"
 #include "cli/options.h"
 #include "diff/show.h"
+#include "diff/why.h"
 
 #define ME "hotfix diff"
 
 static const char help[] =
-	"usage: vmpoke hotfix diff OLD.o NEW.o [--json]\n"
+	"usage: vmpoke hotfix diff OLD.o NEW.o [CODE.o] [--json]\n"
 	"\n"
 	"Show what differs between two compilations of one source, function by function: what\n"
 	"`vmpoke hotfix build --patch` goes by. `build --keep` leaves the objects that it "
@@ -27,14 +28,21 @@ static const char help[] =
 	"where\n"
 	"things lie, how the compiler numbered them, or on which line a WARN stands.\n"
 	"\n"
+	"Then a line for each function that a hotfix would bring: replaced, or going along with\n"
+	"those that are, or left out, and why. CODE.o is NAME.code.o, what its code is taken from\n"
+	"(default: NEW.o). Only `build --why` knows which functions are of a header.\n"
+	"\n"
 	"  --json  print one JSON object\n"
 	"\n"
 	"Exit code: 0: nothing differs; 1 something does; 2 bad options; 6 memory is missing; 7 "
 	"one\n"
 	"is missing, or no object of a compiler.\n";
 
+#define OBJECTS 3
+
 struct diff_args {
-	const char *paths[2];
+	const char *paths[OBJECTS];
+	size_t n;
 	bool json;
 };
 
@@ -47,11 +55,11 @@ static int parse(int argc, char **argv, struct diff_args *a)
 	int code;
 
 	argv[0] = ME;
-	code = vp_options_parse(argc, argv, help, options, 2, 2);
+	code = vp_options_parse(argc, argv, help, options, 2, OBJECTS);
 	if (code >= 0)
 		return code;
-	a->paths[0] = argv[optind];
-	a->paths[1] = argv[optind + 1];
+	for (a->n = 0; a->n < OBJECTS && optind + (int)a->n < argc; a->n++)
+		a->paths[a->n] = argv[optind + (int)a->n];
 	return -1;
 }
 
@@ -104,20 +112,35 @@ static void collect(void *arg, const struct vp_shown *s)
 	json_array_append_new(arg, one);
 }
 
-static int show(const struct diff_args *a, const struct vp_compare *c)
+static void print_why(void *arg, const struct vp_why *w)
 {
-	json_t *list, *all;
+	(void)arg;
+	printf("%s: %s: %s\n", w->function, w->how, w->why);
+}
+
+static void collect_why(void *arg, const struct vp_why *w)
+{
+	json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:b}", "name", w->function, "how",
+					     w->how, "why", w->why, "changed", w->changed));
+}
+
+static int show(const struct diff_args *a, const struct vp_keep *k)
+{
+	json_t *list, *whys, *all;
 	size_t n;
 
 	if (!a->json) {
-		n = vp_diff_show(c, print, NULL);
+		n = vp_diff_show(&k->change, print, NULL);
 		if (!n)
 			printf("nothing differs\n");
+		vp_why_each(k, print_why, NULL);
 		return n ? VP_EXIT_FAILED : VP_EXIT_OK;
 	}
 	list = json_array();
-	n = vp_diff_show(c, collect, list);
-	all = json_pack("{s:o}", "differs", list);
+	whys = json_array();
+	n = vp_diff_show(&k->change, collect, list);
+	vp_why_each(k, collect_why, whys);
+	all = json_pack("{s:o, s:o}", "differs", list, "why", whys);
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(all);
@@ -126,28 +149,34 @@ static int show(const struct diff_args *a, const struct vp_compare *c)
 
 int vp_cmd_hotfix_diff(int argc, char **argv)
 {
-	struct vp_elf_object *objects[2] = { NULL, NULL };
-	struct vp_unit units[2] = { { .elf = NULL }, { .elf = NULL } };
-	struct vp_compare compare = { .old = NULL };
-	struct diff_args a = { 0 };
+	struct vp_elf_object *objects[OBJECTS] = { NULL };
+	struct vp_unit units[OBJECTS] = { { .elf = NULL } };
+	struct vp_source source = { .before = &units[0], .after = &units[1] };
+	struct vp_blockers blockers = { 0 }, notes = { 0 };
+	struct vp_keep keep = { .source = NULL };
+	struct diff_args a = { .n = 0 };
 	struct vp_err err = { "" };
 	int code = parse(argc, argv, &a), rc = 0;
 
 	if (code >= 0)
 		return code;
-	for (size_t i = 0; i < 2 && !rc; i++) {
+	for (size_t i = 0; i < a.n && !rc; i++) {
 		rc = read_object(a.paths[i], &objects[i], &err);
 		if (!rc)
 			rc = vp_unit_open(objects[i], &units[i], &err);
 	}
+	source.path = a.paths[0];
+	source.code = &units[a.n - 1];
 	if (!rc)
-		rc = vp_compare_open(&units[0], &units[1], &compare, &err);
+		rc = vp_keep_open(&source, &keep, &blockers, &notes, &err);
 	if (rc)
 		code = vp_cmd_fail(ME, rc == -ENOMEM ? VP_EXIT_HOST : VP_EXIT_FILE, "%s", err.text);
 	else
-		code = show(&a, &compare);
-	vp_compare_close(&compare);
-	for (size_t i = 0; i < 2; i++) {
+		code = show(&a, &keep);
+	vp_keep_close(&keep);
+	vp_blockers_free(&blockers);
+	vp_blockers_free(&notes);
+	for (size_t i = 0; i < a.n; i++) {
 		vp_unit_close(&units[i]);
 		vp_elf_object_close(objects[i]);
 	}

@@ -27,6 +27,51 @@ static bool same_bytes(const struct vp_unit *a, size_t sa, uint64_t oa, const st
 	return !size || (!x && !y) || (x && y && !memcmp(x + oa, y + ob, size));
 }
 
+static bool same_nameless(const struct vp_compare *c, const struct vp_ref *old,
+			  const struct vp_ref *new)
+{
+	return c->to_new[old->item] == new->item && old->addend == new->addend;
+}
+
+/* References of what is not looked into any further. */
+static bool same_plain(const struct vp_compare *c, const struct vp_ref *old,
+		       const struct vp_ref *new)
+{
+	if (old->kind != new->kind || old->addend != new->addend)
+		return false;
+	switch (old->kind) {
+	case VP_REF_NAME:
+		return !strcmp(old->name, new->name);
+	case VP_REF_ITEM:
+		return same_nameless(c, old, new);
+	case VP_REF_BYTES:
+		return old->size == new->size &&same_bytes(c->old, old->section, old->at, c->new,
+							   new->section, new->at, old->size);
+	case VP_REF_NONE:
+		break;
+	}
+	return false;
+}
+
+/* The pointers in two items of one size, which are data. */
+static bool same_pointers(const struct vp_compare *c, const struct vp_item *a,
+			  const struct vp_item *b)
+{
+	size_t n, m;
+	const struct vp_elf_reloc *x = vp_unit_relocs(c->old, a->section, a->offset, a->size, &n);
+	const struct vp_elf_reloc *y = vp_unit_relocs(c->new, b->section, b->offset, b->size, &m);
+
+	for (size_t i = 0; i < n && n == m; i++) {
+		struct vp_ref old = vp_unit_ref(c->old, a->section, &x[i]);
+		struct vp_ref new = vp_unit_ref(c->new, b->section, &y[i]);
+
+		if (x[i].type != y[i].type || x[i].offset - a->offset != y[i].offset - b->offset ||
+		    !same_plain(c, &old, &new))
+			return false;
+	}
+	return n == m;
+}
+
 /* What macros make for themselves: which one it is does not count, what constant ones hold does. */
 static bool same_private(const struct vp_compare *c, size_t old, size_t new)
 {
@@ -37,33 +82,15 @@ static bool same_private(const struct vp_compare *c, size_t old, size_t new)
 	if (c->old->sections[a->section].flags & SHF_WRITE)
 		return true;
 	return a->size == b->size &&
-	       same_bytes(c->old, a->section, a->offset, c->new, b->section, b->offset, a->size);
-}
-
-static bool same_nameless(const struct vp_compare *c, const struct vp_ref *old,
-			  const struct vp_ref *new)
-{
-	return c->to_new[old->item] == new->item && old->addend == new->addend;
+	       same_bytes(c->old, a->section, a->offset, c->new, b->section, b->offset, a->size) &&
+	       same_pointers(c, a, b);
 }
 
 bool vp_compare_refs(const struct vp_compare *c, const struct vp_ref *old, const struct vp_ref *new)
 {
-	if (old->kind != new->kind)
-		return false;
-	switch (old->kind) {
-	case VP_REF_NAME:
-		return old->addend == new->addend && !strcmp(old->name, new->name);
-	case VP_REF_ITEM:
-		return same_nameless(c, old, new) ||
-		       (old->addend == new->addend &&same_private(c, old->item, new->item));
-	case VP_REF_BYTES:
-		return old->addend == new->addend &&
-		       old->size == new->size &&same_bytes(c->old, old->section, old->at, c->new,
-							   new->section, new->at, old->size);
-	case VP_REF_NONE:
-		break;
-	}
-	return false;
+	return same_plain(c, old, new) ||
+	       (old->kind == VP_REF_ITEM && new->kind == VP_REF_ITEM &&
+		old->addend == new->addend &&same_private(c, old->item, new->item));
 }
 
 /* --- bytes -------------------------------------------------------------------------------------

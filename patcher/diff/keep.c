@@ -28,8 +28,10 @@ static void find_changed(struct vp_keep *k)
 	for (size_t i = 0; i < u->nitems; i++) {
 		const struct vp_item *f = &u->items[i];
 
-		if (f->code && *f->name && is_changed(k, i))
+		if (f->code && *f->name && is_changed(k, i)) {
 			k->changed[f->of] = true;
+			k->reason[f->of] = VP_REASON_CODE;
+		}
 	}
 }
 
@@ -41,6 +43,7 @@ static void leave_out_early(struct vp_keep *k)
 		if (!k->changed[i] || !u->items[i].early)
 			continue;
 		k->changed[i] = false;
+		k->reason[i] = VP_REASON_EARLY;
 		vp_blockers_add(
 			k->notes,
 			"%.100s: left out: it runs when the kernel starts or a module comes "
@@ -139,24 +142,76 @@ static void look_at_data(struct vp_keep *k, size_t i)
  * ------------------------------------------------------------------------
  */
 
-/* A static function of a header: each source has its own, all of one name. */
-static bool is_of_header(const struct vp_keep *k, const struct vp_item *f)
+bool vp_keep_is_of_header(const struct vp_keep *k, const struct vp_item *f)
 {
 	return f->code && !f->global && k->source->in_header &&
 	       k->source->in_header(k->source->arg, f->name);
 }
 
-/* The item of the third compilation that is the function @after; VP_NO_ITEM: it cannot be. */
-static size_t replacement(const struct vp_keep *k, size_t after)
+static void take(struct vp_keep *k, size_t item, enum vp_fate fate)
+{
+	const struct vp_unit *u = k->source->code;
+
+	if (k->fate[item] == VP_FATE_NONE)
+		k->todo[k->ntodo++] = item;
+	if (k->fate[item] != VP_FATE_REPLACES)
+		k->fate[item] = fate;
+	for (size_t i = 0; u->items[item].code && i < u->nitems; i++)
+		if (i != item && u->items[i].of == item && k->fate[i] == VP_FATE_NONE) {
+			k->fate[i] = VP_FATE_GOES;
+			k->todo[k->ntodo++] = i;
+		}
+}
+
+/* The item of the third compilation that is the function @after, called in the same way. */
+static size_t same_function(const struct vp_keep *k, size_t after)
 {
 	const struct vp_item *f = &k->source->after->items[after];
 	size_t code = vp_unit_named(k->source->code, f->name);
 
 	if (k->change.to_old[after] == VP_NO_ITEM || vp_name_is_clone(f->name) ||
-	    is_of_header(k, f) || code == VP_NO_ITEM || !k->source->code->items[code].code ||
-	    k->own.to_old[code] != k->change.to_old[after])
+	    vp_keep_is_of_header(k, f) || code == VP_NO_ITEM ||
+	    !k->source->code->items[code].code || k->own.to_old[code] != k->change.to_old[after])
 		return VP_NO_ITEM;
 	return code;
+}
+
+bool vp_keep_lacks_entry(const struct vp_keep *k, size_t after)
+{
+	const struct vp_unit *u = k->source->before;
+	size_t n, before = k->change.to_old[after];
+	const struct vp_elf_reloc *r;
+
+	if (!k->source->traced || before == VP_NO_ITEM)
+		return false;
+	/* A call of 5 bytes, maybe behind an endbr64. */
+	r = vp_unit_relocs(u, u->items[before].section, u->items[before].offset, 4 + 5, &n);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(u->symbols[r[i].symbol].name, "__fentry__"))
+			return false;
+	return true;
+}
+
+size_t vp_keep_replacing(const struct vp_keep *k, size_t after)
+{
+	return vp_keep_lacks_entry(k, after) ? VP_NO_ITEM : same_function(k, after);
+}
+
+/* It cannot be redirected: is all that may call it known, and replaced? */
+static void look_at_entry(struct vp_keep *k, size_t after)
+{
+	const char *name = vp_unit_name(k->source->after, after);
+	size_t own = same_function(k, after);
+
+	if (!vp_keep_lacks_entry(k, after) || own == VP_NO_ITEM)
+		return;
+	if (k->source->after->items[after].global)
+		vp_blockers_add(k->blockers,
+				"%.100s: the kernel has no entry of ftrace's in it, by which it "
+				"could be replaced, and other sources may call it",
+				name);
+	else
+		take(k, own, VP_FATE_GOES); /* and the callers, which are replaced, call this */
 }
 
 /* All that refer to @function, which cannot be replaced itself, are. True: something was added. */
@@ -177,8 +232,17 @@ static bool spread_to_users(struct vp_keep *k, size_t function)
 			if (ref.kind != VP_REF_ITEM || u->items[ref.item].of != function ||
 			    user->of == function)
 				continue;
+			if (user->code && !ref.branch && vp_keep_lacks_entry(k, function) &&
+			    !vp_name_is_clone(u->items[function].name))
+				vp_blockers_add(
+					k->blockers,
+					"%.80s changes, the kernel has no entry of ftrace's in it, "
+					"and its address is taken in %.80s",
+					vp_unit_name(u, function), vp_unit_name(u, i));
 			if (user->code && !user->early && !k->changed[user->of]) {
 				k->changed[user->of] = true;
+				k->reason[user->of] = VP_REASON_USES;
+				k->because[user->of] = function;
 				added = true;
 			} else if (!user->code && !user->early &&
 				   !is_description(u->sections[user->section].name)) {
@@ -201,7 +265,7 @@ static void spread(struct vp_keep *k)
 	while (again) {
 		again = false;
 		for (size_t i = 0; i < u->nitems; i++)
-			if (k->changed[i] && replacement(k, i) == VP_NO_ITEM)
+			if (k->changed[i] && vp_keep_replacing(k, i) == VP_NO_ITEM)
 				again |= spread_to_users(k, i);
 	}
 }
@@ -209,21 +273,6 @@ static void spread(struct vp_keep *k)
 /* --- what goes along
  * ------------------------------------------------------------------------------
  */
-
-static void take(struct vp_keep *k, size_t item, enum vp_fate fate)
-{
-	const struct vp_unit *u = k->source->code;
-
-	if (k->fate[item] == VP_FATE_NONE)
-		k->todo[k->ntodo++] = item;
-	if (k->fate[item] != VP_FATE_REPLACES)
-		k->fate[item] = fate;
-	for (size_t i = 0; u->items[item].code && i < u->nitems; i++)
-		if (i != item && u->items[i].of == item && k->fate[i] == VP_FATE_NONE) {
-			k->fate[i] = VP_FATE_GOES;
-			k->todo[k->ntodo++] = i;
-		}
-}
 
 /* Does the kernel have it, so that its own is meant? *@name: as the kernel calls it. */
 static bool is_kernels(const struct vp_keep *k, size_t item, const char **name)
@@ -235,8 +284,8 @@ static bool is_kernels(const struct vp_keep *k, size_t item, const char **name)
 	    vp_name_is_private(u->items[item].name))
 		return false;
 	*name = k->source->before->items[before].name;
-	return !u->items[item].code ||
-	       (!vp_name_is_clone(u->items[item].name) && !is_of_header(k, &u->items[item]));
+	return !u->items[item].code || (!vp_name_is_clone(u->items[item].name) &&
+					!vp_keep_is_of_header(k, &u->items[item]));
 }
 
 enum vp_meant vp_keep_meant(const struct vp_keep *k, size_t from, const struct vp_ref *ref,
@@ -402,9 +451,11 @@ static int allocate(struct vp_keep *k, struct vp_err *err)
 		return rc;
 	k->change.lines = s->lines;
 	k->changed = calloc(s->after->nitems + 1, sizeof(*k->changed));
+	k->reason = calloc(s->after->nitems + 1, sizeof(*k->reason));
+	k->because = calloc(s->after->nitems + 1, sizeof(*k->because));
 	k->fate = calloc(s->code->nitems + 1, sizeof(*k->fate));
 	k->todo = calloc(s->code->nitems + 1, sizeof(*k->todo));
-	if (k->changed && k->fate && k->todo)
+	if (k->changed && k->reason && k->because && k->fate && k->todo)
 		return 0;
 	return vp_err_set(err, -ENOMEM, "out of memory");
 }
@@ -428,8 +479,10 @@ int vp_keep_open(const struct vp_source *source, struct vp_keep *k, struct vp_bl
 			look_at_data(k, i);
 	spread(k);
 	for (size_t i = 0; i < after->nitems; i++) {
-		size_t code = k->changed[i] ? replacement(k, i) : VP_NO_ITEM;
+		size_t code = k->changed[i] ? vp_keep_replacing(k, i) : VP_NO_ITEM;
 
+		if (k->changed[i])
+			look_at_entry(k, i);
 		if (code == VP_NO_ITEM)
 			continue;
 		take(k, code, VP_FATE_REPLACES);
@@ -444,6 +497,8 @@ void vp_keep_close(struct vp_keep *k)
 	vp_compare_close(&k->change);
 	vp_compare_close(&k->own);
 	free(k->changed);
+	free(k->reason);
+	free(k->because);
 	free(k->fate);
 	free(k->todo);
 	*k = (struct vp_keep){ .source = NULL };

@@ -7,6 +7,8 @@
  * - A function whose code changed replaces the kernel's. One that the compiler made a variant of
  *   (foo.isra.0), or that only one of the compilations has, has no fixed way to be called: it goes
  *   along as a copy, and its callers are replaced instead.
+ * - One that the kernel has no entry of ftrace's in cannot be redirected: the same, if all who may
+ *   call it are of this source.
  * - A function that is new, or that the kernel has compiled into others, goes along. So does a
  *   static one of a header: the kernel may have several, and which is this source's is not told.
  * - An unchanged function, and a variable that the kernel has, are the kernel's own.
@@ -26,6 +28,8 @@ struct vp_source {
 	/* Is @function of a header, so that other sources have it, too? NULL: none is. */
 	bool (*in_header)(void *arg, const char *function);
 	void *arg;
+	/* Compiled for ftrace: where its call does not stand at the entry, nothing can be put. */
+	bool traced;
 };
 
 enum vp_fate {
@@ -34,11 +38,21 @@ enum vp_fate {
 	VP_FATE_REPLACES /* and replaces the kernel's function */
 };
 
+/* Why a function of the source after is no longer the kernel's. */
+enum vp_reason {
+	VP_REASON_NONE,
+	VP_REASON_CODE,	 /* its code changes */
+	VP_REASON_USES,	 /* it uses one that cannot be replaced by itself */
+	VP_REASON_EARLY, /* its code changes, and runs no more: it is left out */
+};
+
 struct vp_keep {
 	const struct vp_source *source;
 	struct vp_compare change; /* before, after */
 	struct vp_compare own;	  /* before, code */
 	bool *changed;		  /* by item of after */
+	enum vp_reason *reason;	  /* likewise */
+	size_t *because;	  /* likewise: USES: which one */
 	enum vp_fate *fate;	  /* by item of code */
 	size_t replaces;	  /* how many functions */
 	size_t *todo, ntodo;

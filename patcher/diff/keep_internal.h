@@ -24,4 +24,16 @@ void vp_keep_each_entry(struct vp_keep *k, const char *name, size_t item, vp_kee
 bool vp_keep_replacement(struct vp_unit *u, const uint8_t *entry, uint64_t size,
 			 const struct vp_elf_reloc *relocs, size_t *section, uint64_t *at);
 
+/*
+ * The item of the third compilation that replaces the function @after; VP_NO_ITEM: nothing can, its
+ * users are replaced.
+ */
+size_t vp_keep_replacing(const struct vp_keep *k, size_t after);
+
+/* Has the kernel no entry of ftrace's in the function @after? */
+bool vp_keep_lacks_entry(const struct vp_keep *k, size_t after);
+
+/* A static function of a header: each source has its own, all of one name. */
+bool vp_keep_is_of_header(const struct vp_keep *k, const struct vp_item *f);
+
 #endif /* VP_DIFF_KEEP_INTERNAL_H */

@@ -64,6 +64,8 @@ bool vp_name_is_private(const char *name)
 		"CSWTCH",
 		"__msg",
 		"___tp_str",
+		"symbols", /* __print_symbolic() */
+		"__flags", /* __print_flags() */
 	};
 	bool numbered;
 	size_t len = vp_name_base(name, &numbered);

@@ -11,7 +11,15 @@
 #include "diff/emit.h"
 #include "diff/expected.h"
 #include "diff/show.h"
+#include "diff/why.h"
 #include "tests/fuzz/fuzz.h"
+
+/* Each function that is told of has a name, and something becomes of it for a reason. */
+static void see_why(void *arg, const struct vp_why *w)
+{
+	(void)arg;
+	FUZZ_CHECK(*w->function && *w->how && *w->why);
+}
 
 struct side {
 	struct vp_elf_object *elf;
@@ -106,6 +114,7 @@ static void check_keep(struct side *a, struct side *b)
 	struct vp_keep keep;
 
 	FUZZ_CHECK(!vp_keep_open(&source, &keep, &blockers, &notes, NULL));
+	vp_why_each(&keep, see_why, NULL);
 	if (keep.replaces && !blockers.n)
 		check_emit(&keep);
 	vp_keep_close(&keep);

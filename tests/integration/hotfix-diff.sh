@@ -89,6 +89,8 @@ write_diff not-built arch/x86/kernel/../../../mm/kmemleak.c '1a int x;'
 sed 's|arch/x86/kernel/../../../||' "$tmp/not-built.diff" >"$tmp/other" && mv "$tmp/other" "$tmp/not-built.diff"
 sed 's/task_unlock(current)/task_unlock(current_task)/' "$tmp/auxv.diff" >"$tmp/elsewhere.diff"
 sed 's|/kernel/sys.c|/../kernel/sys.c|' "$tmp/auxv.diff" >"$tmp/dots.diff"
+sed '/^+++/s|/kernel/sys.c|/kernel/../../sys.c|' "$tmp/auxv.diff" >"$tmp/dots-inside.diff"
+sed 's|[ab]/kernel/sys.c|/etc/passwd|' "$tmp/auxv.diff" >"$tmp/absolute.diff"
 sed 's|/kernel/sys.c|/kernel/Makefile|' "$tmp/auxv.diff" >"$tmp/makefile.diff"
 echo hello >"$tmp/no-diff.diff"
 
@@ -97,9 +99,22 @@ echo hello >"$tmp/no-diff.diff"
 builds auxv prctl_set_auxv
 same "it is called as the diff" "$(vp hotfix check --kernel "$kernel" "$tmp/auxv.o" | head -n 1 | cut -d: -f1)" "auxv 1"
 cp "$tmp/auxv.o" "$tmp/first.o"
-check "once more" build auxv --name auxv
+# A compiler that leaves a trace.
+printf '#!/bin/sh\ntouch %q\nexec gcc-12 "$@"\n' "$tmp/compiled" >"$tmp/cc" && chmod +x "$tmp/cc"
+check "once more, by another compiler" build auxv --name auxv --cc "$tmp/cc"
+ok "which is called" "$([ -e "$tmp/compiled" ]; echo $?)"
 check "the same bytes" cmp "$tmp/first.o" "$tmp/auxv.o"
 builds auxv-again prctl_set_auxv
+why() { # NAME: what becomes of each function
+	build "$1" --why 2>/dev/null | sed -n "s/^[a-z_/]*\.c: \([^:]*: [^:]*\): .*/\1/p" | sort
+}
+same "--why of it" "$(why auxv)" "prctl_set_auxv: replaced"
+same "--why of it in JSON" "$(build auxv --why --json | jq -r '.why[] | "\(.name) \(.how) \(.changed)"')" \
+	"prctl_set_auxv replaced true"
+same "--why of what is compiled into others" "$(why header-code)" \
+	"$(printf '%s\n' "ipc_obtain_object_check: replaced" "ipcctl_obtain_check: replaced")"
+same "--why of what is refused" "$(why value)" ""
+same "--why of what is left out" "$(why start-up)" "oops_setup: left out"
 # The first is compiled into the second.
 builds two-files ipc_obtain_object_check ipcctl_obtain_check prctl_set_auxv
 check "lines: builds" build lines
@@ -119,10 +134,19 @@ not_built makefile 3 'neither a C source nor a header'
 not_built broken 1 'kernel/sys.c does not compile'
 not_built elsewhere 7 'does not apply: kernel/sys.c: hunk 1 (line [0-9]*) is not found'
 not_built dots 7 'a path leads out of the source tree'
+not_built dots-inside 7 'a path leads out of the source tree'
+not_built absolute 7 'a path leads out of the source tree'
 not_built no-diff 7 'not a unified diff'
 
 headers=$("$here/../linux/headers.sh" generic) not_built auxv 7 'both must be of the kernel that the guest runs'
 source=$here not_built auxv 7 'no source of a kernel'
+# Before the compiler runs: the one that was seen above.
+rm -f "$tmp/compiled"
+vp hotfix build --source "$source" --headers "$("$here/../linux/headers.sh" generic)" --patch "$tmp/auxv.diff" \
+	--cc "$tmp/cc" -o "$tmp/never.o" >"$tmp/out" 2>"$tmp/err"
+same "another version: exit code" $? 7
+[ ! -e "$tmp/compiled" ] && [ ! -e "$tmp/never.o" ]
+ok "another version is refused before the compiler runs" $?
 
 # --- what is left behind -----------------------------------------------------------------------------
 
@@ -141,6 +165,7 @@ vp hotfix diff "$kept/tree/kernel/sys.before.o" "$kept/tree/kernel/sys.after.o" 
 same "which shows what differs: exit code" $? 1
 same "the function" "$(sed -n 's/^\([^ ]*\): changed, first at .*/\1/p' "$tmp/diff")" prctl_set_auxv
 same "and two instructions" "$(grep -c '^  [-+] ' "$tmp/diff")" 2
+same "and what becomes of it" "$(grep -c '^prctl_set_auxv: replaced: its code changes$' "$tmp/diff")" 1
 check "an object differs from itself in nothing" vp hotfix diff "$kept/tree/kernel/sys.after.o" "$kept/tree/kernel/sys.after.o"
 rm -rf "$kept"
 

@@ -125,6 +125,7 @@ done <<'TABLE'
 2 | hotfix build --patch fix.diff | either SOURCE.c, or --source and --patch
 2 | hotfix build fix.c --source folder --patch fix.diff | either SOURCE.c, or --source and --patch
 2 | hotfix build fix.c --headers folder --name x | --name is for --patch
+2 | hotfix build fix.c --headers folder --why | --why is for --patch
 2 | hotfix build --source folder --patch fix.diff --name a/b | --name is to be of letters
 7 | hotfix build --source folder --patch fix.diff | folder
 2 | hotfix diff fix.o | NEW.o is missing

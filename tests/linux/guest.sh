@@ -24,6 +24,7 @@
 #	GUEST_THREAD	multi: a host thread for each vCPU. Else all run on one, as the guest's own
 #			patching hangs about once in 100 rounds in QEMU 7.2 otherwise
 #	GUEST_PROGRAMS	more of our programs in it: "shows" (./shows)
+#	GUEST_MODULES	a folder to be its /lib/modules, for `modprobe`
 #	GUEST_APPEND	added to the guest's command line ("pti=on"), as QEMU-ARGs are to QEMU's
 #	GUEST_LIMIT	how many seconds anything may take
 #
@@ -57,6 +58,7 @@ guest_initrd() { # KERNEL-FOLDER OUTPUT
 		cp "$guest_here/init" "$root/init" &&
 		guest_programs "$root" &&
 		cp "$kernel"/modules/*.ko "$root/modules/" &&
+		{ [ -z "${GUEST_MODULES-}" ] || { mkdir "$root/lib" && cp -r "$GUEST_MODULES" "$root/lib/modules"; }; } &&
 		(cd "$root" && find . | cpio -o -H newc --quiet) >"$out" &&
 		rm -r "$root"
 }
