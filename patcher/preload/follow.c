@@ -6,16 +6,14 @@
 
 #include "preload/preload.h"
 
-#define FDS_MAX 65536u
-
-static _Atomic(struct vp_preload_file *) files[FDS_MAX];
-static _Atomic bool forked;
+_Atomic(struct vp_preload_file *) vp_preload_files[VP_PRELOAD_FDS];
+_Atomic bool vp_preload_forked;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* A process that was forked has the VM's descriptors, and none of its threads. */
 static void child(void)
 {
-	atomic_store(&forked, true);
+	atomic_store(&vp_preload_forked, true);
 }
 
 static void watch_forks(void)
@@ -23,24 +21,12 @@ static void watch_forks(void)
 	pthread_atfork(NULL, NULL, child);
 }
 
-bool vp_preload_is_parent(void)
-{
-	return !atomic_load(&forked);
-}
-
-struct vp_preload_file *vp_preload_followed(int fd)
-{
-	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
-		return NULL;
-	return atomic_load_explicit(&files[fd], memory_order_acquire);
-}
-
 bool vp_preload_follow(int fd, struct vp_preload_file *file)
 {
 	pthread_once(&once, watch_forks);
-	if (fd < 0 || (unsigned int)fd >= FDS_MAX)
+	if (fd < 0 || (unsigned int)fd >= VP_PRELOAD_FDS)
 		return false;
-	atomic_store(&files[fd], file);
+	atomic_store(&vp_preload_files[fd], file);
 	return true;
 }
 

@@ -5,7 +5,6 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -19,8 +18,11 @@ static int (*next_ioctl)(int fd, unsigned long request, ...);
 static int (*next_close)(int fd);
 static _Atomic bool any; /* a VM was made here */
 
-int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_close(int fd);
+
+/* Who passes an argument or none: it is in the same register (System V ABI, 3.2.3). */
+int vp_preload_next_ioctl(int fd, unsigned long request, void *arg) __asm__("__wrap_ioctl");
+EXPORT int vp_preload_ioctl(int fd, unsigned long request, void *arg) __asm__("ioctl");
 
 /* --- the next ones ------------------------------------------------------------------ */
 
@@ -30,14 +32,8 @@ static void find_next(void)
 	next_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
 }
 
-int __wrap_ioctl(int fd, unsigned long request, ...)
+int vp_preload_next_ioctl(int fd, unsigned long request, void *arg)
 {
-	va_list ap;
-	void *arg;
-
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
 	if (!next_ioctl)
 		find_next();
 	return next_ioctl(fd, request, arg);
@@ -79,13 +75,12 @@ static int make_vm(int fd, void *arg)
 	return vm;
 }
 
-/* Who passes an argument or none: it is in the same register (System V ABI, 3.2.3). */
-EXPORT int vp_preload_ioctl(int fd, unsigned long request, void *arg) __asm__("ioctl");
-
 int vp_preload_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct vp_preload_file *file = vp_preload_followed(fd);
 
+	if (file && request == KVM_RUN && file->kind == VP_PRELOAD_VCPU && vp_preload_is_parent())
+		return vp_preload_vcpu_run((struct vp_preload_vcpu *)(void *)file);
 	if (file)
 		return on_followed(file, request, arg);
 	if (!next_ioctl)

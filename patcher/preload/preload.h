@@ -28,14 +28,26 @@ struct vp_preload_file {
 	int fd;
 };
 
-/* NULL: it is none that we follow. */
-struct vp_preload_file *vp_preload_followed(int fd);
+#define VP_PRELOAD_FDS 65536u
+extern _Atomic(struct vp_preload_file *) vp_preload_files[VP_PRELOAD_FDS];
+extern _Atomic bool vp_preload_forked;
+
+/* NULL: it is none that we follow. Each ioctl of the VMM's looks here. */
+static inline struct vp_preload_file *vp_preload_followed(int fd)
+{
+	if (fd < 0 || (unsigned int)fd >= VP_PRELOAD_FDS)
+		return NULL;
+	return atomic_load_explicit(&vp_preload_files[fd], memory_order_acquire);
+}
 
 /* @file NULL: follow it no more. False: the number is too high. */
 bool vp_preload_follow(int fd, struct vp_preload_file *file);
 
 /* Are we the process that the VM was made in, and not one that was forked? */
-bool vp_preload_is_parent(void);
+static inline bool vp_preload_is_parent(void)
+{
+	return !atomic_load_explicit(&vp_preload_forked, memory_order_relaxed);
+}
 
 /* One line on stderr, which libvirt keeps as the VM's log. */
 __attribute__((format(printf, 1, 2))) void vp_preload_log(const char *fmt, ...);
@@ -123,13 +135,13 @@ struct vp_preload_vcpu {
 	unsigned int id;
 	struct kvm_run *run;
 	/* Of the thread that runs it, and of who sees it gone. */
-	struct vp_local_vcpu *local; /* NULL: it has not run yet */
-	pthread_t thread;
+	struct vp_local_vcpu *local;  /* NULL: it has not run yet */
 	struct kvm_guest_debug debug; /* what the VMM asked for before it ran */
 	_Atomic int inside;	      /* enum vp_preload_inside */
 };
 
 void vp_preload_vcpu_made(struct vp_preload_vm *vm, int fd, unsigned long id);
+int vp_preload_vcpu_run(struct vp_preload_vcpu *c); /* KVM_RUN */
 int vp_preload_vcpu_ioctl(struct vp_preload_vcpu *c, unsigned long request, void *arg);
 void vp_preload_vcpu_closed(struct vp_preload_vcpu *c);
 

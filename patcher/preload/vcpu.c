@@ -16,7 +16,8 @@
 /* The kernel's set of signals, not the C library's. */
 #define KERNEL_SIGSET 8u
 
-static pthread_key_t own; /* the vCPU of a thread */
+static __thread struct vp_preload_vcpu *mine; /* what this thread runs */
+static pthread_key_t own;		      /* the same, for its end */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* --- joining and leaving ------------------------------------------------------------- */
@@ -38,7 +39,8 @@ static void on_thread_end(void *arg)
 {
 	struct vp_preload_vcpu *c = arg;
 
-	if (vp_preload_is_parent() && c->local && pthread_equal(c->thread, pthread_self()))
+	mine = NULL;
+	if (vp_preload_is_parent())
 		leave(c);
 }
 
@@ -63,18 +65,18 @@ static bool join(struct vp_preload_vcpu *c)
 	struct vp_err err;
 
 	pthread_once(&once, make_key);
-	if (pthread_getspecific(own))
-		on_thread_end(pthread_getspecific(own));
+	if (mine)
+		on_thread_end(mine);
 	if (c->local) {
 		vp_preload_step_aside(vm, "vCPU %u is run by two threads", c->id);
 		return false;
 	}
 	unblock_kick(vm);
-	c->thread = pthread_self();
 	if (vp_local_vcpu_attach(vm->local, c->id, c->file.fd, c->run, &c->local, &err)) {
 		vp_preload_step_aside(vm, "%s", err.text);
 		return false;
 	}
+	mine = c;
 	pthread_setspecific(own, c);
 	if (c->debug.control && vp_local_vcpu_guest_debug(c->local, &c->debug))
 		vp_preload_step_aside(vm, "vCPU %u: its guest debug is lost", c->id);
@@ -163,11 +165,12 @@ static int run_plain(struct vp_preload_vcpu *c)
 static int run_known(struct vp_preload_vcpu *c)
 {
 	struct vp_err err = { "" };
-	int rc;
+	int before = errno, rc;
 
 	atomic_store(&c->inside, VP_PRELOAD_KNOWN);
 	rc = vp_local_run(c->local, &err);
 	atomic_store(&c->inside, VP_PRELOAD_OUT);
+	errno = rc ? -rc : before;
 	if (!rc)
 		return 0;
 	if (rc == -EIO && *err.text)
@@ -176,9 +179,9 @@ static int run_known(struct vp_preload_vcpu *c)
 	return -1;
 }
 
-static int run(struct vp_preload_vcpu *c)
+int vp_preload_vcpu_run(struct vp_preload_vcpu *c)
 {
-	bool joined = c->local && pthread_equal(c->thread, pthread_self());
+	bool joined = mine == c && c->local;
 	int rc;
 
 	if (!joined && (atomic_load(&c->vm->aside) || !join(c))) {
@@ -222,8 +225,6 @@ static int set_mask(struct vp_preload_vcpu *c, const struct kvm_signal_mask *mas
 int vp_preload_vcpu_ioctl(struct vp_preload_vcpu *c, unsigned long request, void *arg)
 {
 	switch (request) {
-	case KVM_RUN:
-		return run(c);
 	case KVM_SET_GUEST_DEBUG:
 		return set_debug(c, arg);
 	case KVM_SET_SIGNAL_MASK:

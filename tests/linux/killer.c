@@ -3,10 +3,9 @@
  * To be preloaded into a vmpoke: kills it (SIGKILL) at one of the steps that the world can see,
  * which are what it sends to QEMU and what it writes into files.
  *
- *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is not empty; 0: never;
- *			M: the first that writes the guest's memory
- *	KILLER_HALF=1	when half of the packets of that step are sent
- *	KILLER_COUNT=FILE	gets one line for each step: what it was
+ *	KILLER_AT=N	before the Nth step (from 1), or behind it if KILLER_BEHIND is not empty; 0:
+ *never; M: the first that writes the guest's memory KILLER_HALF=1	when half of the packets of
+ *that step are sent KILLER_COUNT=FILE	gets one line for each step: what it was
  *
  * Looks at memory (pmemsave of the monitor, m of the gdbstub), which are many, are no steps.
  */

@@ -54,6 +54,7 @@ inner_guest() { # ROOT KERNEL-FOLDER
 		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$inner/bin/witness" \
 			tests/linux/witness.c &&
 		"${CC:-gcc}" -O2 -static -s -o "$inner/bin/exits" tests/rigs/linux/exits.c &&
+		"${CC:-gcc}" -O2 -D_GNU_SOURCE -static -s -o "$inner/bin/gap" tests/rigs/linux/gap.c &&
 		install -D "$2/vmlinuz" "$1/inner/vmlinuz" && pack "$inner" "$1/inner/initrd"
 }
 
