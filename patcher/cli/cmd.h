@@ -68,6 +68,12 @@ int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, str
 int vp_cmd_timeout(unsigned int *ms, struct vp_err *err);
 
 /*
+ * The user's own keyring, beside the system's, which nothing turns off: --keyring DIR, or
+ * $VMPOKE_KEYRING. NULL: none. @option: what was given; NULL: nothing.
+ */
+const char *vp_cmd_keyring(const char *option);
+
+/*
  * Ledgers and locks / control sockets: $VMPOKE_STATE_DIR, $VMPOKE_RUNTIME_DIR, or where the user's
  * system puts such things (docs/vmpoke.1, ENVIRONMENT). The folder need not exist. -ENAMETOOLONG,
  * -ENOENT.

@@ -30,6 +30,11 @@ int vp_cmd_timeout(unsigned int *ms, struct vp_err *err)
 	return 0;
 }
 
+const char *vp_cmd_keyring(const char *option)
+{
+	return option ? option : setting("VMPOKE_KEYRING");
+}
+
 /* --- state ------------------------------------------------------------------- */
 
 static int put(char *path, size_t size, struct vp_err *err, const char *dir, const char *rest)
