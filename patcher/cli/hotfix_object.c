@@ -79,7 +79,7 @@ static int check_here(const char *me, const struct vp_hotfix_sent *sent)
 	struct vp_err err = { "" };
 	int rc = vp_hotfix_sent_check(sent, &keyrings, &err);
 
-	return rc ? vp_cmd_fail(me, vp_exit_code(rc), "%s", err.text) : VP_EXIT_OK;
+	return rc ? vp_cmd_fail(me, vp_exit_code(rc), "%s: %s", sent->what, err.text) : VP_EXIT_OK;
 }
 
 int vp_hotfix_object_with(const char *me, const char *target, const char *kernel, const char *path,

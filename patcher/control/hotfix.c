@@ -21,12 +21,11 @@ void vp_hotfix_opened_close(struct vp_hotfix_opened *o)
 }
 
 /* The bytes of @hex, into o->bytes: at most @max. */
-static int take_hex(const char *what, const char *hex, size_t max, uint8_t **bytes, size_t *len,
-		    struct vp_err *err)
+static int take_hex(const char *hex, size_t max, uint8_t **bytes, size_t *len, struct vp_err *err)
 {
 	*len = strlen(hex) / 2;
 	if (*len > max)
-		return vp_err_set(err, -ENOEXEC, "%.100s: more than %zu bytes", what, max);
+		return vp_err_set(err, -ENOEXEC, "more than %zu bytes", max);
 	*bytes = malloc(*len + 1);
 	if (!*bytes)
 		return vp_err_set(err, -ENOMEM, "out of memory");
@@ -38,20 +37,16 @@ static int find_signature(const struct vp_hotfix_opened *o, const struct vp_hotf
 			  struct vp_signed *s, uint8_t **detached, struct vp_err *err)
 {
 	struct vp_embedded parts;
-	struct vp_err why;
-	int rc = 0;
+	int rc = vp_embedded_split(o->bytes, o->len, &parts, err);
 
-	if (vp_embedded_split(o->bytes, o->len, &parts, &why))
-		return vp_err_set(err, -ENOEXEC, "%.100s: %s", sent->what, why.text);
+	if (rc)
+		return rc;
 	*s = (struct vp_signed){ sent->what, o->bytes, parts.len, parts.signature,
 				 parts.signature_len };
 	if (parts.signature && sent->signature)
-		return vp_err_set(err, -ENOEXEC,
-				  "%.100s: it has a signature in it, and one beside it",
-				  sent->what);
+		return vp_err_set(err, -ENOEXEC, "it has a signature in it, and one beside it");
 	if (sent->signature)
-		rc = take_hex(sent->what, sent->signature, VP_SIGN_FILE_MAX, detached,
-			      &s->signature_len, err);
+		rc = take_hex(sent->signature, VP_SIGN_FILE_MAX, detached, &s->signature_len, err);
 	if (*detached)
 		s->signature = (const char *)*detached;
 	return rc;
@@ -76,12 +71,20 @@ int vp_hotfix_sent_check(const struct vp_hotfix_sent *sent, const struct vp_keyr
 			 struct vp_err *err)
 {
 	struct vp_hotfix_opened o = { 0 };
-	int rc = take_hex(sent->what, sent->hex, VP_HOTFIX_OBJECT_MAX, &o.bytes, &o.len, err);
+	int rc = take_hex(sent->hex, VP_HOTFIX_OBJECT_MAX, &o.bytes, &o.len, err);
 
 	if (!rc)
 		rc = check_signature(&o, sent, keyrings, err);
 	vp_hotfix_opened_close(&o);
 	return rc;
+}
+
+/* Whose fault it is; that it is no hotfix says so itself. */
+static int name_it(const struct vp_hotfix_sent *sent, int rc, struct vp_err *err)
+{
+	struct vp_err why = *err;
+
+	return vp_err_set(err, rc, "%.100s: %.150s", sent->what, why.text);
 }
 
 static void digest_bytes(struct vp_hotfix_opened *o)
@@ -97,7 +100,7 @@ int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const struct vp_hotfix_sen
 			  const struct vp_keyrings *keyrings, struct vp_err *refusal,
 			  struct vp_err *err)
 {
-	int rc = take_hex(sent->what, sent->hex, VP_HOTFIX_OBJECT_MAX, &o->bytes, &o->len, err);
+	int rc = take_hex(sent->hex, VP_HOTFIX_OBJECT_MAX, &o->bytes, &o->len, err);
 
 	if (refusal)
 		refusal->text[0] = '\0';
@@ -108,7 +111,7 @@ int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const struct vp_hotfix_sen
 		rc = 0;
 	}
 	if (rc)
-		return rc;
+		return name_it(sent, rc, err);
 	digest_bytes(o);
 	rc = vp_elf_object_open(o->bytes, o->len, sent->what, &o->elf, err);
 	return rc ? rc : vp_hotfix_object_open(o->elf, &o->object, &o->blockers, err);

@@ -16,7 +16,7 @@ struct vp_hotfix_sent {
 
 /*
  * May it be used, as far as these keyrings say? Nothing of it is looked at but its signature.
- * -EKEYREJECTED, -EINVAL, -ENOEXEC, as vp_hotfix_opened_read().
+ * -EKEYREJECTED, -EINVAL, -ENOEXEC, as vp_hotfix_opened_read(), but @err does not name it.
  */
 int vp_hotfix_sent_check(const struct vp_hotfix_sent *sent, const struct vp_keyrings *keyrings,
 			 struct vp_err *err);

@@ -130,7 +130,6 @@ int vp_keyrings_check(const struct vp_keyrings *keyrings, const struct vp_signed
 {
 	const char *system = keyrings->system ? keyrings->system : VP_SYSTEM_KEYRING;
 	const char *rings[3] = { NULL };
-	struct vp_err why = { "" };
 	size_t n = 0;
 	int rc;
 
@@ -139,10 +138,9 @@ int vp_keyrings_check(const struct vp_keyrings *keyrings, const struct vp_signed
 		rings[n++] = system;
 	if (keyrings->own)
 		rings[n++] = keyrings->own;
-	rc = n ? check_rings(rings, s, now, out, &why) : 0;
+	rc = n ? check_rings(rings, s, now, out, err) : 0;
 	if (!rc)
 		return 0;
 	*out = (struct vp_signer){ 0 };
-	return vp_err_set(err, rc == -ENOMEM ? rc : -EKEYREJECTED, "%.80s: %.200s", s->what,
-			  why.text);
+	return rc == -ENOMEM ? rc : -EKEYREJECTED;
 }

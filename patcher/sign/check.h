@@ -18,7 +18,7 @@ struct vp_keyrings {
 
 /* Borrowed. */
 struct vp_signed {
-	const char *what; /* the object's path, for texts */
+	const char *what; /* the object's path: its last part is its name */
 	const uint8_t *bytes;
 	size_t len;
 	const char *signature; /* the text of a .minisig; NULL: there is none */
@@ -34,7 +34,7 @@ struct vp_signer {
 
 /*
  * Hold @s against the keyrings, at @now (seconds since 1970). -EKEYREJECTED: refused, for whatever
- * reason, which is one line in @err; -ENOMEM.
+ * reason, which is one line in @err, without the object's name; -ENOMEM.
  */
 int vp_keyrings_check(const struct vp_keyrings *keyrings, const struct vp_signed *s, int64_t now,
 		      struct vp_signer *out, struct vp_err *err);

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Signed hotfixes: keys, signatures in both directions with minisign, and each reason for which an object is refused
-# before a guest is looked at. No guest is needed: there is none of the name that is given, and who is refused is not
-# told so.
+# before a guest is looked at: there is none of the name that is given, and who is refused is not told so.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 tmp=$(mktemp -d)
 . tests/verdict.sh
-vmpoke=$PWD/build/vmpoke
+root=$PWD vmpoke=$PWD/build/vmpoke
 export VMPOKE_RUNTIME_DIR=$tmp/run VMPOKE_STATE_DIR=$tmp/state
 unset VMPOKE_KEYRING
-trap 'rm -rf "$tmp"' EXIT
+trap '"$vmpoke" quit g1 2>/dev/null; rm -rf "$tmp"' EXIT
 for program in minisign script unshare; do
 	command -v $program >/dev/null || { echo "SKIP: $program is missing: .ci/deps.sh --tests"; exit 0; }
 done
@@ -173,6 +172,27 @@ says 7 "not an ELF file" "$vmpoke" hotfix sign alice.pub --key alice.key
 says 2 "is no day" "$vmpoke" hotfix sign fix.o --key alice.key --expires 2027-02-30
 says 2 "that day is over" "$vmpoke" hotfix sign fix.o --key alice.key --expires 2020-01-01
 says 4 "no VM of" "${apply[@]}" fix.o
+
+# --- guests of `vmpoke run`: its process asks, with a keyring of its own -------------------------------
+unset VMPOKE_KEYRING
+if [ -w /dev/kvm ]; then
+	guest=$root/build/guest/testguest.elf
+	check "a guest runs" "$vmpoke" run --kernel "$guest" --name g1 --keyring ring --detach >run-says
+	cp embedded.o fix.o
+	rm -f fix.o.minisig
+	says 3 "the guest does not run Linux" "$vmpoke" hotfix apply g1 fix.o # taken
+	says 3 "it is not signed" "$vmpoke" hotfix apply g1 bare.o
+	mkdir his && cp mallory.pub his
+	says 3 "fix.o: it is signed by the key" "$vmpoke" hotfix apply g1 fix.o --keyring his
+	rm -r ring
+	says 3 "ring: No such file" "$vmpoke" hotfix apply g1 fix.o
+	mkdir ring && cp alice.pub mini.pub ring && chmod 644 ring/*
+	"$vmpoke" quit g1
+else
+	echo "SKIP: guests of vmpoke run: no /dev/kvm"
+fi
+cp bare.o fix.o
+cp keep.minisig fix.o.minisig
 
 # --- the system's keyring: /etc as only this one process sees it -----------------------------------
 if unshare -rm true 2>/dev/null; then

@@ -100,7 +100,6 @@ static void refused_of(struct rig *r, const void *bytes, int64_t now, const char
 		if (!strstr(err.text, part))
 			fail_msg("\"%s\" has no \"%s\"", err.text, part);
 		assert_false(r->signer.known);
-		assert_memory_equal(err.text, "dir/fix.o: ", 11);
 	}
 }
 
