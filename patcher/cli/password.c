@@ -15,13 +15,15 @@
 /* The next key; 0: there will be none. */
 static char next_key(int tty)
 {
-	char c;
+	char c = '\0';
 	ssize_t n;
 
 	do
 		n = read(tty, &c, 1);
 	while (n < 0 && errno == EINTR);
-	return n == 1 ? c : 0;
+	if (n != 1)
+		c = '\0';
+	return c;
 }
 
 /* Up to the end of the line. False: given up, or too long. Ctrl-C comes as a key (see open_tty). */

@@ -43,29 +43,46 @@ static int read_fd(int fd, char *text, size_t size, size_t *len)
 	return 0;
 }
 
+static int read_open_key(int fd, const char *name, char *text, size_t size, size_t *len,
+			 struct vp_err *err)
+{
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !is_safe(&st))
+		return vp_err_set(err, -EKEYREJECTED,
+				  "%.100s is not a file that only root or you can write", name);
+	rc = read_fd(fd, text, size, len);
+	return rc ? vp_err_set(err, -EKEYREJECTED, "%.100s: %s", name, strerror(-rc)) : 0;
+}
+
+static int read_key(int folder, const char *name, char *text, size_t size, size_t *len,
+		    struct vp_err *err)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc;
+
+	if (fd < 0)
+		return vp_err_set(err, -EKEYREJECTED, "%.100s: %s", name, strerror(errno));
+	rc = read_open_key(fd, name, text, size, len, err);
+	close(fd);
+	return rc;
+}
+
 /* Read the key @name of @folder as the next one. */
 static int add_key(struct vp_keyring *ring, int folder, const char *name, struct vp_err *err)
 {
-	struct vp_keyring_key *k = &ring->keys[ring->n];
+	struct vp_keyring_key *k;
 	char text[VP_SIGN_FILE_MAX + 1];
 	struct vp_err why = { "" };
-	struct stat st;
 	size_t len = 0;
-	int fd, rc;
+	int rc;
 
 	if (ring->n == VP_KEYRING_MAX)
 		return vp_err_set(err, -EKEYREJECTED, "it has more than %u keys", VP_KEYRING_MAX);
-	fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	rc = fd < 0 || fstat(fd, &st) ? -errno : 0;
-	if (!rc && S_ISREG(st.st_mode) && is_safe(&st))
-		rc = read_fd(fd, text, sizeof(text), &len);
-	if (fd >= 0)
-		close(fd);
+	k = &ring->keys[ring->n];
+	rc = read_key(folder, name, text, sizeof(text), &len, err);
 	if (rc)
-		return vp_err_set(err, -EKEYREJECTED, "%.100s: %s", name, strerror(-rc));
-	if (!S_ISREG(st.st_mode) || !is_safe(&st))
-		return vp_err_set(err, -EKEYREJECTED,
-				  "%.100s is not a file that only root or you can write", name);
+		return rc;
 	if (vp_public_key_parse(text, len, &k->key, &why))
 		return vp_err_set(err, -EKEYREJECTED, "%.100s: %s", name, why.text);
 	if (vp_keyring_find(ring, k->key.number))
