@@ -7,8 +7,8 @@
 #   make check       unit, sanitizers, integration, rigs, style, lint, ...; TIER=list names its
 #                    tiers, TIER=style runs one
 #   make soak        demos of every kind for TIME=600 seconds; SEED=N repeats one
-#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object|patch|diff,
-#                    without end
+#   make fuzz        FUZZ=elf|qmp|batch|walk|decode|poke|linux|image|kernel|gdb|object|patch|diff|
+#                    sign, without end
 #   make lint        clang-tidy and cppcheck
 #   make api         docs/api.md, of the public headers
 #   make bench       what patching costs, by all ways side by side: RUNS=10; RIG=1: on emulated hosts,
@@ -50,7 +50,7 @@ CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 # Position independent, and its thread variables reached as a signal handler may: for the preload library.
 override CFLAGS += -std=gnu11 $(WARN) -fno-strict-aliasing -fvisibility=hidden -pthread -fPIC -ftls-model=initial-exec
 override LDFLAGS += -pthread
-LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lz -llzma -lzstd -llz4
+LDLIBS := -lm -lZydis -lbpf -lelf -ljansson -lsodium -lz -llzma -lzstd -llz4
 ifneq ($(SAN),)
   override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
   override LDFLAGS += -fsanitize=$(SAN)
@@ -59,7 +59,8 @@ endif
 # --- what is built from what -------------------------------------------------
 
 lib_src := $(wildcard patcher/base/*.c patcher/x86/*.c patcher/core/*.c patcher/elf/*.c patcher/linux/*.c \
-	patcher/hotfix/*.c patcher/diff/*.c patcher/build/*.c patcher/target/*.c patcher/control/*.c)
+	patcher/hotfix/*.c patcher/diff/*.c patcher/build/*.c patcher/target/*.c patcher/sign/*.c \
+	patcher/control/*.c)
 # In the place of libvirt, for what is to load it only when it is needed.
 lazy := patcher/target/libvirt_lazy.c
 lib_src := $(filter-out $(lazy),$(lib_src))
@@ -160,7 +161,7 @@ $(PARTS) $(CLI):
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/% patcher/build/% patcher/diff/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
+$(LIB): patcher/archive.sh $(call objs,$(filter-out patcher/control/% patcher/build/% patcher/diff/% patcher/sign/%,$(lib_src))) $(wildcard include/vmpoke/*.h)
 	$(call say,AR,$@)
 	$(Q)CC='$(CC)' AR='$(AR)' $< $@ $(filter %.o,$^)
 

@@ -9,7 +9,7 @@ set -u
 
 packages=(
 	gcc libc6-dev make binutils
-	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libcmocka-dev
+	pkg-config libelf-dev libzydis-dev libzycore-dev libjansson-dev libsodium-dev libcmocka-dev
 	zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbpf-dev libvirt-dev
 )
 # Linux guests under QEMU: the demo, tests/linux.
@@ -21,6 +21,7 @@ test_packages=(
 	bochs bochsbios vgabios isolinux syslinux-common xorriso # tests/rigs
 	patchelf						 # tests/linux
 	python3							 # examples
+	minisign						 # tests/integration/hotfix-sign.sh
 	libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
 	debootstrap # tests/first-hour
 )

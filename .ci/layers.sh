@@ -15,12 +15,13 @@ declare -A uses=(
 	[linux]="x86 elf"
 	[hotfix]="x86 elf linux"
 	[target]="x86"
+	[sign]=""
 	[diff]="x86 elf hotfix"
 	[build]="x86 elf hotfix diff"
-	[control]="x86 elf core linux hotfix target"
-	[preload]="x86 elf core linux hotfix target control"
-	[vmm]="x86 elf core linux hotfix target control"
-	[cli]="x86 elf core linux hotfix diff build target control vmm guest"
+	[control]="x86 elf core linux hotfix target sign"
+	[preload]="x86 elf core linux hotfix target sign control"
+	[vmm]="x86 elf core linux hotfix target sign control"
+	[cli]="x86 elf core linux hotfix diff build target sign control vmm guest"
 	[guest]=""
 )
 
@@ -56,6 +57,7 @@ only '#include <(gelf|libelf)' 'patcher/elf/image.c' "libelf"
 only '#include <bpf/' 'patcher/linux/module_layout.c' "libbpf"
 only '\bvp_(qmp|remote)_call\(' 'patcher/cli/client.[ch]|patcher/(target/(qmp|monitor)|control/remote).*' \
 	"what prints asks through vp_client_ask(), which makes texts printable: that"
+only '#include <sodium' 'patcher/sign/.*' "libsodium"
 only '#include <jansson' 'patcher/target/qmp.*|patcher/control/.*|patcher/cli/.*|patcher/preload/server.c' "JSON"
 
 # A circle on stdin ("A B": A needs B) is told as such. tsort does not say which edges close it.

@@ -294,6 +294,7 @@ static int make_control(struct vp_vm_control *c, struct vp_err *err)
 		.engine = vp_vm_engine(c->vm),
 		.symbols = vp_symtab_count(symbols) ? symbols : NULL,
 		.ledger = c->cfg->ledger,
+		.keyrings = { .own = c->cfg->keyring },
 		.strategy = VP_STRATEGY_INT3,
 		.host = c,
 		.event = send_event,

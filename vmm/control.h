@@ -9,8 +9,9 @@ struct vp_vm_control;
 
 /* It and what it points to are borrowed until vp_vm_control_stop(). */
 struct vp_vm_control_config {
-	const char *path;   /* of the socket */
-	const char *ledger; /* a file that records every poke; NULL: nothing is recorded */
+	const char *path;    /* of the socket */
+	const char *ledger;  /* a file that records every poke; NULL: nothing is recorded */
+	const char *keyring; /* of the user: struct vp_keyrings; NULL: none */
 };
 
 /*

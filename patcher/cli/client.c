@@ -29,7 +29,8 @@ int vp_client_remote_config(const char *cmd, struct vp_remote_config *cfg)
 	static char state[256]; /* for as long as the process runs */
 	struct vp_err err;
 
-	*cfg = (struct vp_remote_config){ .state_dir = state };
+	*cfg = (struct vp_remote_config){ .state_dir = state,
+					  .keyring = vp_cmd_keyring(vp_common.keyring) };
 	if (vp_cmd_timeout(&cfg->timeout_ms, &err))
 		return vp_cmd_fail(cmd, VP_EXIT_USAGE, "%s", err.text);
 	if (vp_state_dir(state, sizeof(state), &err))

@@ -159,3 +159,10 @@ int vp_cmd_timeout(unsigned int *ms, struct vp_err *err)
 	*ms = (unsigned int)value;
 	return 0;
 }
+
+const char *vp_cmd_keyring(const char *option)
+{
+	const char *set = getenv("VMPOKE_KEYRING");
+
+	return option || !set || !*set ? option : set;
+}

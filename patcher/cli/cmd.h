@@ -65,4 +65,10 @@ int vp_cmd_read_file(const char *path, size_t max, void **data, size_t *len, str
 #define VP_CMD_TIMEOUT_MAX 600000u
 int vp_cmd_timeout(unsigned int *ms, struct vp_err *err);
 
+/*
+ * The user's own keyring, beside the system's, which nothing turns off: --keyring DIR, or
+ * $VMPOKE_KEYRING. NULL: none. @option: what was given; NULL: nothing.
+ */
+const char *vp_cmd_keyring(const char *option);
+
 #endif /* VP_CLI_CMD_H */

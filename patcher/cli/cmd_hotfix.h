@@ -11,6 +11,8 @@ int vp_cmd_hotfix_build(int argc, char **argv);
 int vp_cmd_hotfix_check(int argc, char **argv);
 int vp_cmd_hotfix_diff(int argc, char **argv);
 int vp_cmd_hotfix_expect(int argc, char **argv);
+int vp_cmd_hotfix_keygen(int argc, char **argv);
+int vp_cmd_hotfix_sign(int argc, char **argv);
 int vp_cmd_hotfix_apply(int argc, char **argv);
 int vp_cmd_hotfix_remove(int argc, char **argv);
 int vp_cmd_hotfix_list(int argc, char **argv);

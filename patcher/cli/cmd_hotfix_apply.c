@@ -25,11 +25,12 @@ static const char help[] =
 	"  --no-wait        do not wait for that moment: refuse if somebody is inside now\n"
 	"  --force          whoever is inside; the ledger keeps it\n"
 	"  --replace        in the place of all hotfixes that are applied, which go\n"
-	"  --dry-run        make every check, write nothing\n" VP_KERNEL_HELP
+	"  --dry-run        make every check, write nothing\n" VP_KERNEL_HELP VP_KEYRING_HELP
 	"  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0: it is applied; 1 it is, but not all that comes behind could be done; 2 bad\n"
-	"options; 3 refused, nothing was changed; 4 no such target; 5 somebody is inside, or the\n"
+	"options; 3 refused, not signed as a keyring wants it, too: nothing was changed; 4 no such "
+	"target; 5 somebody is inside, or the\n"
 	"guest was at work there: nothing was changed; 7 OBJECT is no hotfix; 9 cut off: `vmpoke\n"
 	"recover`.\n";
 
@@ -43,6 +44,7 @@ static int parse(int argc, char **argv, struct apply_args *a)
 {
 	const struct vp_option options[] = {
 		VP_FLAG("replace", &a->replace),
+		VP_KEYRING_OPTION,
 		VP_HOTFIX_CHANGE_OPTIONS(&a->change),
 		VP_TARGET(0),
 		VP_OPTIONS_END,
@@ -79,13 +81,14 @@ static int tell(const struct apply_args *a, const json_t *ret)
 	return VP_EXIT_OK;
 }
 
-static int apply(struct vp_client *c, const void *arg, const char *hex)
+static int apply(struct vp_client *c, const void *arg, const struct vp_hotfix_sent *sent)
 {
 	const struct apply_args *a = arg;
-	json_t *args = json_pack("{s:s, s:s, s:b}", "what", a->object, "object", hex, "replace",
-				 a->replace),
-	       *ret = NULL;
-	int code = vp_hotfix_change_call(c, "hotfix-apply", args, &a->change, &ret);
+	json_t *args = vp_hotfix_object_args(sent), *ret = NULL;
+	int code;
+
+	json_object_set_new(args, "replace", json_boolean(a->replace));
+	code = vp_hotfix_change_call(c, "hotfix-apply", args, &a->change, &ret);
 
 	if (!code && a->change.json) {
 		vp_client_print(ret);
@@ -103,7 +106,7 @@ int vp_cmd_hotfix_apply(int argc, char **argv)
 	struct apply_args a = { 0 };
 	int code = parse(argc, argv, &a);
 
-	return code >= 0
-		       ? code
-		       : vp_hotfix_object_with(ME, a.target, a.change.kernel, a.object, apply, &a);
+	return code >= 0 ? code
+			 : vp_hotfix_object_with(ME, a.target, a.change.kernel, a.object,
+						 VP_SIGNING_MUST, apply, &a);
 }

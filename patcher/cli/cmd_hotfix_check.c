@@ -10,6 +10,7 @@
 #include "cli/hotfix_object.h"
 #include "cli/options.h"
 #include "control/hotfix_file.h"
+#include "target/qmp_wire.h"
 
 #define ME "hotfix check"
 
@@ -25,7 +26,7 @@ static const char help[] =
 	"less: a line \"told by a guest only\" for each thing that was not looked at. Functions "
 	"of\n"
 	"modules are refused then.\n"
-	"\n" VP_KERNEL_HELP "  --json           print one JSON object\n"
+	"\n" VP_KERNEL_HELP VP_KEYRING_HELP "  --json           print one JSON object\n"
 	"\n"
 	"Exit code: 0: it fits; 2 bad options; 3 it does not, or no Linux that is known; 4 no "
 	"such\n"
@@ -42,6 +43,7 @@ static int parse(int argc, char **argv, struct check_args *a)
 {
 	const struct vp_option options[] = {
 		VP_TEXT("kernel", &a->kernel),
+		VP_KEYRING_OPTION,
 		VP_FLAG("json", &a->json),
 		VP_TARGET_OF(0, 2),
 		VP_OPTIONS_END,
@@ -100,13 +102,30 @@ static int show(const struct check_args *a, json_t *fit)
 	return code;
 }
 
-static int check(struct vp_client *c, const void *arg, const char *hex)
+/* What apply would refuse here, where a guest of `vmpoke run` has asked its own keyrings only. */
+static void add_own_refusal(const struct vp_hotfix_sent *sent, json_t *fit)
+{
+	const struct vp_keyrings keyrings = { .own = vp_cmd_keyring(vp_common.keyring) };
+	json_t *blockers = json_object_get(fit, "blockers"), *blocker;
+	struct vp_err err = { "" };
+	size_t i;
+
+	if (!vp_hotfix_sent_check(sent, &keyrings, &err))
+		return;
+	json_object_set_new(fit, "fits", json_false());
+	json_array_foreach(blockers, i,
+			   blocker) if (!strcmp(json_string_value(blocker), err.text)) return;
+	json_array_append_new(blockers, vp_qmp_text(err.text));
+}
+
+static int check(struct vp_client *c, const void *arg, const struct vp_hotfix_sent *sent)
 {
 	const struct check_args *a = arg;
 	json_t *fit = NULL;
-	int code = vp_client_call(c, "hotfix-check",
-				  json_pack("{s:s, s:s}", "what", a->object, "object", hex), &fit);
+	int code = vp_client_call(c, "hotfix-check", vp_hotfix_object_args(sent), &fit);
 
+	if (!code)
+		add_own_refusal(sent, fit);
 	return code ? code : show(a, fit);
 }
 
@@ -114,14 +133,16 @@ static int check_file(const struct check_args *a)
 {
 	struct vp_err err = { "" };
 	json_t *fit = NULL;
-	char *hex = NULL;
-	int rc, code = vp_hotfix_object_read(ME, a->object, &hex);
+	const struct vp_keyrings keyrings = { .own = vp_cmd_keyring(vp_common.keyring) };
+	struct vp_hotfix_loaded object;
+	int rc, code = vp_hotfix_object_read(ME, a->object, &object);
+	const struct vp_hotfix_sent sent = { a->object, object.hex, object.signature };
 
 	if (!code) {
-		fit = vp_hotfix_check_file(a->kernel, a->object, hex, &rc, &err);
+		fit = vp_hotfix_check_file(a->kernel, &sent, &keyrings, &rc, &err);
 		code = fit ? show(a, fit) : vp_cmd_fail(ME, vp_exit_code(rc), "%s", err.text);
 	}
-	free(hex);
+	vp_hotfix_object_free(&object);
 	return code;
 }
 
@@ -132,6 +153,7 @@ int vp_cmd_hotfix_check(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	return a.target ? vp_hotfix_object_with(ME, a.target, a.kernel, a.object, check, &a)
+	return a.target ? vp_hotfix_object_with(ME, a.target, a.kernel, a.object, VP_SIGNING_TOLD,
+						check, &a)
 			: check_file(&a);
 }

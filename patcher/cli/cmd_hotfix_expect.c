@@ -20,6 +20,7 @@ static const char help[] =
 	"Write into the hotfix OBJECT what code its functions replace: the code that they have in\n"
 	"this guest, which should run the very kernel that it was written for. From then on it is\n"
 	"refused by a guest where other code stands there. The guest is only looked at.\n"
+	"A signature is not good for it any more: sign it behind this.\n"
 	"\n"
 	"  -o FILE          write it there, and leave OBJECT as it is\n" VP_KERNEL_HELP
 	"  --json           print one JSON object\n"
@@ -70,13 +71,14 @@ static int write_object(const struct expect_args *a, const char *hex)
 	return code;
 }
 
-static int expect(struct vp_client *c, const void *arg, const char *hex)
+static int expect(struct vp_client *c, const void *arg, const struct vp_hotfix_sent *sent)
 {
 	const struct expect_args *a = arg;
-	json_t *fit = NULL, *object;
-	int code = vp_client_call(
-		c, "hotfix-check",
-		json_pack("{s:s, s:s, s:b}", "what", a->object, "object", hex, "expect", 1), &fit);
+	json_t *args = vp_hotfix_object_args(sent), *fit = NULL, *object;
+	int code;
+
+	json_object_set_new(args, "expect", json_true());
+	code = vp_client_call(c, "hotfix-check", args, &fit);
 
 	if (code)
 		return code;
@@ -101,5 +103,6 @@ int vp_cmd_hotfix_expect(int argc, char **argv)
 	int code = parse(argc, argv, &a);
 
 	return code >= 0 ? code
-			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, expect, &a);
+			 : vp_hotfix_object_with(ME, a.target, a.kernel, a.object, VP_SIGNING_NONE,
+						 expect, &a);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmpoke run: boot a guest and serve its control socket until one of them ends. */
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -48,6 +49,8 @@ static const char help[] =
 	"  --serializer HOW  how vCPUs are made to serialize between the steps of a patch: auto,\n"
 	"                  kick, kick-membarrier or membarrier (default auto: the best that is\n"
 	"                  right on this host; docs/serialization.md)\n"
+	"  --keyring DIR   take hotfixes only if a key in DIR has signed them, too; default\n"
+	"                  $VMPOKE_KEYRING (docs/signing.md)\n"
 	"  --kvm PATH      default /dev/kvm\n"
 	"\n"
 	"Ends with 0 when Linux switches itself off, or the guest's exit code (its low 8 bits) "
@@ -105,6 +108,7 @@ static int parse(int argc, char **argv, struct run_args *a)
 		VP_NUMBER("vcpus", &a->vcpus, 1, VP_VCPU_MAX),
 		VP_TEXT("memory", &a->memory),
 		VP_CHOICE("serializer", &a->serializer, vp_serializer_choices),
+		VP_TEXT("keyring", &vp_common.keyring),
 		VP_TEXT("kvm", &a->kvm),
 		VP_OPTIONS_END,
 	};
@@ -272,8 +276,21 @@ static int run_lives(const struct vp_vm_config *cfg, struct run_args *a,
 /* The control socket, and the files that go with it. */
 struct sockets {
 	struct vp_vm_control_config config;
-	char path[256], ledger[512];
+	char path[256], ledger[512], keyring[PATH_MAX];
 };
+
+/* It is read for each hotfix, from wherever this process is then. */
+static int keyring_choose(struct sockets *s, struct vp_err *err)
+{
+	const char *folder = vp_cmd_keyring(vp_common.keyring);
+
+	if (!folder)
+		return 0;
+	if (!realpath(folder, s->keyring))
+		return vp_err_set(err, -errno, "the keyring %.100s: %s", folder, strerror(errno));
+	s->config.keyring = s->keyring;
+	return 0;
+}
 
 static int sockets_choose(const struct run_args *a, struct sockets *s, struct vp_err *err)
 {
@@ -337,6 +354,8 @@ int vp_cmd_run(int argc, char **argv)
 		return code;
 	if ((a.name || a.socket) && sockets_choose(&a, &sockets, &err))
 		return vp_cmd_fail("run", VP_EXIT_UNREACHABLE, "%s", err.text);
+	if ((a.name || a.socket) && keyring_choose(&sockets, &err))
+		return vp_cmd_fail("run", VP_EXIT_FILE, "%s", err.text);
 	code = prepare(&a, &cfg, &image, &initrd);
 	if (code < 0) {
 		cfg.name = a.name;

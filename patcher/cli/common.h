@@ -7,6 +7,7 @@
 
 struct vp_common {
 	const char *connect; /* the URI of libvirt; NULL: its default */
+	const char *keyring; /* --keyring, where it is taken; NULL: the environment's, if any */
 	bool verbose, quiet;
 };
 

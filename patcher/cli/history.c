@@ -68,14 +68,19 @@ static void print_row(const json_t *row, const struct widths *w)
 {
 	const char *fate = vp_client_text(row, "fate"), *why = vp_client_text(row, "text");
 	char id[24], n[24], when[VP_WHEN_TEXT], what[COMMAND_TEXT];
+	const json_t *by = json_object_get(row, "signed");
 	bool bad = is_bad(fate);
 
 	vp_when_local(vp_client_int(row, "when"), when);
-	printf("%4s  %-25s  %-*s  %-*s  %5s  %s%s%s%s%s\n", number(row, id, sizeof(id)),
+	printf("%4s  %-25s  %-*s  %-*s  %5s  %s%s%s%s%s", number(row, id, sizeof(id)),
 	       json_object_get(row, "when") ? or_dash(when) : "-", w->user,
 	       or_dash(vp_client_text(row, "user")), w->command, command(row, what, sizeof(what)),
 	       sites(row, n, sizeof(n)), bad ? vp_colour(VP_COLOUR_BAD) : "", fate,
 	       bad ? vp_colour_end() : "", *why ? ": " : "", why);
+	if (by)
+		printf("; signed by %s (%s)", vp_client_text(by, "file"),
+		       vp_client_text(by, "key"));
+	putchar('\n');
 }
 
 /* Numbers begin anew in each life of a VM of `vmpoke run`, and what was applied before is gone. */

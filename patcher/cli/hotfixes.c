@@ -45,6 +45,16 @@ static void print_function(const json_t *f)
 		printf("CHANGED by somebody else: 0x%s stands there\n", vp_client_text(f, "now"));
 }
 
+/* By the word of the ledger, not of the guest. */
+static void print_signer(const json_t *hotfix)
+{
+	const json_t *by = json_object_get(hotfix, "signed");
+
+	if (by)
+		printf("     signed by %s (%s): %s\n", vp_client_text(by, "file"),
+		       vp_client_text(by, "key"), vp_client_text(by, "comment"));
+}
+
 static void print_hotfix(const json_t *hotfix)
 {
 	const json_t *f, *area;
@@ -61,6 +71,7 @@ static void print_hotfix(const json_t *hotfix)
 	       standing(hotfix));
 	if (*vp_client_text(hotfix, "description"))
 		printf("     %s\n", vp_client_text(hotfix, "description"));
+	print_signer(hotfix);
 	if (!json_is_true(json_object_get(hotfix, "whole")))
 		printf("     ITS CODE IS CHANGED: it is not what was put there\n");
 	if (!json_is_true(json_object_get(hotfix, "recorded")))

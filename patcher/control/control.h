@@ -17,6 +17,7 @@
 #include <vmpoke/poke.h>
 #include <vmpoke/symbol.h>
 
+#include "sign/check.h"
 #include "target/process.h"
 #include "target/qmp.h"
 
@@ -31,6 +32,7 @@ struct vp_control_config {
 	const char *kernel_file;     /* a file of that kernel, to agree with; NULL: none */
 	const char *ledger;	     /* a file that records every poke; NULL: nothing is recorded */
 	unsigned int ledger_wait_ms; /* how long for another process; 0: ten seconds */
+	struct vp_keyrings keyrings; /* whose hotfixes are taken */
 	enum vp_strategy strategy;   /* where a command names none */
 	uint64_t boot;		     /* names this life of the guest; 0: its Linux kernel does */
 	char process[VP_PROCESS_TEXT]; /* that the VM is: struct vp_process.text; "": unknown */

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/hotfix.h"
 #include "elf/object.h"
 #include "hotfix/livepatch.h"
 #include "linux/livepatch.h"
+#include "sign/embedded.h"
 #include "target/hex.h"
 #include "target/qmp_wire.h"
 
@@ -17,36 +19,83 @@ void vp_hotfix_opened_close(struct vp_hotfix_opened *o)
 	vp_hotfix_object_close(o->object);
 	vp_elf_object_close(o->elf);
 	vp_blockers_free(&o->blockers);
+	free(o->bytes);
 }
 
-static void digest_bytes(struct vp_hotfix_opened *o, const uint8_t *bytes, size_t len)
+/* The bytes of @hex, into o->bytes: at most @max. */
+static int take_hex(const char *hex, size_t max, uint8_t **bytes, size_t *len, struct vp_err *err)
+{
+	*len = strlen(hex) / 2;
+	if (*len > max)
+		return vp_err_set(err, -ENOEXEC, "more than %zu bytes", max);
+	*bytes = malloc(*len + 1);
+	if (!*bytes)
+		return vp_err_set(err, -ENOMEM, "out of memory");
+	return vp_hex_parse("object", hex, *bytes, *len, len, err);
+}
+
+/* The signature is in the object, or comes with it; @detached is for free(). */
+static int find_signature(const struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			  struct vp_signed *s, uint8_t **detached, struct vp_err *err)
+{
+	struct vp_embedded parts;
+	int rc = vp_embedded_split(o->bytes, o->len, &parts, err);
+
+	if (rc)
+		return rc;
+	*s = (struct vp_signed){ sent->what, o->bytes, parts.len, parts.signature,
+				 parts.signature_len };
+	if (parts.signature && sent->signature)
+		return vp_err_set(err, -ENOEXEC, "it has a signature in it, and one beside it");
+	if (sent->signature)
+		rc = take_hex(sent->signature, VP_SIGN_FILE_MAX, detached, &s->signature_len, err);
+	if (*detached)
+		s->signature = (const char *)*detached;
+	return rc;
+}
+
+static int check_signature(struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			   const struct vp_keyrings *keyrings, struct vp_err *err)
+{
+	uint8_t *detached = NULL;
+	struct vp_signed s;
+	int rc = find_signature(o, sent, &s, &detached, err);
+
+	if (!rc)
+		o->len = s.len;
+	if (!rc && keyrings)
+		rc = vp_keyrings_check(keyrings, &s, time(NULL), &o->signer, err);
+	free(detached);
+	return rc;
+}
+
+int vp_hotfix_sent_check(const struct vp_hotfix_sent *sent, const struct vp_keyrings *keyrings,
+			 struct vp_err *err)
+{
+	struct vp_hotfix_opened o = { 0 };
+	int rc = take_hex(sent->hex, VP_HOTFIX_OBJECT_MAX, &o.bytes, &o.len, err);
+
+	if (!rc)
+		rc = check_signature(&o, sent, keyrings, err);
+	vp_hotfix_opened_close(&o);
+	return rc;
+}
+
+/* Whose fault it is; that it is no hotfix says so itself. */
+static int name_it(const struct vp_hotfix_sent *sent, int rc, struct vp_err *err)
+{
+	struct vp_err why = *err;
+
+	return vp_err_set(err, rc, "%.100s: %.150s", sent->what, why.text);
+}
+
+static void digest_bytes(struct vp_hotfix_opened *o)
 {
 	struct vp_sha256 sha;
 
 	vp_sha256_init(&sha);
-	vp_sha256_add(&sha, bytes, len);
+	vp_sha256_add(&sha, o->bytes, o->len);
 	vp_sha256_end(&sha, o->digest);
-}
-
-static int open_elf(struct vp_hotfix_opened *o, const char *what, const char *hex,
-		    struct vp_err *err)
-{
-	size_t len = strlen(hex) / 2;
-	uint8_t *bytes = len <= VP_HOTFIX_OBJECT_MAX ? malloc(len + 1) : NULL;
-	int rc;
-
-	if (!bytes)
-		return len > VP_HOTFIX_OBJECT_MAX
-			       ? vp_err_set(err, -ENOEXEC, "%.100s: more than %u bytes", what,
-					    VP_HOTFIX_OBJECT_MAX)
-			       : vp_err_set(err, -ENOMEM, "out of memory");
-	rc = vp_hex_parse("object", hex, bytes, len, &len, err);
-	if (!rc)
-		digest_bytes(o, bytes, len);
-	if (!rc)
-		rc = vp_elf_object_open(bytes, len, what, &o->elf, err);
-	free(bytes);
-	return rc;
 }
 
 /* A livepatch module is read by the types of the kernel that it is for. */
@@ -76,11 +125,25 @@ static int convert(struct vp_hotfix_opened *o, const struct vp_hotfix_opened_for
 	return 0;
 }
 
-int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			  const struct vp_hotfix_opened_for *kernel, struct vp_err *err)
+int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			  const struct vp_keyrings *keyrings,
+			  const struct vp_hotfix_opened_for *kernel, struct vp_err *refusal,
+			  struct vp_err *err)
 {
-	int rc = open_elf(o, what, hex, err);
+	int rc = take_hex(sent->hex, VP_HOTFIX_OBJECT_MAX, &o->bytes, &o->len, err);
 
+	if (refusal)
+		refusal->text[0] = '\0';
+	if (!rc)
+		rc = check_signature(o, sent, keyrings, err);
+	if (rc == -EKEYREJECTED && refusal) {
+		*refusal = *err;
+		rc = 0;
+	}
+	if (rc)
+		return name_it(sent, rc, err);
+	digest_bytes(o);
+	rc = vp_elf_object_open(o->bytes, o->len, sent->what, &o->elf, err);
 	if (!rc && vp_livepatch_is(o->elf))
 		rc = convert(o, kernel, err);
 	return rc ? rc : vp_hotfix_object_open(o->elf, &o->object, &o->blockers, err);
@@ -91,12 +154,21 @@ static int linux_of_guest(void *arg, struct vp_linux **out, struct vp_err *err)
 	return vp_control_linux(arg, out, err);
 }
 
-int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			      struct vp_control *c, struct vp_err *err)
+int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			      const struct vp_keyrings *keyrings, struct vp_control *c,
+			      struct vp_err *refusal, struct vp_err *err)
 {
 	const struct vp_hotfix_opened_for kernel = { linux_of_guest, c };
 
-	return vp_hotfix_opened_read(o, what, hex, &kernel, err);
+	return vp_hotfix_opened_read(o, sent, keyrings, &kernel, refusal, err);
+}
+
+json_t *vp_hotfix_signer_json(const struct vp_hotfix_opened *o)
+{
+	if (!o->signer.known)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o}", "key", o->signer.key, "file",
+			 vp_qmp_text(o->signer.file), "comment", vp_qmp_text(o->signer.comment));
 }
 
 int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_linux_ranges *out,
@@ -143,11 +215,11 @@ static json_t *functions_json(const struct vp_hotfix_fit *fit)
 json_t *vp_hotfix_fit_json(const struct vp_hotfix_opened *o)
 {
 	const struct vp_hotfix_about *a = vp_hotfix_object_about(o->object);
-	json_t *json =
-		json_pack("{s:o, s:o, s:o, s:b, s:o, s:I}", "name", vp_qmp_text(a->name), "version",
-			  vp_qmp_text(a->version), "description", vp_qmp_text(a->description),
-			  "fits", o->fit != NULL, "blockers", vp_hotfix_texts_json(&o->blockers),
-			  "more", (json_int_t)(o->blockers.n - vp_blockers_kept(&o->blockers)));
+	json_t *json = json_pack("{s:o, s:o, s:o, s:b, s:o, s:I}", "name", vp_qmp_text(a->name),
+				 "version", vp_qmp_text(a->version), "description",
+				 vp_qmp_text(a->description), "fits", o->fit && !o->blockers.n,
+				 "blockers", vp_hotfix_texts_json(&o->blockers), "more",
+				 (json_int_t)(o->blockers.n - vp_blockers_kept(&o->blockers)));
 
 	if (o->fit) {
 		json_object_set_new(json, "functions", functions_json(o->fit));
@@ -183,68 +255,67 @@ static int look(struct vp_control *c, struct vp_hotfix_opened *o, struct vp_err 
 	return rc == -ENOEXEC && o->blockers.n ? 0 : rc;
 }
 
-/* The object @hex, with what its functions are expected to replace: what they have in this guest.
- */
-static int expect(struct vp_control *c, const struct vp_hotfix_opened *o, const char *hex,
-		  json_t *json, struct vp_err *err)
+/* The object, with what its functions are expected to replace: what they have in this guest; and
+ * without a signature, which would not be good for it. */
+static int expect(struct vp_control *c, struct vp_hotfix_opened *o, json_t *json,
+		  struct vp_err *err)
 {
 	const struct vp_hotfix_about *a = vp_hotfix_object_about(o->object);
-	size_t len = strlen(hex) / 2;
-	uint8_t *bytes = malloc(len + 1), digest[VP_SHA256_SIZE];
-	char *text = malloc(2 * len + 1);
+	char *text = malloc(2 * o->len + 1);
+	uint8_t digest[VP_SHA256_SIZE];
 	struct vp_linux *l;
-	int rc = bytes && text ? vp_control_linux(c, &l, err)
-			       : vp_err_set(err, -ENOMEM, "out of memory");
+	int rc = text ? vp_control_linux(c, &l, err) : vp_err_set(err, -ENOMEM, "out of memory");
 
-	if (!rc)
-		rc = vp_hex_parse("object", hex, bytes, len, &len, err);
 	for (size_t i = 0; !rc && i < a->nfunctions; i++) {
 		rc = vp_hotfix_code_digest(l, &o->fit->functions[i], digest, err);
 		if (!rc)
-			memcpy(bytes + a->functions[i].expected_at, digest, sizeof(digest));
+			memcpy(o->bytes + a->functions[i].expected_at, digest, sizeof(digest));
 	}
 	if (!rc) {
-		vp_hex_format(bytes, len, text);
+		vp_hex_format(o->bytes, o->len, text);
 		rc = json_object_set_new(json, "object", json_string(text))
 			     ? vp_err_set(err, -ENOMEM, "out of memory")
 			     : 0;
 	}
-	free(bytes);
 	free(text);
 	return rc;
 }
 
 /*
  * What is no hotfix at all is an error; one that does not fit is an answer. With "expect" the
- * answer has the object, made for the code that this guest has.
+ * answer has the object, made for the code that this guest has, and nobody asks who signed it.
  */
 json_t *vp_control_hotfix_check(void *arg, const json_t *args, int *fd, int *code,
 				struct vp_err *err)
 {
 	struct vp_control *c = arg;
-	const char *what, *hex;
+	struct vp_hotfix_sent sent = { 0 };
 	struct vp_hotfix_opened o = { 0 };
+	struct vp_err refusal = { "" };
 	json_t *json = NULL;
 	int wanted = 0;
 
 	(void)fd;
 	vp_control_refresh(c);
-	*code = vp_args_unpack(args, err, "{s:s, s:s, s?b}", "what", &what, "object", &hex,
-			       "expect", &wanted);
+	*code = vp_args_unpack(args, err, "{s:s, s:s, s?s, s?b}", "what", &sent.what, "object",
+			       &sent.hex, "signature", &sent.signature, "expect", &wanted);
 	if (!*code)
-		*code = vp_hotfix_opened_read_for(&o, what, hex, c, err);
+		*code = vp_hotfix_opened_read_for(&o, &sent, wanted ? NULL : &c->cfg.keyrings, c,
+						  &refusal, err);
 	if (!*code && wanted && o.livepatch)
 		*code = vp_err_set(
 			err, -ENOEXEC,
 			"%.100s is a livepatch module: what it expects cannot be written "
 			"into it",
-			what);
+			sent.what);
 	if (!*code)
 		*code = look(c, &o, err);
+	if (refusal.text[0])
+		vp_blockers_add(&o.blockers, "%s", refusal.text);
 	if (!*code)
 		json = vp_hotfix_fit_json(&o);
 	if (!*code && wanted && o.fit)
-		*code = expect(c, &o, hex, json, err);
+		*code = expect(c, &o, json, err);
 	vp_hotfix_opened_close(&o);
 	if (*code) {
 		json_decref(json);

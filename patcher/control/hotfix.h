@@ -4,6 +4,7 @@
 #define VP_CONTROL_HOTFIX_H
 
 #include "base/sha256.h"
+#include "control/hotfix_file.h"
 #include "control/internal.h"
 #include "control/operation.h"
 #include "hotfix/found.h"
@@ -17,8 +18,11 @@ struct vp_hotfix_opened {
 	struct vp_hotfix_object *object;
 	struct vp_hotfix_fit *fit; /* NULL: not asked, or it does not fit */
 	struct vp_blockers blockers;
-	uint8_t digest[VP_SHA256_SIZE]; /* of the file */
-	bool livepatch;			/* it is a livepatch module */
+	uint8_t *bytes;			/* read once: what is checked is what is used */
+	size_t len;			/* without a signature at its end */
+	uint8_t digest[VP_SHA256_SIZE]; /* of these */
+	struct vp_signer signer;
+	bool livepatch; /* it is a livepatch module */
 };
 
 /* The kernel that the object is for, where it must be known to read the object. */
@@ -28,20 +32,30 @@ struct vp_hotfix_opened_for {
 };
 
 /*
- * @hex: its bytes, an object of ours or a livepatch module, which is made into one; @what: its
- * name, for texts. What is neither is -ENOEXEC. Close it in any case.
+ * Take what was sent, hold it against the keyrings, see what it says of itself; in that order. It
+ * is an object of ours or a livepatch module, which is made into one. Close it in any case.
+ *  -EKEYREJECTED  it is not signed as the keyrings want it (@keyrings NULL: nobody asks)
+ *  -ENOEXEC       it is neither, too large, or its signature has no place in it
+ *  -EINVAL        it is no hexadecimal
+ * With @refusal, the first is no error: it gets the reason then, or "".
  */
-int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			  const struct vp_hotfix_opened_for *kernel, struct vp_err *err);
+int vp_hotfix_opened_read(struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			  const struct vp_keyrings *keyrings,
+			  const struct vp_hotfix_opened_for *kernel, struct vp_err *refusal,
+			  struct vp_err *err);
 
 /* The same for the guest of @c. */
-int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const char *what, const char *hex,
-			      struct vp_control *c, struct vp_err *err);
+int vp_hotfix_opened_read_for(struct vp_hotfix_opened *o, const struct vp_hotfix_sent *sent,
+			      const struct vp_keyrings *keyrings, struct vp_control *c,
+			      struct vp_err *refusal, struct vp_err *err);
 void vp_hotfix_opened_close(struct vp_hotfix_opened *o);
 
 /* Over which of the hotfixes that were found another may come; to be freed with free(list). */
 int vp_hotfix_known(const struct vp_hotfix_found *found, size_t n, struct vp_linux_ranges *out,
 		    struct vp_err *err);
+
+/* Who signed, for the ledger; NULL: nobody asked. */
+json_t *vp_hotfix_signer_json(const struct vp_hotfix_opened *o);
 
 /* As hotfix-check answers. o->blockers tells why it does not fit, where o->fit is NULL. */
 json_t *vp_hotfix_texts_json(const struct vp_blockers *texts);

@@ -298,7 +298,7 @@ static json_t *describe(const struct apply *a)
 {
 	const struct vp_hotfix_about *about = a->o.fit->about;
 	char digest[2 * VP_SHA256_SIZE + 1];
-	json_t *functions = json_array(), *areas = json_array();
+	json_t *functions = json_array(), *areas = json_array(), *json, *signer;
 
 	vp_hex_format(a->o.digest, sizeof(a->o.digest), digest);
 	for (size_t i = 0; i < about->nfunctions; i++)
@@ -307,9 +307,13 @@ static json_t *describe(const struct apply *a)
 		json_array_append_new(areas, json_pack("{s:o, s:I}", "addr",
 						       vp_json_addr(a->arena.part[i].at.v), "size",
 						       (json_int_t)a->arena.part[i].size));
-	return json_pack("{s:o, s:o, s:s, s:o, s:o}", "name", vp_qmp_text(about->name), "version",
+	json = json_pack("{s:o, s:o, s:s, s:o, s:o}", "name", vp_qmp_text(about->name), "version",
 			 vp_qmp_text(about->version), "object", digest, "areas", areas, "functions",
 			 functions);
+	signer = vp_hotfix_signer_json(&a->o);
+	if (signer)
+		json_object_set_new(json, "signed", signer);
+	return json;
 }
 
 static int begin(struct apply *a, struct vp_err *err)
@@ -532,13 +536,17 @@ static json_t *apply(struct apply *a, int *code, struct vp_err *err)
 
 static int unpack(struct apply *a, const json_t *args, struct vp_err *err)
 {
-	const char *what, *hex;
-	int rc = vp_args_unpack(args, err, "{s:s, s:s, s?b, s?b, s?b, s?o, " VP_WRITE_ARGS_FMT "}",
-				"what", &what, "object", &hex, "replace", &a->replace, "force",
-				&a->force, "no-wait", &a->no_wait, "when-idle", &a->when_idle,
-				VP_WRITE_ARGS(&a->w));
+	struct vp_hotfix_sent sent = { 0 };
+	int rc =
+		vp_args_unpack(args, err,
+			       "{s:s, s:s, s?s, s?b, s?b, s?b, s?o, " VP_WRITE_ARGS_FMT "}", "what",
+			       &sent.what, "object", &sent.hex, "signature", &sent.signature,
+			       "replace", &a->replace, "force", &a->force, "no-wait", &a->no_wait,
+			       "when-idle", &a->when_idle, VP_WRITE_ARGS(&a->w));
 
-	return rc ? rc : vp_hotfix_opened_read_for(&a->o, what, hex, a->job.c, err);
+	return rc ? rc
+		  : vp_hotfix_opened_read_for(&a->o, &sent, &a->job.c->cfg.keyrings, a->job.c, NULL,
+					      err);
 }
 
 json_t *vp_control_hotfix_apply(void *arg, const json_t *args, int *fd, int *code,

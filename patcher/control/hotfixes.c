@@ -73,6 +73,9 @@ static json_t *hotfix_json(const struct vp_hotfix_found *f, const struct vp_appl
 			 (int)f->covered, "areas", areas_json(l), "functions", functions, "object",
 			 object);
 	vp_json_set_time(json, "time", l->when);
+	if (batch && json_object_get(json_object_get(batch->line, "hotfix"), "signed"))
+		json_object_set(json, "signed",
+				json_object_get(json_object_get(batch->line, "hotfix"), "signed"));
 	if (batch && batch->id)
 		json_object_set_new(json, "batch", json_integer((json_int_t)batch->id));
 	json_object_set_new(json, "recorded",

@@ -57,6 +57,7 @@ static void begin(json_t *rows, const json_t *line)
 	if (hotfix) {
 		json_object_set_new(row, "hotfix", json_true());
 		copy(row, "what", hotfix, "name");
+		copy(row, "signed", hotfix, "signed");
 	}
 	copy(row, "what", line, "note");
 	copy(row, "id", line, is_revert(line) && json_object_get(line, "id") ? "id" : "batch");

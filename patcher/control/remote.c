@@ -129,6 +129,7 @@ static int make_control(struct vp_remote *r, struct vp_target *target, const cha
 	struct vp_control_config control = {
 		.target = target,
 		.kernel_file = r->cfg.kernel_file,
+		.keyrings = { .own = r->cfg.keyring },
 		.strategy = VP_STRATEGY_STOP,
 		.short_lived = true,
 		.host = r,

@@ -15,6 +15,7 @@ struct vp_remote;
 struct vp_remote_config {
 	const char *state_dir;	 /* ledgers and locks are kept there */
 	const char *kernel_file; /* must agree with the guest's kernel; NULL: none */
+	const char *keyring;	 /* of the user: struct vp_keyrings; NULL: none */
 	unsigned int timeout_ms; /* for each answer of QEMU; 0: VP_TIMEOUT_MS */
 	/* Put right what an earlier process left behind, and how; NULL: only say so. Borrowed. */
 	const struct vp_recover *recover;

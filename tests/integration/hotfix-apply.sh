@@ -79,6 +79,26 @@ refused "a revert of its poke names the right command" 'hotfix remove' revert "$
 check "removed" until_true 20 remove "$qmp" three-together
 check "the guest has its own again" as_ever
 
+# --- signed -----------------------------------------------------------------------------
+
+mkdir "$tmp/ring"
+vp hotfix keygen "$tmp/alice" --no-password >"$tmp/out"
+cp "$tmp/alice.pub" "$tmp/ring"
+refused "unsigned, with a keyring" 'is not signed' hotfix apply "$qmp" "$tmp/one.o" --keyring "$tmp/ring"
+refused "... check says so, too" 'is not signed' hotfix check "$qmp" "$tmp/one.o" --keyring "$tmp/ring"
+check "signed" vp hotfix sign "$tmp/one.o" --key "$tmp/alice.key" --embed
+check "check takes it" say hotfix check "$qmp" "$tmp/one.o" --keyring "$tmp/ring"
+check "apply takes it" apply "$qmp" "$tmp/one.o" --keyring "$tmp/ring"
+check "the guest uses it" runs 71
+say hotfix list "$qmp" >"$tmp/out"
+check "the list says who signed" grep -q 'signed by alice.pub ([0-9A-F]*): timestamp:' "$tmp/said"
+say status "$qmp" --history >"$tmp/out"
+check "... and the history" grep -q '; signed by alice.pub (' "$tmp/said"
+check "removed without a signature" until_true 20 remove "$qmp" one
+check "the guest has its own again" as_ever
+check "taken out of it" vp hotfix sign "$tmp/one.o" --detach
+rm "$tmp/one.o.minisig"
+
 check "the load is at work" guest_run g 'load start; load settle'
 check "a first time: applied" apply "$qmp" "$tmp/one.o"
 check "and removed" remove "$qmp" one

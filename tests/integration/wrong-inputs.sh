@@ -118,6 +118,17 @@ done <<'TABLE'
 2 | hotfix aply g1 fix.o | no command "aply"; did you mean "apply"\?
 2 | hotfix apply g1 | OBJECT is missing
 7 | hotfix apply g1 fix.o | fix.o: not an ELF file
+3 | hotfix apply g1 fix.o --keyring nosuch | fix.o: it is not signed, and the keyring nosuch wants that
+2 | hotfix apply g1 fix.o --keyrng x | did you mean --keyring\?
+2 | hotfix keygen | NAME is missing
+7 | hotfix keygen nosuch/x --no-password | nosuch/x.pub: No such file
+2 | hotfix sign fix.o | --key FILE is missing
+7 | hotfix sign fix.o --key fix.o | fix.o: not an ELF file
+7 | hotfix sign nosuch.o --key fix.o | nosuch.o: No such file
+2 | hotfix sign fix.o --key fix.o --expires 2027-02-30 | --expires 2027-02-30 is no day
+2 | hotfix sign fix.o --key fix.o --expires 1999-01-01 | that day is over
+2 | hotfix sign fix.o --detach --embed | --detach goes with none of
+7 | run --kernel kernel.elf --name g2 --keyring nosuch | the keyring nosuch: No such file
 7 | hotfix check g1 kernel.elf | not a relocatable ELF object
 2 | hotfix build fix.c | --headers is missing
 7 | hotfix build fix.c --headers folder | folder

@@ -12,6 +12,7 @@ static int open_it(struct linux_control *r)
 		.target = &r->g->target,
 		.engine = r->engine,
 		.ledger = r->path,
+		.keyrings = { r->keyring, "/nonexistent" },
 		.strategy = VP_STRATEGY_STOP,
 		.short_lived = !r->lives,
 	};

@@ -10,6 +10,7 @@ struct linux_control {
 	struct linux_guest *g; /* 6.1, with modules */
 	struct vp_engine *engine;
 	struct vp_control *control;
+	const char *keyring;		      /* of what is opened next; NULL: none */
 	char dir[32], path[64], baseline[64]; /* path: the ledger's */
 	bool lives;			      /* the engine does, as in a VMM */
 };

@@ -32,6 +32,25 @@ static void test_refused(void **state)
 	run(r, "hotfix-check", json_pack("{s:s, s:s}", "what", "x", "object", "00"), -ENOEXEC, "");
 }
 
+/* With a keyring: refused before anything of the object, or of the guest, is looked at. */
+static void test_unsigned(void **state)
+{
+	struct linux_control *r = *state;
+	json_t *args = json_pack("{s:s, s:s}", "what", "x", "object", "00");
+
+	r->keyring = "/nonexistent/keyring";
+	linux_control_again(r);
+	run(r, "hotfix-apply", json_incref(args), -EKEYREJECTED, "x: it is not signed");
+	json_object_set_new(args, "force", json_true());
+	run(r, "hotfix-apply", json_incref(args), -EKEYREJECTED, "x: it is not signed");
+	json_object_set_new(args, "signature", json_string("0a"));
+	run(r, "hotfix-apply", json_incref(args), -EKEYREJECTED, "none of minisign");
+	json_object_set_new(args, "signature", json_string("0"));
+	run(r, "hotfix-apply", args, -EINVAL, "hex");
+	/* It is an answer there, but this is no hotfix. */
+	run(r, "hotfix-check", json_pack("{s:s, s:s}", "what", "x", "object", "00"), -ENOEXEC, "");
+}
+
 /* A batch that is a hotfix's is not reverted while something of it stands. */
 static void test_revert(void **state)
 {
@@ -236,9 +255,9 @@ static void test_call_failed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_refused),     T(test_revert),  T(test_inspect),
-		T(test_nothing_got), T(test_applied), T(test_unused),
-		T(test_mixed),	     T(test_call),    T(test_call_failed),
+		T(test_refused),     T(test_unsigned),	  T(test_revert), T(test_inspect),
+		T(test_nothing_got), T(test_applied),	  T(test_unused), T(test_mixed),
+		T(test_call),	     T(test_call_failed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
