@@ -6,6 +6,7 @@
 
 #include "control/internal.h"
 #include "elf/symtab.h"
+#include "linux/internal.h"
 
 /* A guest that was booted anew has its kernel elsewhere, or it is another one. */
 static bool still_there(struct vp_linux *l)
@@ -17,7 +18,8 @@ static bool still_there(struct vp_linux *l)
 
 	if (len > sizeof(text))
 		len = sizeof(text);
-	return !vp_symtab_find(vp_linux_symbols(l), "linux_banner", &banner, NULL) &&
+	return vp_linux_still_runs(l) &&
+	       !vp_symtab_find(vp_linux_symbols(l), "linux_banner", &banner, NULL) &&
 	       !vp_linux_read(l, banner, text, len, NULL) && !memcmp(text, info->banner, len);
 }
 

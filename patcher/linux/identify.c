@@ -294,6 +294,25 @@ static int boot_digest(const struct vp_linux *l, uint64_t *out, struct vp_err *e
 	return 0;
 }
 
+/*
+ * A kernel that was booted since leaves the pages of the old one as they were for a while, page
+ * tables and all, so they prove nothing: what counts is where the vCPUs have their image now.
+ */
+bool vp_linux_still_runs(struct vp_linux *l)
+{
+	struct vp_target *t = l->mem.t;
+	struct vp_kernel_mem now = { 0 };
+	uint64_t boot = 0;
+	int rc = t->ops->lock(t, NULL);
+
+	if (rc)
+		return false;
+	rc = vp_kernel_mem_find(t, &now, NULL);
+	t->ops->unlock(t);
+	return !rc && now.text.v == l->mem.text.v && now.text_phys.v == l->mem.text_phys.v &&
+	       !boot_digest(l, &boot, NULL) && boot == l->info.boot;
+}
+
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err)
 {
 	int rc = read_banner(l, err);

@@ -87,6 +87,9 @@ int vp_linux_find_id(struct vp_linux *l, const struct vp_blob *rodata, struct vp
 /* Fill l->info by l->id and the symbols. */
 int vp_linux_identify(struct vp_linux *l, struct vp_err *err);
 
+/* Do the vCPUs still run this very kernel, in the same boot? That it cannot be told is no. */
+bool vp_linux_still_runs(struct vp_linux *l);
+
 /* --- modules.c, module_symbols.c ---------------------------------------------------- */
 
 /* Can this kernel's modules be read? If not, they may be there all the same. */

@@ -5,6 +5,7 @@
  * guest's way, and what is applied the ledger knows.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 
 static struct {
 	struct vp_preload_vm *vm;
-	char name[128], uuid[64], path[256], ledger[512];
+	char name[128], uuid[64], path[256], ledger[512], keyring[PATH_MAX];
 	struct vp_qmp_command *commands;
 	struct vp_qmp_server *server;
 	struct vp_linux *kernel; /* between two commands: what is known of the guest's */
@@ -208,6 +209,7 @@ static void *begin(void *arg, int *code, struct vp_err *err)
 		.ledger = s.ledger,
 		.strategy = VP_STRATEGY_INT3,
 		.short_lived = true,
+		.keyrings = { .own = *s.keyring ? s.keyring : NULL },
 		.event = send_event,
 		.who = who_asks,
 	};
@@ -301,11 +303,21 @@ static int choose_paths(struct vp_err *err)
 	return rc ? rc : vp_ledger_path_for(state, s.path, s.ledger, sizeof(s.ledger), err);
 }
 
+/* Of the VMM's user; one that is not there refuses all, and is left to do so. */
+static void choose_keyring(void)
+{
+	const char *given = getenv("VMPOKE_KEYRING");
+
+	if (given && *given && !realpath(given, s.keyring))
+		snprintf(s.keyring, sizeof(s.keyring), "%s", given);
+}
+
 static int start(struct vp_preload_vm *vm, struct vp_err *err)
 {
 	int rc;
 
 	s.vm = vm;
+	choose_keyring();
 	vp_preload_name(s.name, sizeof(s.name));
 	vp_preload_uuid(s.uuid, sizeof(s.uuid));
 	rc = choose_paths(err);

@@ -4,6 +4,7 @@
 #include "linux_build.h"
 
 #include "base/text.h"
+#include "linux/internal.h"
 
 static struct linux_guest *g;
 static struct vp_linux *l;
@@ -232,6 +233,28 @@ static void few_reads(void **state)
 	close_it();
 }
 
+/*
+ * After a reboot the old kernel's pages may be there as they were, page tables and all. What tells
+ * is where the vCPUs are, and what this boot has chosen.
+ */
+static void still_runs(void **state)
+{
+	struct vp_vcpu_state was[2];
+
+	(void)state;
+	assert_int_equal(open_with(&(struct lg_opts){ 0 }, NULL), 0);
+	assert_true(vp_linux_still_runs(l));
+	memcpy(was, g->vcpus, sizeof(was));
+	for (unsigned int i = 0; i < g->nvcpus; i++)
+		g->vcpus[i].paging.cr3 = 0; /* in a boot loader, say */
+	assert_false(vp_linux_still_runs(l));
+	memcpy(g->vcpus, was, sizeof(was));
+	assert_true(vp_linux_still_runs(l));
+	lg_put(g, LG_PAGE_OFFSET, lg_get(g, LG_PAGE_OFFSET, 8) + 0x40000000, 8);
+	assert_false(vp_linux_still_runs(l));
+	close_it();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +265,7 @@ int main(void)
 		cmocka_unit_test(text_symbols_only),
 		cmocka_unit_test(rodata_off),
 		cmocka_unit_test(boot_digest),
+		cmocka_unit_test(still_runs),
 		cmocka_unit_test(lies),
 		cmocka_unit_test(odd_data),
 		cmocka_unit_test(few_reads),
