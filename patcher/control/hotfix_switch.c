@@ -91,9 +91,13 @@ static json_t *try(struct vp_hotfix_job *job, struct vp_hotfix_switch *s, int *b
 	struct vp_linux_care care = { 0 };
 	json_t *ret = NULL;
 
-	s->tries++;
 	s->idle = false;
-	*code = prepare(job, s, &k, err);
+	/* Who waits for long may see the guest start again. */
+	*code = s->tries++ && !vp_linux_still_runs(job->l)
+			? vp_err_set(err, -ESTALE,
+				     "the guest's kernel is not the one that was "
+				     "looked at: it has started again")
+			: prepare(job, s, &k, err);
 	if (!*code)
 		*code = vp_linux_redirect_plan(job->l, s->sites, s->n, s->force, &care, err);
 	if (!*code) {
