@@ -56,7 +56,9 @@ run() { # LINE
 
 # Without what differs from guest to guest.
 plain() {
-	sed -E -e "s|$(target g qmp)|libvirt:web1|g" -e 's/[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+/WHO/g' -e 's/0x[0-9a-f]+/ADDRESS/g' -e 's/[0-9]+(\.[0-9]+)?/N/g' -e 's/ +/ /g'
+	local target
+	target=$(target g qmp)
+	sed -E -e "s|${target/+/[+]}|libvirt:web1|g" -e 's/[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+/WHO/g' -e 's/0x[0-9a-f]+/ADDRESS/g' -e 's/[0-9]+(\.[0-9]+)?/N/g' -e 's/ +/ /g'
 }
 
 # Does TEXT say what is WANTED, in which a line ... stands for any?
