@@ -104,11 +104,13 @@ clang_tier() { # the whole tree with the other compiler
 }
 
 explore_tier() { # every interleaving within bounds, and the seeded faults it must find
-	if build explore explore-bin; then
-		run_test explore engine 900 build/tests/explore
-		run_test explore local 900 build/tests/explore-local
-		run_test explore mutants 1800 make --no-print-directory -s mutants
-	fi
+	build explore explore-bin || return
+	(
+		run_test explore engine 900 build/tests/explore &
+		run_test explore local 1200 build/tests/explore-local &
+		run_test explore mutants 1800 make --no-print-directory -s mutants &
+		wait
+	)
 }
 
 # What shows itself only if two cores really run at the same time.
