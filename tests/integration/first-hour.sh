@@ -41,6 +41,8 @@ vmpoke status libvirt:web1|^3 poke
 vmpoke revert libvirt:web1|1 site\(s\) reverted
 vmpoke hotfix build|^fix\.o: 1 function
 vmpoke hotfix check|^proc-version 1: 
+vmpoke hotfix keygen|^me\.key: the secret key
+vmpoke hotfix sign|^fix\.o\.minisig
 vmpoke hotfix apply|^proc-version 1: applied
 vmpoke hotfix list|proc-version 1
 vmpoke hotfix remove|^proc-version 1: removed
