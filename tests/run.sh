@@ -104,12 +104,17 @@ clang_tier() { # the whole tree with the other compiler
 }
 
 explore_tier() { # every interleaving within bounds, and the seeded faults it must find
+	local failed test
 	build explore explore-bin || return
 	(
 		run_test explore engine 900 build/tests/explore &
 		run_test explore local 1200 build/tests/explore-local &
 		run_test explore mutants 1800 make --no-print-directory -s mutants &
-		wait
+		while [ -n "$(jobs -rp)" ]; do # the first that finds something ends the others
+			wait -n
+			read -r _ failed _ < <(sums explore)
+			[ "$failed" -eq 0 ] || for test in $(jobs -rp); do pkill -P "$test"; done
+		done
 	)
 }
 
