@@ -264,27 +264,6 @@ static void who_asks(void *host, uid_t *uid, pid_t *pid)
 	vp_qmp_server_peer(uid, pid);
 }
 
-static size_t count(const struct vp_qmp_command *list)
-{
-	size_t n = 0;
-
-	while (list[n].name)
-		n++;
-	return n;
-}
-
-static int make_commands(struct vp_vm_control *c, struct vp_err *err)
-{
-	size_t general = count(vp_control_commands), own = count(vm_commands);
-
-	c->commands = calloc(general + own + 1, sizeof(*c->commands));
-	if (!c->commands)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	memcpy(c->commands, vp_control_commands, general * sizeof(*c->commands));
-	memcpy(c->commands + general, vm_commands, own * sizeof(*c->commands));
-	return 0;
-}
-
 static int make_control(struct vp_vm_control *c, struct vp_err *err)
 {
 	const struct vp_symtab *symbols = vp_vm_symbols(c->vm);
@@ -329,7 +308,8 @@ int vp_vm_control_listen(const struct vp_vm_control_config *cfg, struct vp_vm_co
 		return vp_err_set(err, -ENOMEM, "out of memory");
 	c->cfg = cfg;
 	c->ram_fd = -1;
-	ret = make_commands(c, err);
+	c->commands = vp_control_commands_and(vm_commands);
+	ret = c->commands ? 0 : vp_err_set(err, -ENOMEM, "out of memory");
 	if (!ret)
 		ret = vp_qmp_server_new(cfg->path, c->commands, NULL, &c->server, err);
 	if (ret)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of the commands, and what they say of themselves. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "control/internal.h"
 #include "target/qmp_wire.h"
 
@@ -22,6 +25,27 @@ const struct vp_qmp_command vp_control_commands[] = {
 	{ "hotfix-remove", vp_control_hotfix_remove, VP_QMP_IN_TURN },
 	{ NULL, NULL, VP_QMP_IN_TURN },
 };
+
+static size_t count(const struct vp_qmp_command *list)
+{
+	size_t n = 0;
+
+	while (list[n].name)
+		n++;
+	return n;
+}
+
+struct vp_qmp_command *vp_control_commands_and(const struct vp_qmp_command *own)
+{
+	size_t general = count(vp_control_commands), more = count(own);
+	struct vp_qmp_command *all = calloc(general + more + 1, sizeof(*all));
+
+	if (!all)
+		return NULL;
+	memcpy(all, vp_control_commands, general * sizeof(*all));
+	memcpy(all + general, own, more * sizeof(*all));
+	return all;
+}
 
 static json_t *stats_json(struct vp_engine *engine)
 {

@@ -128,6 +128,9 @@ void *vp_control_host(const struct vp_control *c);
 /* The commands, ending with a NULL name; each takes the struct vp_control as its argument. */
 extern const struct vp_qmp_command vp_control_commands[];
 
+/* These and those of a host that serves them, for free(). NULL: no memory. */
+struct vp_qmp_command *vp_control_commands_and(const struct vp_qmp_command *own);
+
 /* --- for the host's own commands ---------------------------------------------- */
 
 /*

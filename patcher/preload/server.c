@@ -121,27 +121,6 @@ static const struct vp_qmp_command own_commands[] = {
 	{ NULL, NULL, VP_QMP_IN_TURN },
 };
 
-static size_t count(const struct vp_qmp_command *list)
-{
-	size_t n = 0;
-
-	while (list[n].name)
-		n++;
-	return n;
-}
-
-static int make_commands(struct vp_err *err)
-{
-	size_t general = count(vp_control_commands), own = count(own_commands);
-
-	s.commands = calloc(general + own + 1, sizeof(*s.commands));
-	if (!s.commands)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	memcpy(s.commands, vp_control_commands, general * sizeof(*s.commands));
-	memcpy(s.commands + general, own_commands, own * sizeof(*s.commands));
-	return 0;
-}
-
 /* --- around a command -------------------------------------------------------------------- */
 
 static void send_event(void *host, const char *name, json_t *data)
@@ -321,8 +300,9 @@ static int start(struct vp_preload_vm *vm, struct vp_err *err)
 	vp_preload_name(s.name, sizeof(s.name));
 	vp_preload_uuid(s.uuid, sizeof(s.uuid));
 	rc = choose_paths(err);
-	if (!rc)
-		rc = make_commands(err);
+	s.commands = vp_control_commands_and(own_commands);
+	if (!rc && !s.commands)
+		rc = vp_err_set(err, -ENOMEM, "out of memory");
 	if (!rc)
 		rc = vp_qmp_server_new(s.path, s.commands, vm, &s.server, err);
 	if (rc)
