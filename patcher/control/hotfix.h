@@ -86,6 +86,9 @@ void vp_hotfix_job_end(struct vp_hotfix_job *job);
 /* Tell whoever listens what is done now, or waited for. */
 void vp_hotfix_job_tell(struct vp_hotfix_job *job, const char *step);
 
+/* The target's lock, to write the guest without a batch. -EBUSY: it is being saved. */
+int vp_hotfix_job_lock(struct vp_hotfix_job *job, struct vp_err *err);
+
 int vp_hotfix_job_alloc(struct vp_hotfix_job *job, const uint64_t size[VP_ARENA_KINDS],
 			struct vp_arena *out, struct vp_err *err);
 int vp_hotfix_job_free(struct vp_hotfix_job *job, struct vp_arena *arena, struct vp_err *err);

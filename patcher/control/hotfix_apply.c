@@ -344,7 +344,7 @@ static int place(struct apply *a, struct vp_err *err)
 	if (rc == -ENOEXEC) /* the file is right, the guest's memory lies too far away */
 		rc = -ERANGE;
 	if (!rc)
-		rc = t->ops->lock(t, err);
+		rc = vp_hotfix_job_lock(&a->job, err);
 	if (rc)
 		return rc;
 	rc = vp_hotfix_placing_write(a->place, t, &vp_linux_info(a->job.l)->space, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/hotfix.h"
+#include "core/internal.h"
 #include "target/qmp_wire.h"
 #include "target/wait.h"
 #include "x86/decode.h"
@@ -71,6 +72,18 @@ bool vp_hotfix_is_nop(const uint8_t *bytes, vp_gva at)
 	       insn.len == VP_HOTFIX_JMP_LEN && insn.kind == VP_INSN_NOP;
 }
 
+int vp_hotfix_job_lock(struct vp_hotfix_job *job, struct vp_err *err)
+{
+	int rc = job->t->ops->lock(job->t, err);
+
+	if (rc)
+		return rc;
+	rc = vp_engine_may_write(job->c->cfg.engine, err);
+	if (rc)
+		job->t->ops->unlock(job->t);
+	return rc;
+}
+
 /* --- runs of calls ------------------------------------------------------------------ */
 
 /* What is shown may be waited for (a terminal that is held): never while the guest is. */
@@ -80,7 +93,7 @@ static int lock_for_calls(struct vp_hotfix_job *job, const char *step, struct vp
 
 	vp_hotfix_job_tell(job, step);
 	job->recipe.witness = &job->op.witness;
-	return rc ? rc : job->t->ops->lock(job->t, err);
+	return rc ? rc : vp_hotfix_job_lock(job, err);
 }
 
 int vp_hotfix_job_alloc(struct vp_hotfix_job *job, const uint64_t size[VP_ARENA_KINDS],

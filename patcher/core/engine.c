@@ -230,18 +230,23 @@ static int write_batch(struct vp_engine *e, struct vp_batch *b, const struct vp_
 	return rc;
 }
 
+int vp_engine_may_write(struct vp_engine *e, struct vp_err *err)
+{
+	if (atomic_load(&e->frozen))
+		return vp_err_set(err, -EBUSY,
+				  "the guest is being saved (a snapshot or a migration): try again "
+				  "when that is over");
+	return e->target->ops->writable(e->target, err);
+}
+
 /* What both directions begin with. The caller holds the lock. */
 static int may_write(struct vp_engine *e, const struct vp_poke_opts *opts,
 		     struct vp_poke_result *res, struct vp_err *err)
 {
 	int rc = vp_batch_settle(e, opts->timeout_ms, res, err);
 
-	if (!rc && atomic_load(&e->frozen))
-		rc = vp_err_set(err, -EBUSY,
-				"the guest is being saved (a snapshot or a migration): try again "
-				"when that is over");
 	if (!rc)
-		rc = e->target->ops->writable(e->target, err);
+		rc = vp_engine_may_write(e, err);
 	return rc ? rc : records_reserve(e, err);
 }
 

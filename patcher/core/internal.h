@@ -245,4 +245,10 @@ int vp_batch_settle(struct vp_engine *e, unsigned int timeout_ms, struct vp_poke
 /* trap.c: the sink of #BP exits. */
 enum vp_verdict vp_trap_handle(void *engine, struct vp_trap *trap);
 
+/*
+ * With the target's lock, for what writes the guest without a batch (calls of its functions, their
+ * memory): is it not being saved just now? -EBUSY.
+ */
+int vp_engine_may_write(struct vp_engine *e, struct vp_err *err);
+
 #endif /* VP_CORE_INTERNAL_H */

@@ -37,6 +37,20 @@ void vp_preload_open_gate(struct vp_preload_vm *vm)
 	errno = saved;
 }
 
+void vp_preload_leave_closed(struct vp_preload_vm *vm, int fd)
+{
+	atomic_store(&vm->protector, fd + 1);
+	pthread_mutex_unlock(
+		&vm->engine_lock); /* who has an engine finds it frozen; no new one is made */
+}
+
+void vp_preload_open_again(struct vp_preload_vm *vm)
+{
+	pthread_mutex_lock(&vm->engine_lock);
+	atomic_store(&vm->protector, 0);
+	vp_preload_open_gate(vm);
+}
+
 void vp_preload_shut_gate(struct vp_preload_vm *vm)
 {
 	if (atomic_load(&vm->shut))

@@ -79,6 +79,7 @@ int vp_preload_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct vp_preload_file *file = vp_preload_followed(fd);
 
+	request = (unsigned int)request; /* as the kernel does: some pass it as an int */
 	if (file && request == KVM_RUN && file->kind == VP_PRELOAD_VCPU && vp_preload_is_parent())
 		return vp_preload_vcpu_run((struct vp_preload_vcpu *)(void *)file);
 	if (file)
@@ -101,6 +102,8 @@ EXPORT int close(int fd)
 	struct vp_preload_file *file = vp_preload_followed(fd);
 	int before = errno;
 
+	if (vp_preload_is_parent())
+		vp_preload_protector_closed(fd);
 	if (file && vp_preload_is_parent()) {
 		vp_preload_follow(fd, NULL);
 		if (file->kind == VP_PRELOAD_VCPU)

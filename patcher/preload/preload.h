@@ -72,8 +72,9 @@ struct vp_preload_vm {
 	struct vp_local *local;
 	enum vp_trap_route route;
 	size_t run_size;
-	_Atomic bool aside; /* it is left alone: `why` */
-	_Atomic bool shut;  /* the gate, for good */
+	_Atomic bool aside;    /* it is left alone: `why` */
+	_Atomic bool shut;     /* the gate, for good */
+	_Atomic int protector; /* a userfaultfd that protects its memory, + 1; 0: none does */
 	char why[200];
 
 	/* What follows is changed under it; taken before all locks of the target. */
@@ -104,12 +105,17 @@ void vp_preload_vm_closed(struct vp_preload_vm *vm);
 
 /* UFFDIO_WRITEPROTECT, whosever memory that is. */
 int vp_preload_write_protect(int fd, struct uffdio_writeprotect *arg);
+void vp_preload_protector_closed(int fd); /* any descriptor: perhaps it was that one */
 
 /* --- gate.c ---------------------------------------------------------------------------- */
 
 /* Both leave errno alone. In between the VMM's own call may be made, none of its code. */
 void vp_preload_close_gate(struct vp_preload_vm *vm);
 void vp_preload_open_gate(struct vp_preload_vm *vm);
+
+/* Leave it closed while @fd protects the guest's memory; then open it. */
+void vp_preload_leave_closed(struct vp_preload_vm *vm, int fd);
+void vp_preload_open_again(struct vp_preload_vm *vm);
 
 /* Of a VM that is left alone: before a vCPU runs that the target does not know. */
 void vp_preload_shut_gate(struct vp_preload_vm *vm);

@@ -22,8 +22,7 @@
 #include "target/local_internal.h"
 #include "target/qmp_wire.h"
 
-#define SETTLE_S  1
-#define SETTLE_MS 1000u
+#define SETTLE_S 1
 
 static struct {
 	struct vp_preload_vm *vm;
@@ -37,6 +36,7 @@ static struct {
 	bool left;	       /* something could not be finished when it was asked for */
 	bool ending;
 	bool started;
+	bool busy; /* a command has the engine; under the VM's engine_lock */
 } s = { .lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 
 /* --- commands of this host ------------------------------------------------------------ */
@@ -151,16 +151,24 @@ static int make_engine(struct vp_preload_vm *vm, struct vp_err *err)
 {
 	int rc;
 
-	if (atomic_load(&vm->aside))
-		return vp_err_set(err, -EOPNOTSUPP, "the VM is left alone: %s", vm->why);
 	pthread_mutex_lock(&vm->engine_lock);
 	rc = free_engine(vm);
 	if (rc)
 		vp_err_set(err, rc, "an earlier batch still waits for a vCPU; try again");
+	else if (atomic_load(&vm->aside)) /* since: a vCPU may run that the target does not know */
+		rc = vp_err_set(err, -EOPNOTSUPP, "the VM is left alone: %s", vm->why);
+	else if (atomic_load(&vm->protector))
+		rc = vp_err_set(err, -EBUSY,
+				"a snapshot of the guest is taken in the background: try again "
+				"when that is over");
+	else if (!vp_local_has_signal(vm->local))
+		rc = vp_err_set(err, -EBUSY, "the VMM has taken signal %d, which calls vCPUs out",
+				vp_local_kick_signal(vm->local));
 	else
 		rc = vp_preload_activate(vm, err);
 	if (!rc)
 		rc = vp_engine_new(vp_local_target(vm->local), &vm->engine, err);
+	s.busy = !rc;
 	pthread_mutex_unlock(&vm->engine_lock);
 	return rc;
 }
@@ -170,6 +178,7 @@ static void drop_engine(struct vp_preload_vm *vm)
 	bool left;
 
 	pthread_mutex_lock(&vm->engine_lock);
+	s.busy = false;
 	left = free_engine(vm);
 	pthread_mutex_unlock(&vm->engine_lock);
 	left |= vp_local_call_is_left(vm->local);
@@ -229,6 +238,7 @@ static void *serve(void *arg)
 static void *settle(void *arg)
 {
 	struct vp_preload_vm *vm = arg;
+	bool left = false;
 
 	pthread_mutex_lock(&s.lock);
 	while (!s.ending) {
@@ -241,15 +251,16 @@ static void *settle(void *arg)
 		clock_gettime(CLOCK_REALTIME, &next);
 		next.tv_sec += SETTLE_S;
 		pthread_cond_timedwait(&s.change, &s.lock, &next);
+		left = s.left;
 		pthread_mutex_unlock(&s.lock);
 		pthread_mutex_lock(&vm->engine_lock);
-		if (vm->engine)
-			vp_engine_settle(vm->engine, SETTLE_MS, NULL);
 		if (vp_local_call_is_left(vm->local))
 			vp_call_take_back(vp_local_target(vm->local));
-		atomic_store(&vm->active, vm->engine || vp_local_call_is_left(vm->local));
+		if (!s.busy) /* else the command sees to it */
+			left = free_engine(vm) || vp_local_call_is_left(vm->local);
 		pthread_mutex_unlock(&vm->engine_lock);
 		pthread_mutex_lock(&s.lock);
+		s.left = left;
 	}
 	pthread_mutex_unlock(&s.lock);
 	return NULL;

@@ -30,8 +30,11 @@ static void leave(struct vp_preload_vcpu *c)
 	local = c->local;
 	c->local = NULL;
 	pthread_mutex_unlock(&c->vm->lock);
-	if (local)
-		vp_local_vcpu_detach(local);
+	if (!local)
+		return;
+	c->debug = local->debug;
+	vp_local_share_regs(local, false);
+	vp_local_vcpu_detach(local);
 }
 
 /* A thread ends, or is another vCPU's from now on. */
@@ -71,6 +74,11 @@ static bool join(struct vp_preload_vcpu *c)
 		vp_preload_step_aside(vm, "vCPU %u is run by two threads", c->id);
 		return false;
 	}
+	if (!vp_local_has_signal(vm->local)) {
+		vp_preload_step_aside(vm, "the VMM has taken signal %d",
+				      vp_local_kick_signal(vm->local));
+		return false;
+	}
 	unblock_kick(vm);
 	if (vp_local_vcpu_attach(vm->local, c->id, c->file.fd, c->run, &c->local, &err)) {
 		vp_preload_step_aside(vm, "%s", err.text);
@@ -78,7 +86,8 @@ static bool join(struct vp_preload_vcpu *c)
 	}
 	mine = c;
 	pthread_setspecific(own, c);
-	if (c->debug.control && vp_local_vcpu_guest_debug(c->local, &c->debug))
+	/* Of an earlier thread of this vCPU KVM may still be armed. */
+	if (vp_local_vcpu_guest_debug(c->local, &c->debug))
 		vp_preload_step_aside(vm, "vCPU %u: its guest debug is lost", c->id);
 	vp_preload_serve(vm);
 	return true;
@@ -132,6 +141,11 @@ void vp_preload_vcpu_closed(struct vp_preload_vcpu *c)
 {
 	struct vp_preload_vm *vm = c->vm;
 
+	if (atomic_load(&c->inside) !=
+	    VP_PRELOAD_OUT) { /* its thread is in KVM_RUN, and leaves itself */
+		vp_preload_step_aside(vm, "vCPU %u is closed while it runs", c->id);
+		return;
+	}
 	leave(c);
 	munmap(c->run, vm->run_size); /* it keeps KVM's VM there */
 	pthread_mutex_lock(&vm->lock);
@@ -171,6 +185,8 @@ static int run_known(struct vp_preload_vcpu *c)
 	rc = vp_local_run(c->local, &err);
 	atomic_store(&c->inside, VP_PRELOAD_OUT);
 	errno = rc ? -rc : before;
+	if (rc == -EINTR) /* it may not have come to KVM_RUN at all: what stands there is old */
+		c->run->exit_reason = KVM_EXIT_INTR;
 	if (!rc)
 		return 0;
 	if (rc == -EIO && *err.text)

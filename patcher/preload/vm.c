@@ -34,7 +34,8 @@ static int make_local(struct vp_preload_vm *vm, struct vp_err *err)
 	struct vp_local_config config = { .route = vm->route, .ram_moves = true };
 	int rc = -EBUSY;
 
-	for (int sig = SIGRTMIN + 1; sig <= SIGRTMAX && rc == -EBUSY; sig++) {
+	/* From above: VMMs that take real-time signals begin below, and may do so later. */
+	for (int sig = SIGRTMAX; sig > SIGRTMIN && rc == -EBUSY; sig--) {
 		config.kick_signal = sig;
 		rc = vp_local_new(&config, &vm->local, err);
 	}
@@ -201,7 +202,7 @@ static int set_region(struct vp_preload_vm *vm, unsigned long request, void *arg
 
 	if (r.flags & KVM_MEM_GUEST_MEMFD)
 		vp_preload_step_aside(vm, "the guest's memory is its own (guest_memfd)");
-	if (ADDRESS_SPACE(r.id) || atomic_load(&vm->aside))
+	if (ADDRESS_SPACE(r.id))
 		return ioctl(vm->file.fd, request, arg);
 	vp_preload_close_gate(vm);
 	pthread_mutex_lock(&vm->lock);
@@ -213,19 +214,31 @@ static int set_region(struct vp_preload_vm *vm, unsigned long request, void *arg
 
 /*
  * A snapshot in the background: from here on whoever writes to these pages waits until they are
- * saved as they are now.
+ * saved as they are now, by a thread of the VMM's. It must never wait for us then: so nothing of
+ * ours writes until the descriptor is closed.
  */
 int vp_preload_write_protect(int fd, struct uffdio_writeprotect *arg)
 {
 	struct vp_preload_vm *vm = atomic_load(&followed);
 	int rc;
 
-	if (!vm || !(arg->mode & UFFDIO_WRITEPROTECT_MODE_WP))
+	if (!vm || !(arg->mode & UFFDIO_WRITEPROTECT_MODE_WP) || atomic_load(&vm->protector))
 		return ioctl(fd, UFFDIO_WRITEPROTECT, arg);
 	vp_preload_close_gate(vm);
 	rc = ioctl(fd, UFFDIO_WRITEPROTECT, arg);
-	vp_preload_open_gate(vm);
+	if (rc >= 0)
+		vp_preload_leave_closed(vm, fd);
+	else
+		vp_preload_open_gate(vm);
 	return rc;
+}
+
+void vp_preload_protector_closed(int fd)
+{
+	struct vp_preload_vm *vm = atomic_load(&followed);
+
+	if (vm && atomic_load(&vm->protector) == fd + 1)
+		vp_preload_open_again(vm);
 }
 
 /* --- what the VMM asks ---------------------------------------------------------------------- */

@@ -262,6 +262,9 @@ void vp_local_op_abandon(struct vp_target *t);
 int vp_local_take_signal(int sig, struct vp_err *err);
 int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err *err);
 
+/* Is it still ours, and has nobody put a handler over it? */
+bool vp_local_has_signal(const struct vp_local *l);
+
 /*
  * Call a vCPU's thread out of the guest, or out of KVM_RUN if it is about to enter. Any thread.
  * -EAGAIN: the host has no room for one more signal (RLIMIT_SIGPENDING).

@@ -62,6 +62,14 @@ int vp_local_take_signal(int sig, struct vp_err *err)
 	return rc;
 }
 
+bool vp_local_has_signal(const struct vp_local *l)
+{
+	struct sigaction now;
+
+	return !sigaction(l->kick_signal, NULL, &now) && !(now.sa_flags & SA_SIGINFO) &&
+	       now.sa_handler == on_kick;
+}
+
 int vp_local_check_mask(const struct vp_local *l, unsigned int id, struct vp_err *err)
 {
 	sigset_t blocked;

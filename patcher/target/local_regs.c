@@ -25,6 +25,8 @@ void vp_local_share_regs(struct vp_local_vcpu *v, bool on)
 		v->shared = 0;
 		return;
 	}
+	if (v->run->kvm_dirty_regs & KVM_SYNC_X86_REGS)
+		return; /* the VMM has put there what KVM is to take */
 	v->run->s.regs.regs.rip = NOTHING_THERE;
 	v->shared |= want & ~v->run->kvm_valid_regs; /* the rest the VMM itself has asked for */
 	v->run->kvm_valid_regs |= want;
