@@ -225,6 +225,21 @@ static bool is_due(const struct changed *c, enum vp_pass pass)
 	return pass == VP_PASS_CODE ? vp_twice_differs(&c->compiled) : c->compiled.built;
 }
 
+/*
+ * kbuild has no way to it. Elsewhere that is an answer: the configuration has not switched it on.
+ * Some folders of arch/ are built by makefiles of their own (vdso, boot).
+ */
+static int leave_out(struct job *j, const struct changed *c, struct vp_err *err)
+{
+	if (c->lines.to && !strncmp(c->compiled.path, "arch/", strlen("arch/")))
+		return vp_err_set(err, -EOPNOTSUPP,
+				  "%.150s: whether this kernel is built with it cannot be told",
+				  c->compiled.path);
+	vp_blockers_add(&j->report->notes, "%.150s: left out: this kernel is built without it",
+			c->compiled.path);
+	return 0;
+}
+
 static int compile_all(struct job *j, enum vp_pass pass, struct vp_err *err)
 {
 	int rc = 0;
@@ -236,9 +251,7 @@ static int compile_all(struct job *j, enum vp_pass pass, struct vp_err *err)
 			continue;
 		rc = vp_twice_compile(c, pass, &j->make, &j->report->said, err);
 		if (!rc && !c->built)
-			vp_blockers_add(&j->report->notes,
-					"%.150s: left out: this kernel is built without it",
-					c->path);
+			rc = leave_out(j, &j->changed[i], err);
 	}
 	return rc;
 }

@@ -217,9 +217,9 @@ int vp_client_try(struct vp_client *c, const char *command, json_t *args, json_t
 		return vp_cmd_fail(c->cmd, VP_EXIT_UNREACHABLE, "%s", err->text);
 	if (*rc == -ENOSYS) {
 		vp_err_set(err, 0,
-			   "no VM of `vmpoke run` answers there; if it is QEMU's QMP "
-			   "socket, write qemu+qmp:PATH");
-		return VP_EXIT_UNREACHABLE;
+			   "who serves this VM does not have that: use its VMM's own command "
+			   "(QEMU's, libvirt's)");
+		return VP_EXIT_REFUSED;
 	}
 	return vp_exit_code(*rc);
 }

@@ -15,6 +15,7 @@
 #include "cli/options.h"
 #include "cli/password.h"
 #include "control/control.h"
+#include "hotfix/livepatch.h"
 #include "hotfix/object.h"
 #include "sign/embedded.h"
 #include "sign/secret.h"
@@ -87,7 +88,7 @@ struct object {
 	struct vp_embedded parts;
 };
 
-/* What is signed is a hotfix, or somebody has taken the wrong file. */
+/* What is signed is a hotfix, or a livepatch module, or somebody has taken the wrong file. */
 static int check_hotfix(const struct sign_args *a, const struct object *o, struct vp_err *err)
 {
 	struct vp_blockers blockers = { 0 };
@@ -95,7 +96,7 @@ static int check_hotfix(const struct sign_args *a, const struct object *o, struc
 	struct vp_elf_object *elf = NULL;
 	int rc = vp_elf_object_open(o->file, o->parts.len, a->object, &elf, err);
 
-	if (!rc)
+	if (!rc && !vp_livepatch_is(elf))
 		rc = vp_hotfix_object_open(elf, &hotfix, &blockers, err);
 	vp_hotfix_object_close(hotfix);
 	vp_elf_object_close(elf);

@@ -2,10 +2,13 @@
 #include "cli/hotfix_object.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/common.h"
@@ -38,14 +41,20 @@ static int read_hex(const char *me, const char *path, FILE *file, size_t max, ch
 static int read_signature(const char *me, const char *object, char **hex)
 {
 	char path[PATH_MAX];
+	struct stat st;
 	FILE *file;
-	int code;
+	int fd, code;
 
 	if (snprintf(path, sizeof(path), "%s.minisig", object) >= (int)sizeof(path))
-		return VP_EXIT_OK; /* no such file can be */
-	file = fopen(path, "rbe");
-	if (!file && errno == ENOENT)
+		return VP_EXIT_OK;			    /* no such file can be */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* nobody may write into a pipe */
+	if (fd < 0 && errno == ENOENT)
 		return VP_EXIT_OK;
+	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
+		close(fd);
+		return vp_cmd_fail(me, VP_EXIT_FILE, "%s is no file", path);
+	}
+	file = fd < 0 ? NULL : fdopen(fd, "rb");
 	if (!file)
 		return vp_cmd_fail(me, VP_EXIT_FILE, "%s: %s", path, strerror(errno));
 	code = read_hex(me, path, file, VP_SIGN_FILE_MAX, hex);
