@@ -146,6 +146,22 @@ static bool is_explained(const struct list *l, size_t self, const bool *kept,
 	return false;
 }
 
+/*
+ * What @s writes is what stood there before anybody came, as the first batch found it: the guest's
+ * own bytes prove nothing.
+ */
+static bool is_as_at_first(const struct list *l, size_t self, const struct vp_site *s)
+{
+	for (size_t i = 0; i < self; i++) {
+		const struct vp_site *first = vp_applied_over(&l->items[i], s);
+
+		if (first)
+			return first->addr.v == s->addr.v && first->len == s->len &&
+			       !memcmp(first->old_bytes, s->new_bytes, s->len);
+	}
+	return false;
+}
+
 /* Does a site of a batch that is not recorded as applied stand in the memory all the same? */
 static int stands(struct list *l, size_t at, const bool *kept, bool *out, struct vp_err *err)
 {
@@ -156,7 +172,7 @@ static int stands(struct list *l, size_t at, const bool *kept, bool *out, struct
 
 	*out = false;
 	for (size_t i = 0; i < a->nsites && !rc && !*out; i++) {
-		if (is_explained(l, at, kept, &a->sites[i]))
+		if (is_as_at_first(l, at, &a->sites[i]) || is_explained(l, at, kept, &a->sites[i]))
 			continue;
 		rc = vp_control_standing(l->control, &view, &a->sites[i], &a->was[i], &s, err);
 		*out = !rc && s == VP_STANDS_NEW;

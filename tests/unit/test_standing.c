@@ -59,6 +59,27 @@ static void test_snapshot_below(void **state)
 	expect_poke_at(r, 0, "fate", "reverted");
 }
 
+/* There and back by two pokes, both taken back: what stands is the guest's own, nobody's poke. */
+static void test_there_and_back(void **state)
+{
+	struct rig *r = *state;
+
+	succeeds(r, "poke", POKE("place_a"));
+	succeeds(r, "poke",
+		 "{\"sites\": [{\"addr\": \"place_a\", \"old\": \"e910000000\", \"new\": "
+		 "\"0f1f440000\"}]}");
+	another_process(r);
+	succeeds(r, "revert", "{}");
+	succeeds(r, "revert", "{}");
+	assert_memory_equal(fake_at(r->w->fake, A), NOP5, 5);
+	expect_poke(r, 0, "", "");
+	fails(r, "revert", "{}", -ENOENT, "nothing");
+	/* What is no longer the guest's own is told as ever. */
+	memcpy(fake_at(r->w->fake, A), JMP5, 5);
+	another_process(r);
+	expect_poke(r, 1, "now", "new");
+}
+
 /* What is done to a clone is not done to the other; each shows what stands in it. */
 static void test_clone(void **state)
 {
@@ -115,8 +136,11 @@ static void test_clones_half_batch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_snapshot_from_before), T(test_snapshot_with_a_poke),
-		T(test_snapshot_below),	      T(test_clone),
+		T(test_snapshot_from_before),
+		T(test_snapshot_with_a_poke),
+		T(test_snapshot_below),
+		T(test_there_and_back),
+		T(test_clone),
 		T(test_clones_half_batch),
 	};
 
