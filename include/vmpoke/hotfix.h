@@ -46,7 +46,7 @@
 /* How many records. */
 #define VMPOKE_FOR_COUNT      64
 #define VMPOKE_FUNCTION_COUNT 256
-#define VMPOKE_LOCAL_COUNT    1024
+#define VMPOKE_LOCAL_COUNT    4096
 #define VMPOKE_CALL_COUNT     32
 #define VMPOKE_USE_COUNT      1024
 

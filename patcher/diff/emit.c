@@ -26,14 +26,16 @@ struct text {
 	bool constant;
 };
 
+enum meant {
+	UNSAID, /* the headers of hotfixes refer to it */
+	GLOBAL, /* the kernel's build knows one for all sources */
+	LOCAL,	/* it is of one source */
+};
+
 /* Whom a name means that is the kernel's. */
 struct told {
 	char name[VMPOKE_SYMBOL_MAX + 1], module[64]; /* "": the kernel itself */
-	enum {
-		UNSAID, /* the headers of hotfixes refer to it */
-		GLOBAL, /* the kernel's build knows one for all sources */
-		LOCAL,	/* it is of one source */
-	} meant;
+	enum meant meant;
 	size_t source; /* LOCAL: which */
 };
 
@@ -200,7 +202,7 @@ static uint32_t of_another_source(const struct emit *e, const char *name)
  * Whom the kernel's own build of the source means by @name. What it had before counts: there it may
  * be local, and global after.
  */
-static int meant_by(const struct vp_source *s, const char *name)
+static enum meant meant_by(const struct vp_source *s, const char *name)
 {
 	const struct vp_unit *const units[] = { s->before, s->after };
 

@@ -501,10 +501,38 @@ static void local_names_are_told_by_code(void **state)
 	diff_all_local = false;
 }
 
+/* One name has one meaning in an object: two sources may use a global h(), not each its own. */
+static void two_sources_mean_one(void **state)
+{
+	const struct vp_emit_about about = { "fix", "1", "a test", "6.1", exported, NULL };
+	const struct vp_emit_source both[] = { { &keep, NULL }, { &keep, NULL } };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		void *image = NULL;
+		size_t len;
+
+		diff_all_local = i;
+		make_two(&before, "h", plain, plain);
+		make_two(&after, "h", other, plain);
+		make_two(&code, "h", other, plain);
+		decide();
+		assert_int_equal(vp_emit(both, 2, &about, &image, &len, &diff_err),
+				 i ? -EOPNOTSUPP : 0);
+		assert_int_equal(blockers.n, i);
+		if (i)
+			assert_non_null(strstr(diff_err.text, "h: two of the changed files"));
+		free(image);
+		forget();
+	}
+	diff_all_local = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(local_names_are_told_by_code),
+		cmocka_unit_test(two_sources_mean_one),
 		cmocka_unit_test(unchanged_functions_are_the_kernels),
 		cmocka_unit_test(nothing_is_kept_where_nothing_changes),
 		cmocka_unit_test(new_functions_go_along),
