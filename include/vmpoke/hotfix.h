@@ -25,6 +25,8 @@
  *   .vmpoke.functions	struct vmpoke_function, one or more
  *   .vmpoke.symbols	struct vmpoke_symbol: how to tell apart what the code refers to
  *   .vmpoke.calls	struct vmpoke_call
+ *   .vmpoke.uses	struct vmpoke_use: places in the kernel's code that VMPOKE_WHICH_USED speaks
+ *of
  *
  * Pointers in records are relocations R_X86_64_64, without one they are NULL.
  */
@@ -44,8 +46,9 @@
 /* How many records. */
 #define VMPOKE_FOR_COUNT      64
 #define VMPOKE_FUNCTION_COUNT 256
-#define VMPOKE_LOCAL_COUNT    1024
+#define VMPOKE_LOCAL_COUNT    4096
 #define VMPOKE_CALL_COUNT     32
+#define VMPOKE_USE_COUNT      1024
 
 /* Which of several symbols of one name is meant. */
 enum vmpoke_which {
@@ -54,7 +57,16 @@ enum vmpoke_which {
 	VMPOKE_WHICH_NTH = 2,	 /* number: 1 for the lowest address, 2 for the next ... */
 	VMPOKE_WHICH_BESIDE = 3, /* where: a symbol that stands right before or behind it */
 	VMPOKE_WHICH_MODULE = 4, /* where: the module that it belongs to */
+	VMPOKE_WHICH_GLOBAL = 5, /* the kernel's global one, which is no module's and no static */
+	VMPOKE_WHICH_CODE = 6,	 /* of functions: the only one with the code `expected` */
+	VMPOKE_WHICH_USED = 7,	 /* number: of the vmpoke_use, from 1, whose place leads there */
 };
+
+/*
+ * CODE and USED: where: the module that it belongs to, or NULL: the kernel itself. Where one symbol
+ * only has the name there it is that one; else code of the guest is read, and no more than one may
+ * fit.
+ */
 
 struct vmpoke_function {
 	const void *replacement; /* a function of this object */
@@ -71,6 +83,21 @@ struct vmpoke_symbol {
 	const char *where;
 	unsigned long long which;
 	unsigned long long number;
+};
+
+/*
+ * A field of an instruction of the kernel's function @name, which leads to the symbol: at @offset
+ * of the code, of @type, with @addend, as a relocation of the kernel's own build has it. The
+ * function must have the code @expected; which is ONLY, GLOBAL, MODULE or CODE.
+ */
+struct vmpoke_use {
+	const char *name;
+	const char *where; /* as `which` says, or NULL */
+	unsigned long long which;
+	unsigned long long offset;
+	unsigned long long type; /* R_X86_64_PC32, R_X86_64_PLT32, R_X86_64_32S or R_X86_64_64 */
+	long long addend;
+	unsigned char expected[32]; /* digest of the function's code */
 };
 
 enum vmpoke_when {
@@ -104,7 +131,8 @@ struct vmpoke_call {
  * Replace the kernel's function @old by @new_function of this source. Write @old as kallsyms has
  * it; foo.isra.0 is fine, without a space that a formatter may put there. If several functions have
  * that name, say which one is meant: by its source file, by its place among them in order of
- * address (from 1), by the symbol right before or behind it, by its module.
+ * address (from 1), by the symbol right before or behind it, by its module; or that it is the
+ * kernel's global one.
  */
 #define VMPOKE_REPLACE(old, new_function) \
 	VMPOKE_PRIVATE_FUNCTION(#old, new_function, "", VMPOKE_WHICH_ONLY, 0)
@@ -116,6 +144,8 @@ struct vmpoke_call {
 	VMPOKE_PRIVATE_FUNCTION(#old, new_function, #neighbour, VMPOKE_WHICH_BESIDE, 0)
 #define VMPOKE_REPLACE_OF(module_name, old, new_function) \
 	VMPOKE_PRIVATE_FUNCTION(#old, new_function, module_name, VMPOKE_WHICH_MODULE, 0)
+#define VMPOKE_REPLACE_GLOBAL(old, new_function) \
+	VMPOKE_PRIVATE_FUNCTION(#old, new_function, "", VMPOKE_WHICH_GLOBAL, 0)
 
 /*
  * The code refers to @symbol, declared `extern` here, whose name several symbols of the kernel
@@ -127,6 +157,7 @@ struct vmpoke_call {
 	VMPOKE_PRIVATE_SYMBOL(#symbol, #neighbour, VMPOKE_WHICH_BESIDE, 0)
 #define VMPOKE_SYMBOL_OF(module_name, symbol) \
 	VMPOKE_PRIVATE_SYMBOL(#symbol, module_name, VMPOKE_WHICH_MODULE, 0)
+#define VMPOKE_SYMBOL_GLOBAL(symbol) VMPOKE_PRIVATE_SYMBOL(#symbol, "", VMPOKE_WHICH_GLOBAL, 0)
 
 /*
  * int @function(void), of this source or of the kernel, is called in a task of the guest: once the

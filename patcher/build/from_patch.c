@@ -17,7 +17,6 @@
 #include "build/out.h"
 #include "build/twice.h"
 #include "diff/emit.h"
-#include "diff/expected.h"
 
 /* A source takes some seconds. */
 #define SOURCES_MAX 80u
@@ -339,11 +338,6 @@ static const char *exported_by(void *arg, const char *symbol, bool *exported)
 	return vp_exports_find(arg, symbol, exported);
 }
 
-static bool expected(void *arg, const char *function, uint8_t *out)
-{
-	return vp_diff_expected(arg, function, out);
-}
-
 static int emit(struct job *j, struct vp_err *err)
 {
 	struct vp_build_report *report = j->report;
@@ -363,7 +357,7 @@ static int emit(struct job *j, struct vp_err *err)
 	for (size_t i = 0; i < j->n && !rc; i++)
 		if (j->changed[i].compiled.built && j->changed[i].keep.replaces)
 			sources[n++] =
-				(struct vp_emit_source){ &j->changed[i].keep, expected,
+				(struct vp_emit_source){ &j->changed[i].keep,
 							 &j->changed[i].units[VP_PASS_WHOLE] };
 	if (!rc && !n)
 		rc = vp_err_set(err, -ENODATA,

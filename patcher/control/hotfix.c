@@ -7,6 +7,7 @@
 
 #include "control/hotfix.h"
 #include "elf/object.h"
+#include "hotfix/code.h"
 #include "hotfix/livepatch.h"
 #include "linux/livepatch.h"
 #include "sign/embedded.h"

@@ -9,6 +9,7 @@
 #include <vmpoke/hotfix.h>
 
 #include "base/sha256.h"
+#include "diff/expected.h"
 #include "diff/keep_internal.h"
 #include "elf/object_write.h"
 
@@ -25,6 +26,19 @@ struct text {
 	bool constant;
 };
 
+enum meant {
+	UNSAID, /* the headers of hotfixes refer to it */
+	GLOBAL, /* the kernel's build knows one for all sources */
+	LOCAL,	/* it is of one source */
+};
+
+/* Whom a name means that is the kernel's. */
+struct told {
+	char name[VMPOKE_SYMBOL_MAX + 1], module[64]; /* "": the kernel itself */
+	enum meant meant;
+	size_t source; /* LOCAL: which */
+};
+
 struct emit {
 	const struct vp_emit_about *about;
 	const struct vp_emit_source *sources;
@@ -35,11 +49,10 @@ struct emit {
 	size_t ntexts;
 	/* Sections that all sources share; 0: not begun. */
 	uint32_t alternatives, replacements, pv_calls;
-	uint32_t strings, functions, symbols;
-	struct told {
-		char name[VMPOKE_SYMBOL_MAX + 1], module[64];
-	} * told; /* which of several is meant, so far */
+	uint32_t strings, functions, symbols, uses;
+	struct told *told; /* which of several is meant, so far */
 	size_t ntold;
+	uint64_t nuses;
 	struct vp_blockers *blockers;
 	size_t current; /* the source that is written now */
 	bool no_memory;
@@ -94,20 +107,72 @@ static void point_to_string(struct emit *e, uint32_t section, uint64_t at, const
 	vp_elf_write_reloc(e->w, section, at, R_X86_64_64, symbol, 0);
 }
 
-/* @name is of @module; "": of the kernel. The object has one meaning for each name. */
-static void tell_apart(struct emit *e, const char *name, const char *module)
+/* The number of a record that says what @source's own code leads to @name by, from 1; 0: none. */
+static uint64_t put_use(struct emit *e, const struct vp_emit_source *source, const char *name)
 {
-	struct vmpoke_symbol s = { .which = VMPOKE_WHICH_MODULE };
-	struct told *more;
+	const char *module = source->keep->source->module;
+	const struct vp_item *user;
+	struct vmpoke_use use;
 	uint64_t at;
 
+	if (!source->whole || e->nuses == VMPOKE_USE_COUNT ||
+	    !vp_diff_use(source->whole, name, &user, &use))
+		return 0;
+	use.which = user->global && !module ? VMPOKE_WHICH_GLOBAL : VMPOKE_WHICH_CODE;
+	if (!e->uses)
+		e->uses = vp_elf_write_section(e->w, ".vmpoke.uses", SHT_PROGBITS,
+					       SHF_ALLOC | SHF_WRITE, 8, NULL, 0);
+	at = vp_elf_write_more(e->w, e->uses, &use, sizeof(use));
+	point_to_string(e, e->uses, at + offsetof(struct vmpoke_use, name), user->name);
+	point_to_string(e, e->uses, at + offsetof(struct vmpoke_use, where), module ? module : "");
+	return ++e->nuses;
+}
+
+/* How which of several of one name is meant, as far as the compilations tell. */
+static void put_symbol(struct emit *e, const struct told *t)
+{
+	struct vmpoke_symbol s = { .which = VMPOKE_WHICH_ONLY };
+	uint64_t at;
+
+	if (t->meant == LOCAL)
+		s.number = put_use(e, &e->sources[t->source], t->name);
+	if (s.number)
+		s.which = VMPOKE_WHICH_USED;
+	else if (*t->module)
+		s.which = VMPOKE_WHICH_MODULE;
+	else if (t->meant == GLOBAL)
+		s.which = VMPOKE_WHICH_GLOBAL;
+	if (s.which == VMPOKE_WHICH_ONLY)
+		return;
+	at = vp_elf_write_more(e->w, e->symbols, &s, sizeof(s));
+	point_to_string(e, e->symbols, at + offsetof(struct vmpoke_symbol, name), t->name);
+	point_to_string(e, e->symbols, at + offsetof(struct vmpoke_symbol, where), t->module);
+}
+
+static bool mean_the_same(const struct told *a, const struct told *b)
+{
+	if (strcmp(a->module, b->module) || (a->meant == LOCAL) != (b->meant == LOCAL))
+		return false;
+	return a->meant != LOCAL || a->source == b->source;
+}
+
+/* The object has one meaning for each name. */
+static void tell_apart(struct emit *e, const struct told *t)
+{
+	struct told *more;
+
 	for (size_t i = 0; i < e->ntold; i++) {
-		if (strcmp(e->told[i].name, name))
+		struct told *had = &e->told[i];
+
+		if (strcmp(had->name, t->name))
 			continue;
-		if (strcmp(e->told[i].module, module))
+		if (!mean_the_same(had, t))
 			vp_blockers_add(
 				e->blockers,
-				"%.100s: two of the changed files mean different ones by it", name);
+				"%.100s: two of the changed files mean different ones by it",
+				t->name);
+		else if (t->meant == GLOBAL)
+			had->meant = GLOBAL;
 		return;
 	}
 	more = reallocarray(e->told, e->ntold + 1, sizeof(*more));
@@ -116,13 +181,7 @@ static void tell_apart(struct emit *e, const char *name, const char *module)
 		return;
 	}
 	e->told = more;
-	snprintf(more[e->ntold].name, sizeof(more->name), "%s", name);
-	snprintf(more[e->ntold++].module, sizeof(more->module), "%s", module);
-	if (!*module)
-		return;
-	at = vp_elf_write_more(e->w, e->symbols, &s, sizeof(s));
-	point_to_string(e, e->symbols, at + offsetof(struct vmpoke_symbol, name), name);
-	point_to_string(e, e->symbols, at + offsetof(struct vmpoke_symbol, where), module);
+	more[e->ntold++] = *t;
 }
 
 /* What another of the changed sources brings along under this name: it is new there. */
@@ -139,13 +198,19 @@ static uint32_t of_another_source(const struct emit *e, const char *name)
 	return 0;
 }
 
-/* Does the kernel's own build of the source refer to it? */
-static bool is_referred_to(const struct vp_unit *u, const char *name)
+/*
+ * Whom the kernel's own build of the source means by @name. What it had before counts: there it may
+ * be local, and global after.
+ */
+static enum meant meant_by(const struct vp_source *s, const char *name)
 {
-	for (size_t i = 1; i < u->nsymbols; i++)
-		if (u->symbols[i].section == SHN_UNDEF && !strcmp(u->symbols[i].name, name))
-			return true;
-	return false;
+	const struct vp_unit *const units[] = { s->before, s->after };
+
+	for (size_t i = 0; i < 2; i++)
+		for (size_t j = 1; j < units[i]->nsymbols; j++)
+			if (!strcmp(units[i]->symbols[j].name, name))
+				return units[i]->symbols[j].bind == STB_LOCAL ? LOCAL : GLOBAL;
+	return UNSAID;
 }
 
 static uint32_t kernel_symbol(struct emit *e, const char *name, bool foreign)
@@ -154,6 +219,7 @@ static uint32_t kernel_symbol(struct emit *e, const char *name, bool foreign)
 	const char *module = s->module;
 	bool exported = false;
 	uint32_t own = foreign ? of_another_source(e, name) : 0;
+	struct told t = { .meant = meant_by(s, name), .source = e->current };
 
 	if (own)
 		return own;
@@ -161,11 +227,14 @@ static uint32_t kernel_symbol(struct emit *e, const char *name, bool foreign)
 		const char *by = e->about->exported_by(e->about->arg, name, &exported);
 
 		/* What only the headers of hotfixes bring in is the kernel's, exported or not. */
-		if (exported || !is_referred_to(s->after, name))
+		if (exported || t.meant == UNSAID)
 			module = by;
 	}
-	if (strncmp(name, "__x86_", 6) && strcmp(name, "__fentry__"))
-		tell_apart(e, name, module ? module : "");
+	if (strncmp(name, "__x86_", 6) && strcmp(name, "__fentry__")) {
+		snprintf(t.name, sizeof(t.name), "%s", name);
+		snprintf(t.module, sizeof(t.module), "%s", module ? module : "");
+		tell_apart(e, &t);
+	}
 	return vp_elf_write_symbol(e->w, name, STT_NOTYPE, STB_GLOBAL, SHN_UNDEF, 0, 0);
 }
 
@@ -302,14 +371,23 @@ static void put_pv_call(void *arg, size_t item, const uint8_t *entry, uint64_t s
 static void put_function(struct emit *e, const struct vp_emit_source *s, size_t item)
 {
 	const struct vp_source *source = s->keep->source;
-	const char *name = source->before->items[s->keep->own.to_old[item]].name;
+	const struct vp_item *old = &source->before->items[s->keep->own.to_old[item]];
 	struct vmpoke_function f = {
 		.which = source->module ? VMPOKE_WHICH_MODULE : VMPOKE_WHICH_ONLY,
 	};
+	const char *name = old->name;
 	uint64_t at;
 
-	if (s->expected && !s->expected(s->arg, name, f.expected))
+	if (!s->whole || !vp_diff_expected(s->whole, name, f.expected))
 		memset(f.expected, 0, sizeof(f.expected));
+	else if (!old->global)
+		f.which = VMPOKE_WHICH_CODE;
+	if (old->global && !source->module)
+		f.which = VMPOKE_WHICH_GLOBAL;
+	else if (f.which != VMPOKE_WHICH_CODE)
+		f.number = put_use(e, s, name);
+	if (f.number)
+		f.which = VMPOKE_WHICH_USED;
 	at = vp_elf_write_more(e->w, e->functions, &f, sizeof(f));
 	vp_elf_write_reloc(e->w, e->functions, at + offsetof(struct vmpoke_function, replacement),
 			   R_X86_64_64, e->puts[e->current][item].symbol, 0);
@@ -406,6 +484,8 @@ int vp_emit(const struct vp_emit_source *sources, size_t n, const struct vp_emit
 		put_items(&e);
 		for (e.current = 0; e.current < n; e.current++)
 			put_references(&e);
+		for (size_t i = 0; i < e.ntold; i++)
+			put_symbol(&e, &e.told[i]);
 		if (e.no_memory)
 			rc = vp_err_set(err, -ENOMEM, "out of memory");
 		else if (e.blockers->added != had)

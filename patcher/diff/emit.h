@@ -19,13 +19,12 @@ struct vp_emit_about {
 };
 
 /*
- * Where a function of the kernel stood when @keep's source was compiled as the kernel is: what the
- * hotfix expects there. False: not known. @out is of VP_SHA256_SIZE bytes.
+ * @whole: the source before, compiled as the kernel is, without sections of their own: what code is
+ * expected, and who uses what of several of one name. NULL, or empty: that is not told.
  */
 struct vp_emit_source {
 	struct vp_keep *keep;
-	bool (*expected)(void *arg, const char *function, uint8_t *out);
-	void *arg;
+	struct vp_unit *whole;
 };
 
 /*

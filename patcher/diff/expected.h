@@ -3,6 +3,8 @@
 #ifndef VP_DIFF_EXPECTED_H
 #define VP_DIFF_EXPECTED_H
 
+#include <vmpoke/hotfix.h>
+
 #include "base/sha256.h"
 #include "diff/unit.h"
 
@@ -13,5 +15,13 @@
  * places are numbers in the code; one that has alternatives.
  */
 bool vp_diff_expected(struct vp_unit *whole, const char *function, uint8_t out[VP_SHA256_SIZE]);
+
+/*
+ * A place in the code of another function that leads to @symbol, a function or variable of the
+ * source: @out->offset, type, addend, expected; @user: whose code it is. False: there is none in
+ * code of which vp_diff_expected() can tell.
+ */
+bool vp_diff_use(struct vp_unit *whole, const char *symbol, const struct vp_item **user,
+		 struct vmpoke_use *out);
 
 #endif /* VP_DIFF_EXPECTED_H */

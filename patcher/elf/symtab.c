@@ -16,6 +16,7 @@ struct sym {
 	size_t name;	/* offset in vp_symtab.names */
 	size_t next;	/* of those whose names have this hash, by value: its index + 1 */
 	uint32_t hash;
+	bool global; /* known to be */
 };
 
 struct vp_symtab {
@@ -203,8 +204,8 @@ int vp_symtab_load(const void *image, size_t len, const char *what, struct vp_sy
 	return rc;
 }
 
-int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab **out,
-		   struct vp_err *err)
+int vp_symtab_make_global(const struct vp_symbol *symbols, const bool *global, size_t n,
+			  struct vp_symtab **out, struct vp_err *err)
 {
 	struct vp_symtab *tab = calloc(1, sizeof(*tab));
 	size_t names = 0;
@@ -214,8 +215,11 @@ int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab *
 		names += strlen(symbols[i].name) + 1;
 	if (!rc)
 		rc = reserve(tab, n, names);
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !rc; i++) {
 		rc = add(tab, symbols[i].name, symbols[i].addr.v, 0);
+		if (!rc)
+			tab->syms[i].global = global && global[i];
+	}
 	if (!rc)
 		rc = build_indexes(tab);
 	if (rc) {
@@ -224,6 +228,12 @@ int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab *
 	}
 	*out = tab;
 	return 0;
+}
+
+int vp_symtab_make(const struct vp_symbol *symbols, size_t n, struct vp_symtab **out,
+		   struct vp_err *err)
+{
+	return vp_symtab_make_global(symbols, NULL, n, out, err);
 }
 
 /* --- two tables in one --------------------------------------------------------- */
@@ -299,36 +309,58 @@ size_t vp_symtab_count(const struct vp_symtab *tab)
 	return tab->n;
 }
 
-/* The next of that name, from index + 1 @at on; NULL: there is none. */
-static const struct sym *next_named(const struct vp_symtab *tab, size_t at, const char *name,
-				    uint32_t hash)
+/* Which symbols are looked for. */
+struct wanted {
+	const char *name;
+	uint32_t hash;
+	bool global; /* these only */
+};
+
+/* The next one, from index + 1 @at on; NULL: there is none. */
+static const struct sym *next_wanted(const struct vp_symtab *tab, size_t at, const struct wanted *w)
 {
 	for (; at; at = tab->syms[at - 1].next) {
 		const struct sym *s = &tab->syms[at - 1];
 
-		if (s->hash == hash && !strcmp(tab->names + s->name, name))
+		if (s->hash == w->hash && s->global >= w->global &&
+		    !strcmp(tab->names + s->name, w->name))
 			return s;
 	}
 	return NULL;
 }
 
-int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, struct vp_err *err)
+static int find(const struct vp_symtab *tab, const struct wanted *w, vp_gva *out,
+		struct vp_err *err)
 {
-	uint32_t hash = hash_of(name);
-	const struct sym *s = next_named(tab, tab->heads[hash & (tab->nheads - 1)], name, hash);
+	const struct sym *s = next_wanted(tab, tab->heads[w->hash & (tab->nheads - 1)], w);
 	uint64_t value = s ? s->value : 0;
 
 	if (!s)
-		return tab->aliases ? vp_symtab_find(tab->aliases, name, out, err)
-				    : vp_err_set(err, -ENOENT, "unknown symbol \"%s\"", name);
-	while ((s = next_named(tab, s->next, name, hash)))
+		return vp_err_set(err, -ENOENT, "unknown symbol \"%s\"", w->name);
+	while ((s = next_wanted(tab, s->next, w)))
 		if (s->value != value)
 			return vp_err_set(
 				err, -EEXIST,
-				"symbol \"%s\" is at 0x%llx and at 0x%llx: give the address", name,
-				(unsigned long long)value, (unsigned long long)s->value);
+				"symbol \"%s\" is at 0x%llx and at 0x%llx: give the address",
+				w->name, (unsigned long long)value, (unsigned long long)s->value);
 	*out = VP_GVA(value);
 	return 0;
+}
+
+int vp_symtab_find(const struct vp_symtab *tab, const char *name, vp_gva *out, struct vp_err *err)
+{
+	const struct wanted w = { name, hash_of(name), false };
+	int rc = find(tab, &w, out, err);
+
+	return rc == -ENOENT && tab->aliases ? vp_symtab_find(tab->aliases, name, out, err) : rc;
+}
+
+int vp_symtab_find_global(const struct vp_symtab *tab, const char *name, vp_gva *out,
+			  struct vp_err *err)
+{
+	const struct wanted w = { name, hash_of(name), true };
+
+	return find(tab, &w, out, err);
 }
 
 /* The one that @addr is named by, or NULL; @above: the index of the first one above @addr. */

@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hotfix/digest.h"
+#include "hotfix/code.h"
 #include "hotfix/which.h"
 #include "linux/as_built.h"
 #include "linux/file.h"
-
-#define FUNCTION_MAX (1u << 20) /* bytes of one function that is digested */
 
 /* Where modules are, and hotfixes: what is out of range from there is so from all places. */
 #define TRY_AT 0xffffffffc0000000ull
@@ -89,24 +87,6 @@ static void check_kernel(struct vp_linux *l, const struct vp_hotfix_object *o,
 	if (f->call_depth)
 		vp_blockers_add(b, "the guest's kernel counts calls (retbleed=stuff), which new "
 				   "code would not do");
-}
-
-int vp_hotfix_code_digest(struct vp_linux *l, const struct vp_linux_function *function,
-			  uint8_t out[VP_SHA256_SIZE], struct vp_err *err)
-{
-	uint8_t *code;
-	int rc;
-
-	if (function->len > FUNCTION_MAX)
-		return vp_err_set(err, -EINVAL, "its code is too long");
-	code = malloc(function->len + 1);
-	if (!code)
-		return vp_err_set(err, -ENOMEM, "out of memory");
-	rc = vp_linux_read(l, function->start, code, function->len, err);
-	if (!rc)
-		rc = vp_code_digest(code, function->len, function->start, out, err);
-	free(code);
-	return rc;
 }
 
 /*

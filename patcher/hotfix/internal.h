@@ -13,6 +13,8 @@ struct vp_hotfix_object {
 	struct vp_hotfix_function functions[VMPOKE_FUNCTION_COUNT];
 	struct vp_hotfix_name symbols[VMPOKE_LOCAL_COUNT];
 	struct vp_hotfix_call calls[VMPOKE_CALL_COUNT];
+	struct vp_hotfix_use uses[VMPOKE_USE_COUNT];
+	size_t nuses;
 };
 
 /* The number of the only section @name; 0: there is none, or (a blocker) there are several. */

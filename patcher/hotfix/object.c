@@ -11,7 +11,8 @@
 /* A section of ours that this version does not know may say what must not be passed over. */
 static void check_unknown(const struct vp_hotfix_object *o, struct vp_blockers *b)
 {
-	static const char *const known[] = { "info", "strings", "functions", "symbols", "calls" };
+	static const char *const known[] = { "info",	"strings", "functions",
+					     "symbols", "calls",   "uses" };
 	static const char ours[] = ".vmpoke.";
 	size_t n;
 	const struct vp_elf_section *s = vp_elf_object_sections(o->elf, &n);

@@ -21,8 +21,19 @@ struct vp_hotfix_object;
 struct vp_hotfix_name {
 	const char *name;
 	enum vmpoke_which which;
-	const char *where;   /* FILE, BESIDE, MODULE; else "" */
-	unsigned int number; /* NTH: from 1; else 0 */
+	const char *where;	 /* FILE, BESIDE, MODULE; CODE, USED: a module or ""; else "" */
+	unsigned int number;	 /* NTH: from 1; else 0 */
+	const uint8_t *expected; /* CODE: the digest, else NULL */
+	const struct vp_hotfix_use *use; /* USED, else NULL */
+};
+
+/* A place in the kernel's code that leads to a symbol. */
+struct vp_hotfix_use {
+	struct vp_hotfix_name function; /* not USED */
+	uint64_t offset;
+	uint32_t type;
+	int64_t addend;
+	uint8_t expected[32]; /* the function's code */
 };
 
 /* A place in the object. */

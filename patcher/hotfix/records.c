@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The records: .vmpoke.functions, .vmpoke.symbols, .vmpoke.calls, and the texts they point to. */
+/*
+ * The records: .vmpoke.functions, .vmpoke.symbols, .vmpoke.calls, .vmpoke.uses, and the texts they
+ * point to.
+ */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sha256.h"
 #include "base/text.h"
 #include "hotfix/internal.h"
 
@@ -81,11 +85,46 @@ static const char *get_text(const struct records *r, size_t i, size_t field, siz
 	return NULL;
 }
 
-/* Of which symbol of the kernel it speaks. */
-static void get_name(const struct records *r, size_t i, size_t name, size_t where, size_t which,
-		     struct vp_hotfix_name *out)
+/* By what several symbols of one name are told apart. */
+static void get_which(const struct records *r, uint64_t kind, uint64_t nth,
+		      struct vp_hotfix_name *out)
 {
-	uint64_t nth = number(r, i, which + 8), kind = number(r, i, which);
+	bool place = *out->where;
+
+	out->which = (enum vmpoke_which)kind;
+	out->number = kind == VMPOKE_WHICH_NTH ? (unsigned int)nth : 0;
+	if ((kind == VMPOKE_WHICH_NTH || kind == VMPOKE_WHICH_USED) != (nth != 0) || nth > 100000)
+		vp_blockers_add(r->b, "metadata: %s %.100s: a number is for the n-th, from 1",
+				r->what, out->name);
+	else if (kind == VMPOKE_WHICH_USED && nth > r->o->nuses)
+		vp_blockers_add(r->b, "metadata: %s %.100s: there is no use %u of it", r->what,
+				out->name, (unsigned int)nth);
+	else if (kind == VMPOKE_WHICH_USED)
+		out->use = &r->o->uses[nth - 1];
+	switch (kind) {
+	case VMPOKE_WHICH_CODE:
+	case VMPOKE_WHICH_USED:
+		return;
+	case VMPOKE_WHICH_FILE:
+	case VMPOKE_WHICH_BESIDE:
+	case VMPOKE_WHICH_MODULE:
+		if (place)
+			return;
+		break;
+	default:
+		if (!place)
+			return;
+	}
+	vp_blockers_add(r->b,
+			"metadata: %s %.100s: the place does not fit the way its name is told "
+			"apart",
+			r->what, out->name);
+}
+
+/* Of which symbol of the kernel it speaks. */
+static void get_name(const struct records *r, size_t i, size_t name, size_t where, uint64_t kind,
+		     uint64_t nth, struct vp_hotfix_name *out)
+{
 
 	out->name = get_text(r, i, name, VMPOKE_SYMBOL_MAX, "name");
 	out->where = get_text(r, i, where, VMPOKE_WHERE_MAX, "place");
@@ -97,22 +136,12 @@ static void get_name(const struct records *r, size_t i, size_t name, size_t wher
 		out->name = out->where = "";
 		return;
 	}
-	if (kind > VMPOKE_WHICH_MODULE) {
+	if (kind > VMPOKE_WHICH_USED) {
 		vp_blockers_add(r->b, "metadata: %s %.100s: unknown way to tell names apart",
 				r->what, out->name);
 		return;
 	}
-	out->which = (enum vmpoke_which)kind;
-	out->number = (unsigned int)nth;
-	if ((kind == VMPOKE_WHICH_NTH) != (nth != 0) || nth > 100000)
-		vp_blockers_add(r->b, "metadata: %s %.100s: a number is for the n-th, from 1",
-				r->what, out->name);
-	if ((kind == VMPOKE_WHICH_FILE || kind == VMPOKE_WHICH_BESIDE ||
-	     kind == VMPOKE_WHICH_MODULE) != (*out->where != 0))
-		vp_blockers_add(r->b,
-				"metadata: %s %.100s: the place does not fit the way its "
-				"name is told apart",
-				r->what, out->name);
+	get_which(r, kind, nth, out);
 }
 
 /* --- an array of records -------------------------------------------------------------------- */
@@ -173,7 +202,8 @@ static size_t open_records(struct records *r, struct vp_hotfix_object *o, const 
 static bool same_name(const struct vp_hotfix_name *a, const struct vp_hotfix_name *b)
 {
 	return !strcmp(a->name, b->name) && a->which == b->which && !strcmp(a->where, b->where) &&
-	       a->number == b->number;
+	       a->number == b->number && a->use == b->use &&
+	       (!a->expected || !memcmp(a->expected, b->expected, VP_SHA256_SIZE));
 }
 
 /* --- functions ------------------------------------------------------------------------------- */
@@ -205,8 +235,9 @@ static void read_function(const struct records *r, size_t i, struct vp_hotfix_fu
 		pointer(r, i, offsetof(struct vmpoke_function, replacement));
 
 	get_name(r, i, offsetof(struct vmpoke_function, name),
-		 offsetof(struct vmpoke_function, where), offsetof(struct vmpoke_function, which),
-		 &f->old);
+		 offsetof(struct vmpoke_function, where),
+		 number(r, i, offsetof(struct vmpoke_function, which)),
+		 number(r, i, offsetof(struct vmpoke_function, number)), &f->old);
 	if (number(r, i, offsetof(struct vmpoke_function, flags)))
 		vp_blockers_add(r->b, "metadata: function %.100s has unknown flags", f->old.name);
 	memcpy(f->expected,
@@ -216,6 +247,10 @@ static void read_function(const struct records *r, size_t i, struct vp_hotfix_fu
 		r->section->offset + i * r->size + offsetof(struct vmpoke_function, expected);
 	for (size_t j = 0; j < sizeof(f->expected); j++)
 		f->expects |= f->expected[j] != 0;
+	if (f->old.which == VMPOKE_WHICH_CODE && !f->expects)
+		vp_blockers_add(r->b, "metadata: function %.100s: told by code, which it lacks",
+				f->old.name);
+	f->old.expected = f->old.which == VMPOKE_WHICH_CODE ? f->expected : NULL;
 	f->replacement_name = "";
 	if (!to || !get_place(r, to, &f->replacement) || !is_code(r->o, &f->replacement)) {
 		f->replacement = (struct vp_hotfix_place){ 0 };
@@ -254,6 +289,44 @@ static void read_functions(struct vp_hotfix_object *o, struct vp_blockers *b)
 	free(r.at);
 }
 
+/* --- places in the kernel's code ---------------------------------------------------------------
+ */
+
+static void read_use(const struct records *r, size_t i, struct vp_hotfix_use *u)
+{
+	uint64_t which = number(r, i, offsetof(struct vmpoke_use, which)),
+		 type = number(r, i, offsetof(struct vmpoke_use, type));
+
+	get_name(r, i, offsetof(struct vmpoke_use, name), offsetof(struct vmpoke_use, where), which,
+		 0, &u->function);
+	u->offset = number(r, i, offsetof(struct vmpoke_use, offset));
+	u->type = (uint32_t)type;
+	u->addend = (int64_t)number(r, i, offsetof(struct vmpoke_use, addend));
+	memcpy(u->expected, r->section->data + i * r->size + offsetof(struct vmpoke_use, expected),
+	       sizeof(u->expected));
+	u->function.expected = which == VMPOKE_WHICH_CODE ? u->expected : NULL;
+	if (which != VMPOKE_WHICH_ONLY && which != VMPOKE_WHICH_GLOBAL &&
+	    which != VMPOKE_WHICH_MODULE && which != VMPOKE_WHICH_CODE)
+		vp_blockers_add(r->b, "metadata: use %zu: its function cannot be told apart so", i);
+	if (type != R_X86_64_PC32 && type != R_X86_64_PLT32 && type != R_X86_64_32S &&
+	    type != R_X86_64_64)
+		vp_blockers_add(r->b, "metadata: use %zu is of an unknown type", i);
+}
+
+static void read_uses(struct vp_hotfix_object *o, struct vp_blockers *b)
+{
+	static const size_t pointers[] = { offsetof(struct vmpoke_use, name),
+					   offsetof(struct vmpoke_use, where) };
+	struct records r;
+	size_t n = open_records(&r, o, ".vmpoke.uses", "use", sizeof(struct vmpoke_use),
+				VMPOKE_USE_COUNT, pointers, 2, b);
+
+	for (size_t i = 0; i < n; i++)
+		read_use(&r, i, &o->uses[i]);
+	o->nuses = n;
+	free(r.at);
+}
+
 /* --- symbols and calls --------------------------------------------------------------------------
  */
 
@@ -270,7 +343,13 @@ static void read_symbols(struct vp_hotfix_object *o, struct vp_blockers *b)
 
 		get_name(&r, i, offsetof(struct vmpoke_symbol, name),
 			 offsetof(struct vmpoke_symbol, where),
-			 offsetof(struct vmpoke_symbol, which), s);
+			 number(&r, i, offsetof(struct vmpoke_symbol, which)),
+			 number(&r, i, offsetof(struct vmpoke_symbol, number)), s);
+		if (s->which == VMPOKE_WHICH_CODE)
+			vp_blockers_add(b,
+					"metadata: symbol %.100s: only functions are told by "
+					"code",
+					s->name);
 		for (size_t j = 0; j < i; j++)
 			if (*s->name && !strcmp(s->name, o->symbols[j].name))
 				vp_blockers_add(b, "metadata: symbol %.100s is told apart twice",
@@ -336,6 +415,7 @@ static void read_calls(struct vp_hotfix_object *o, struct vp_blockers *b)
 
 void vp_hotfix_read_records(struct vp_hotfix_object *o, struct vp_blockers *b)
 {
+	read_uses(o, b); /* first: the others point there */
 	read_functions(o, b);
 	read_symbols(o, b);
 	read_calls(o, b);

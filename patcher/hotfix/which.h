@@ -14,10 +14,11 @@ struct vp_hotfix_which {
 };
 
 /*
- * -ENOENT: there is none. -EEXIST: several, and @name does not tell which. -EOPNOTSUPP: what it
- * says cannot be told of a running kernel.
+ * -ENOENT: there is none. -EEXIST: several, and @name does not tell which. -ESTALE: none of several
+ * is as the hotfix was made for. -EOPNOTSUPP: what it says cannot be told of a running kernel. For
+ * CODE and USED code is read: others as the target's operations.
  */
-int vp_hotfix_which(const struct vp_linux *l, const struct vp_hotfix_name *name,
+int vp_hotfix_which(struct vp_linux *l, const struct vp_hotfix_name *name,
 		    struct vp_hotfix_which *out, struct vp_err *err);
 
 #endif /* VP_HOTFIX_WHICH_H */

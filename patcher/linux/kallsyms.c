@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tell.h"
+#include "elf/symtab.h"
 #include "linux/kallsyms.h"
 #include "linux/kallsyms_find.h"
 #include "linux/kernel_mem.h"
@@ -34,8 +35,12 @@ static void load_tokens(const struct vp_blob *b, const struct vp_kallsyms_parts 
 	}
 }
 
-/* Write a name without its type, which is its first character, to @to. 0: it is too long. */
-static size_t expand(const struct tokens *t, const uint8_t *packed, uint32_t n, char *to)
+/*
+ * Write a name without its type, which is its first character, to @to. 0: it is too long. The type
+ * is that of nm: a capital for what is global, weak ones among them.
+ */
+static size_t expand(const struct tokens *t, const uint8_t *packed, uint32_t n, char *to,
+		     bool *global)
 {
 	char text[NAME_MAX + SHORT];
 	size_t len = 0;
@@ -52,6 +57,7 @@ static size_t expand(const struct tokens *t, const uint8_t *packed, uint32_t n, 
 	}
 	if (len < 2)
 		return 0;
+	*global = text[0] >= 'A' && text[0] <= 'Z';
 	memcpy(to, text + 1, len - 1);
 	to[len - 1] = '\0';
 	return len;
@@ -97,7 +103,7 @@ static int decode_names(const struct vp_blob *b, const struct vp_kallsyms_parts 
 					  p->n);
 		if (!vp_kallsyms_name_len(b, off, &header, &len) ||
 		    !(packed = vp_blob_at(b, off + header, len)) ||
-		    !(n = expand(&tokens, packed, len, k->names + k->names_len)) ||
+		    !(n = expand(&tokens, packed, len, k->names + k->names_len, &e->global)) ||
 		    !vp_kallsyms_addr(b, p, i, &e->addr))
 			return vp_err_set(err, -EBADMSG,
 					  "kernel symbol %u of %u is damaged: the guest's memory "
@@ -143,19 +149,25 @@ void vp_kallsyms_free(struct vp_kallsyms *k)
 int vp_kallsyms_symtab(const struct vp_kallsyms *k, vp_gva text, struct vp_symtab **out,
 		       struct vp_err *err)
 {
-	struct vp_symbol *symbols = calloc(k->n ? k->n : 1, sizeof(*symbols));
+	struct vp_symbol *symbols = calloc(k->n + 1, sizeof(*symbols));
+	bool *global = calloc(k->n + 1, sizeof(*global));
 	int rc;
 
-	if (!symbols)
+	if (!symbols || !global) {
+		free(symbols);
+		free(global);
 		return vp_err_set(err, -ENOMEM, "out of memory for %zu kernel symbols", k->n);
+	}
 	for (size_t i = 0; i < k->n; i++) {
 		uint64_t addr = k->entries[i].addr;
 
+		global[i] = k->entries[i].global;
 		symbols[i].name = k->names + k->entries[i].name;
 		symbols[i].addr =
 			VP_GVA(addr >= VP_KERNEL_MAP ? addr + (text.v - VP_KERNEL_LINKED) : addr);
 	}
-	rc = vp_symtab_make(symbols, k->n, out, err);
+	rc = vp_symtab_make_global(symbols, global, k->n, out, err);
 	free(symbols);
+	free(global);
 	return rc;
 }

@@ -17,6 +17,7 @@
 struct vp_kallsyms_entry {
 	uint64_t addr; /* as if _text were at VP_KERNEL_LINKED; below 2^31: absolute (per-CPU) */
 	uint32_t name; /* offset in names */
+	bool global;   /* no source's own; of a per-CPU one before 6.15 it is not told: true */
 };
 
 /* The symbols of one kernel, whatever its slide, ascending by address. */

@@ -69,7 +69,9 @@ build_one() { # PATH
 build_all() { # PATH...
 	local path
 	for path; do
-		[ "$(jobs -rp | wc -l)" -lt "$JOBS" ] || wait -n
+		while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do
+			wait -n # of some that ended before, with KEEP
+		done
 		build_one "$path" &
 	done
 	wait

@@ -29,7 +29,7 @@ reasons() { # FOLDER
 kind() {
 	sed -E -e 's/.*(its entry (has no nop|is a call|is none)|is too short to be redirected|has no entry of ftrace).*/no entry of ftrace'\''s: not traced, so not replaced/' \
 		-e 's/.*(disabled|DISABLED).*/its entry was disabled by ftrace/' \
-		-e 's/.*(symbols (of the kernel )?are named|several (symbols|variables)|ambiguous|which of several).*/several symbols of the kernel have that name/' \
+		-e 's/.*(symbols (of the kernel )?are named|several (symbols|variables)|ambiguous|which of several|which one is told by|(has|have) the code that|is none of the|are local, or).*/several symbols of the kernel have that name/' \
 		-e 's/.*other code stands there.*/other code stands there/' \
 		-e 's/.*(what it begins with|its size) changes.*/a variable'\''s initial value or size changes/' \
 		-e 's/^struct .* changes:.*/a structure changes/' \

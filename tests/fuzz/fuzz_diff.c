@@ -49,11 +49,15 @@ static void check_unit(struct vp_unit *u)
 	for (size_t i = 0; i < u->nitems; i++) {
 		const struct vp_item *item = &u->items[i];
 		uint8_t digest[VP_SHA256_SIZE];
+		const struct vp_item *user;
+		struct vmpoke_use use;
 
 		FUZZ_CHECK(item->section < u->nsections && item->of < u->nitems);
 		FUZZ_CHECK(item->offset + item->size <= u->sections[item->section].size);
 		if (i < 64)
 			vp_diff_expected(u, item->name, digest);
+		if (i < 64 && vp_diff_use(u, item->name, &user, &use))
+			FUZZ_CHECK(user->code && use.offset < user->size);
 	}
 }
 
@@ -84,10 +88,10 @@ static const char *exported(void *arg, const char *symbol, bool *yes)
 	return arg;
 }
 
-static void check_emit(struct vp_keep *keep)
+static void check_emit(struct vp_keep *keep, struct vp_unit *whole)
 {
 	static const struct vp_emit_about about = { "fuzz", "1", "a test", "6.1", exported, NULL };
-	const struct vp_emit_source from = { keep, NULL, NULL };
+	const struct vp_emit_source from = { keep, whole };
 	struct vp_elf_object *elf;
 	struct vp_err err = { "" };
 	void *image, *again;
@@ -116,7 +120,7 @@ static void check_keep(struct side *a, struct side *b)
 	FUZZ_CHECK(!vp_keep_open(&source, &keep, &blockers, &notes, NULL));
 	vp_why_each(&keep, see_why, NULL);
 	if (keep.replaces && !blockers.n)
-		check_emit(&keep);
+		check_emit(&keep, &a->unit);
 	vp_keep_close(&keep);
 	vp_blockers_free(&blockers);
 	vp_blockers_free(&notes);

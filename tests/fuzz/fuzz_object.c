@@ -72,6 +72,10 @@ static int symbol(void *arg, const struct vp_hotfix_name *name, vp_gva *at, stru
 
 	(void)arg;
 	FUZZ_CHECK(name->name[0]);
+	FUZZ_CHECK((name->which == VMPOKE_WHICH_CODE) == (name->expected != NULL));
+	FUZZ_CHECK((name->which == VMPOKE_WHICH_USED) == (name->use != NULL));
+	if (name->use)
+		FUZZ_CHECK(name->use->function.name[0] && !name->use->function.use);
 	for (const char *c = name->name; *c; c++)
 		sum = sum * 31 + (unsigned char)*c;
 	if (sum % 16 == 0)

@@ -79,6 +79,10 @@ write_diff new-data kernel/utsname_sysctl.c \
 	-e 's/^static int proc_do_uts_string/static unsigned long asked;\n&/'
 write_diff header-code ipc/util.h '/^static inline int ipc_checkid/,/^}/s/return /return id < 0 || /'
 write_diff private-header ipc/util.h 's|^(struct ipc_params \{)|\1 /* of a new object */|'
+# Names that several of the kernel's symbols have: a function that is replaced (s_show: four), and a function and a
+# variable that are used (set_is_seen: three; set_root: four).
+write_diff twin kernel/kallsyms.c '/^static int s_show/,/^}/s/(%px %c %s)(\\n", value,$)/\1 +\2/'
+write_diff twins-used ipc/ipc_sysctl.c '/^bool setup_ipc_sysctls/,/^}/s/^\t\tfor .*\{$/&\n\t\t\ttbl[i].mode = 0400;/'
 write_diff comment kernel/sys.c '1a /* nothing */'
 write_diff value kernel/panic.c 's/^int panic_timeout = .*/int panic_timeout = 17;/'
 write_diff start-up kernel/panic.c '/^static int __init oops_setup/,/^}/s/return -EINVAL/return -ENOENT/'
@@ -122,6 +126,10 @@ same "lines: one function of a module" "$(readelf -x .vmpoke.symbols "$tmp/lines
 	awk '$4 == "FUNC" && $8 !~ /cold/ {print $8}')" ext4_nonda_switch
 builds new-data proc_do_uts_string
 builds header-code ipc_obtain_object_check ipcctl_obtain_check
+builds twin s_show
+builds twins-used setup_ipc_sysctls
+same "twins-used: says by whose code they are told" "$(readelf -p .vmpoke.strings "$tmp/twins-used.o" | grep -cE ' set_(is_seen|root)$')" 2
+ok "twins-used: which is there" "$(readelf -S "$tmp/twins-used.o" | grep -q '\.vmpoke\.uses'; echo $?)"
 
 not_built comment 3 'nothing to do: no code that this kernel runs changes'
 not_built private-header 3 'nothing to do'
@@ -173,7 +181,7 @@ rm -rf "$kept"
 
 guest_start g $release && guest_symbols g
 ok "boots" $? || exit 1
-for name in auxv auxv-again two-files new-data header-code; do
+for name in auxv auxv-again two-files new-data header-code twin twins-used; do
 	check "$name: fits the guest" vp hotfix check "$(target g qmp)" "$tmp/$name.o"
 done
 same "fails before" "$(hotfix_shows real-prctl-auxv)" broken
@@ -184,5 +192,17 @@ check "which goes" hotfix_remove auxv-again
 same "passes still" "$(hotfix_shows real-prctl-auxv)" fixed
 check "is removed" hotfix_remove auxv
 same "fails again" "$(hotfix_shows real-prctl-auxv)" broken
+
+# The right ones of several are meant: only they say what /proc/kallsyms shows; the tables of a new namespace are
+# not seen by another's set_is_seen.
+listed() { guest_run g 'head -n 1 /proc/kallsyms | grep -c " +$"'; }
+new_modes() { guest_run g 'unshare -i stat -c %a /proc/sys/kernel/msgmax /proc/sys/kernel/shmmni' | paste -sd' '; }
+same "twin: before" "$(listed) $(new_modes)" "0 644 644"
+check "twin: is applied" hotfix_apply twin
+check "twins-used: is applied" hotfix_apply twins-used
+same "twin: is seen" "$(listed) $(new_modes)" "1 400 400"
+check "twin: is removed" hotfix_remove twin
+check "twins-used: is removed" hotfix_remove twins-used
+same "twin: after" "$(listed) $(new_modes)" "0 644 644"
 
 exit $failed

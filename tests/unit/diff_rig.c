@@ -14,6 +14,7 @@ const uint8_t plain[] = FUNCTION(7), other[] = FUNCTION(8), line[] = FUNCTION(9)
 
 struct compiled before, after, code;
 struct vp_err diff_err;
+bool diff_all_local;
 
 void diff_begin(struct compiled *c)
 {
@@ -45,7 +46,7 @@ unsigned int diff_function(struct compiled *c, const char *name, const uint8_t *
 	snprintf(in, sizeof(names[0]), ".text.%s", name);
 	section = object_section(&c->build, in, CODE, bytes, sizeof(plain));
 	*symbol = object_symbol(&c->build, name, STT_FUNC, section, 0, sizeof(plain));
-	if (!strncmp(name, "inline_", 7))
+	if (diff_all_local || !strncmp(name, "inline_", 7))
 		c->build.symbols[*symbol].sym.st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC);
 	return section;
 }

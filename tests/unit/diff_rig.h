@@ -27,7 +27,8 @@ void diff_begin(struct compiled *c);
 void diff_end(struct compiled *c);
 void diff_drop(struct compiled *c);
 
-/* A function in a section of its own; its section. "inline_*" are local. */
+/* A function in a section of its own; its section. "inline_*" are local, or all are. */
+extern bool diff_all_local;
 unsigned int diff_function(struct compiled *c, const char *name, const uint8_t *bytes,
 			   unsigned int *symbol);
 

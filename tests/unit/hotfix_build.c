@@ -103,6 +103,18 @@ struct vmpoke_call *hotfix_call(struct hotfix_build *h, unsigned int when, unsig
 	return &h->calls[h->ncalls++];
 }
 
+struct vmpoke_use *hotfix_use(struct hotfix_build *h, const char *function, uint32_t type)
+{
+	if (h->nuses == sizeof(h->uses) / sizeof(*h->uses))
+		abort();
+	if (!h->nuses)
+		h->sec_uses = object_section(&h->o, ".vmpoke.uses", SHF_ALLOC, h->uses, 0);
+	point(h, h->sec_uses, h->nuses * sizeof(*h->uses) + offsetof(struct vmpoke_use, name),
+	      function);
+	h->uses[h->nuses].type = type;
+	return &h->uses[h->nuses++];
+}
+
 void hotfix_finish(struct hotfix_build *h)
 {
 	h->o.sections[h->sec_info].size = h->info_len;
@@ -110,5 +122,7 @@ void hotfix_finish(struct hotfix_build *h)
 	h->o.sections[h->sec_functions].size = h->nfunctions * sizeof(*h->functions);
 	h->o.sections[h->sec_symbols].size = h->nsymbols * sizeof(*h->symbols);
 	h->o.sections[h->sec_calls].size = h->ncalls * sizeof(*h->calls);
+	if (h->nuses)
+		h->o.sections[h->sec_uses].size = h->nuses * sizeof(*h->uses);
 	object_finish(&h->o);
 }

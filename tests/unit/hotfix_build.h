@@ -13,8 +13,9 @@ struct hotfix_build {
 	struct vmpoke_function functions[8];
 	struct vmpoke_symbol symbols[4];
 	struct vmpoke_call calls[4];
-	size_t info_len, strings_len, nfunctions, nsymbols, ncalls;
-	unsigned int sec_info, sec_strings, sec_functions, sec_symbols, sec_calls;
+	struct vmpoke_use uses[4];
+	size_t info_len, strings_len, nfunctions, nsymbols, ncalls, nuses;
+	unsigned int sec_info, sec_strings, sec_functions, sec_symbols, sec_calls, sec_uses;
 	unsigned int string_symbol;
 };
 
@@ -35,6 +36,9 @@ void hotfix_symbol(struct hotfix_build *h, const char *name, unsigned int which,
 		   unsigned int number);
 /* They are called in the opposite order. */
 struct vmpoke_call *hotfix_call(struct hotfix_build *h, unsigned int when, unsigned int symbol);
+
+/* Of a function that is the only one of its name. */
+struct vmpoke_use *hotfix_use(struct hotfix_build *h, const char *function, uint32_t type);
 
 void hotfix_finish(struct hotfix_build *h);
 

@@ -339,6 +339,8 @@ static void full_symbol(const struct linux_guest *g, size_t i, char *name, uint6
 		return;
 	}
 	sprintf(name, "tfiller_%zu", i);
+	if (g->opts.twins && i >= 16 && i < 16 + LG_TWINS)
+		strcpy(name, i < 18 ? "ttwin" : "Ttwin");
 	if (i % 100 == 0) /* a name whose length takes two bytes */
 		memset(name + strlen(name), 'x', 300), name[309] = '\0';
 	*addr = g->text + 16 * i;

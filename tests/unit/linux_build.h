@@ -93,6 +93,12 @@
 	}
 #define LG_DISABLED 0x2000000u
 
+/*
+ * With opts.twins: the names of the functions LG_FUNC(0) to LG_FUNC(2) are "twin": two local ones,
+ * then a global one.
+ */
+#define LG_TWINS 3u
+
 /* What only start-up needs: a guest has freed it, a file has it (linux_file.h). */
 #define LG_FENTRY    (LG_ENTRY_TEXT + 0x2000u)
 #define LG_MCOUNT    (LG_DATA + 0x80000u) /* 8 bytes each; LG_FUNCS - 1 */
@@ -150,6 +156,7 @@ struct lg_opts {
 	bool modules;
 	bool core_layout; /* the memory of modules as before 6.4 */
 	bool no_btf;
+	bool twins; /* LG_TWINS */
 };
 
 /* Where the parts of kallsyms were written: offsets in the image. */

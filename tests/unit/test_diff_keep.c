@@ -2,6 +2,7 @@
 /* What of two compilations of a source goes into a hotfix (patcher/diff). */
 #include "unit.h"
 
+#include "base/sha256.h"
 #include "diff/emit.h"
 #include "diff/why.h"
 #include "diff_rig.h"
@@ -348,52 +349,190 @@ static const char *exported(void *arg, const char *symbol, bool *yes)
 	return *yes ? arg : NULL;
 }
 
-static bool expects(void *arg, const char *name, uint8_t *out)
+/* As a kernel has them: in one section, where calls among them are numbers. */
+static void make_whole(struct compiled *c, const uint8_t *h_bytes, unsigned int h_bind)
 {
-	memset(out, 5, 32);
-	return !strcmp(name, arg);
+	static uint8_t bytes[3 * FUNCTION_SIZE];
+	unsigned int text, h;
+
+	memcpy(bytes, h_bytes, FUNCTION_SIZE);
+	memcpy(bytes + FUNCTION_SIZE, plain, FUNCTION_SIZE);
+	memcpy(bytes + 2 * FUNCTION_SIZE, plain, FUNCTION_SIZE);
+	bytes[FUNCTION_SIZE + 6] = 256 - FUNCTION_SIZE - 10; /* from f to h */
+	memset(bytes + FUNCTION_SIZE + 7, 0xff, 3);
+	diff_begin(c);
+	text = object_section(&c->build, ".text", CODE, bytes, sizeof(bytes));
+	h = object_symbol(&c->build, "h", STT_FUNC, text, 0, FUNCTION_SIZE);
+	c->build.symbols[h].sym.st_info = (unsigned char)ELF64_ST_INFO(h_bind, STT_FUNC);
+	object_symbol(&c->build, "f", STT_FUNC, text, FUNCTION_SIZE, FUNCTION_SIZE);
+	object_symbol(&c->build, "last", STT_FUNC, text, 2 * FUNCTION_SIZE, FUNCTION_SIZE);
+	object_reloc(&c->build, text, 6, R_X86_64_PLT32, diff_outside(c, "g"), -4);
+	object_reloc(&c->build, text, 2 * FUNCTION_SIZE + 6, R_X86_64_PLT32, diff_outside(c, "g"),
+		     -4);
+	diff_end(c);
+}
+
+/* An object, written and read again. */
+struct written {
+	struct vp_hotfix_object *object;
+	struct vp_elf_object *elf;
+	const struct vp_hotfix_about *about;
+	void *image;
+};
+
+static void write_object(struct written *w, struct vp_unit *whole, const char *module)
+{
+	const struct vp_emit_about about = { "fix",    "1",
+					     "a test", "6.1.0-50-amd64",
+					     exported, (void *)(uintptr_t)module };
+	const struct vp_emit_source from = { &keep, whole };
+	void *again;
+	size_t len, len2;
+
+	assert_int_equal(vp_emit(&from, 1, &about, &w->image, &len, &diff_err), 0);
+	assert_int_equal(vp_emit(&from, 1, &about, &again, &len2, &diff_err), 0);
+	assert_int_equal(len, len2);
+	assert_memory_equal(w->image, again, len);
+	free(again);
+	assert_int_equal(vp_elf_object_open(w->image, len, "fix.o", &w->elf, &diff_err), 0);
+	assert_int_equal(vp_hotfix_object_open(w->elf, &w->object, &blockers, &diff_err), 0);
+	w->about = vp_hotfix_object_about(w->object);
+}
+
+static void drop_object(struct written *w)
+{
+	vp_hotfix_object_close(w->object);
+	vp_elf_object_close(w->elf);
+	free(w->image);
 }
 
 static void the_object_says_what_it_is(void **state)
 {
-	const struct vp_emit_about about = { "fix",    "1",
-					     "a test", "6.1.0-50-amd64",
-					     exported, (void *)(uintptr_t) "tun" };
-	struct vp_emit_source from = { &keep, expects, (void *)(uintptr_t) "f" };
 	const struct vp_hotfix_about *a;
-	struct vp_hotfix_object *object;
-	struct vp_elf_object *elf;
-	void *image, *again;
-	size_t len, len2;
+	struct compiled whole;
+	struct written w;
 
 	(void)state;
 	make_two(&before, "h", plain, plain);
 	make_two(&after, "h", other, other);
 	make_two(&code, "h", other, other);
+	make_whole(&whole, plain, STB_GLOBAL);
 	decide();
-	assert_int_equal(vp_emit(&from, 1, &about, &image, &len, &diff_err), 0);
-	assert_int_equal(vp_emit(&from, 1, &about, &again, &len2, &diff_err), 0);
-	assert_int_equal(len, len2);
-	assert_memory_equal(image, again, len);
-	assert_int_equal(vp_elf_object_open(image, len, "fix.o", &elf, &diff_err), 0);
-	assert_int_equal(vp_hotfix_object_open(elf, &object, &blockers, &diff_err), 0);
-	a = vp_hotfix_object_about(object);
+	write_object(&w, &whole.unit, "tun");
+	a = w.about;
 	assert_string_equal(a->name, "fix");
 	assert_string_equal(a->releases[0], "6.1.0-50-amd64");
 	assert_int_equal(a->nfunctions, 2);
-	assert_int_equal(a->functions[0].expects + a->functions[1].expects, 1);
+	assert_true(a->functions[0].expects && a->functions[1].expects);
+	assert_int_equal(a->functions[0].old.which, VMPOKE_WHICH_GLOBAL);
+	assert_int_equal(a->functions[1].old.which, VMPOKE_WHICH_GLOBAL);
 	assert_int_equal(a->nsymbols, 1);
 	assert_string_equal(a->symbols[0].name, "g");
 	assert_string_equal(a->symbols[0].where, "tun");
-	vp_hotfix_object_close(object);
-	vp_elf_object_close(elf);
-	free(image);
-	free(again);
+	assert_int_equal(a->symbols[0].which, VMPOKE_WHICH_MODULE);
+	drop_object(&w);
+	/* Exported by the kernel itself. */
+	write_object(&w, NULL, NULL);
+	assert_false(w.about->functions[0].expects);
+	assert_int_equal(w.about->symbols[0].which, VMPOKE_WHICH_GLOBAL);
+	drop_object(&w);
+	diff_drop(&whole);
 	forget();
 }
+
+static const struct vp_hotfix_function *replaced(const struct written *w, const char *name)
+{
+	for (size_t i = 0; i < w->about->nfunctions; i++)
+		if (!strcmp(w->about->functions[i].old.name, name))
+			return &w->about->functions[i];
+	fail_msg("%s is not replaced", name);
+	return NULL;
+}
+
+/* Static functions are told by their code, or by whom else the code before calls. */
+static void local_names_are_told_by_code(void **state)
+{
+	static const uint8_t per_cpu[FUNCTION_SIZE] = { 0x65, 0x8b, 0x34, 0x25, 0,   0,
+							0,    0,    0x90, 0x90, 0xc3 };
+	const struct vp_hotfix_name *n;
+	struct compiled whole;
+	struct written w;
+
+	(void)state;
+	/* h() is called, and stays the kernel's. */
+	diff_all_local = true;
+	make_two(&before, "h", plain, plain);
+	make_two(&after, "h", other, plain);
+	make_two(&code, "h", other, plain);
+	make_whole(&whole, plain, STB_LOCAL);
+	decide();
+	write_object(&w, &whole.unit, NULL);
+	assert_int_equal(replaced(&w, "f")->old.which, VMPOKE_WHICH_CODE);
+	assert_int_equal(w.about->nsymbols, 1);
+	n = &w.about->symbols[0];
+	assert_string_equal(n->name, "h");
+	assert_int_equal(n->which, VMPOKE_WHICH_USED);
+	assert_string_equal(n->use->function.name, "f");
+	assert_int_equal(n->use->function.which, VMPOKE_WHICH_GLOBAL); /* make_whole() */
+	assert_int_equal(n->use->offset, 6);
+	assert_int_equal(n->use->type, R_X86_64_PC32);
+	assert_int_equal(n->use->addend, -4);
+	assert_memory_equal(n->use->expected, replaced(&w, "f")->expected, VP_SHA256_SIZE);
+	drop_object(&w);
+	write_object(&w, NULL, NULL);
+	assert_int_equal(replaced(&w, "f")->old.which, VMPOKE_WHICH_ONLY);
+	assert_int_equal(w.about->nsymbols, 0);
+	drop_object(&w);
+	diff_drop(&whole);
+	forget();
+	/* h() is replaced, and its code holds a number that the compiler does not know. */
+	make_two(&before, "h", plain, plain);
+	make_two(&after, "h", plain, other);
+	make_two(&code, "h", plain, other);
+	make_whole(&whole, per_cpu, STB_LOCAL);
+	decide();
+	write_object(&w, &whole.unit, NULL);
+	n = &replaced(&w, "h")->old;
+	assert_int_equal(n->which, VMPOKE_WHICH_USED);
+	assert_string_equal(n->use->function.name, "f");
+	drop_object(&w);
+	diff_drop(&whole);
+	forget();
+	diff_all_local = false;
+}
+
+/* One name has one meaning in an object: two sources may use a global h(), not each its own. */
+static void two_sources_mean_one(void **state)
+{
+	const struct vp_emit_about about = { "fix", "1", "a test", "6.1", exported, NULL };
+	const struct vp_emit_source both[] = { { &keep, NULL }, { &keep, NULL } };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		void *image = NULL;
+		size_t len;
+
+		diff_all_local = i;
+		make_two(&before, "h", plain, plain);
+		make_two(&after, "h", other, plain);
+		make_two(&code, "h", other, plain);
+		decide();
+		assert_int_equal(vp_emit(both, 2, &about, &image, &len, &diff_err),
+				 i ? -EOPNOTSUPP : 0);
+		assert_int_equal(blockers.n, i);
+		if (i)
+			assert_non_null(strstr(diff_err.text, "h: two of the changed files"));
+		free(image);
+		forget();
+	}
+	diff_all_local = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(local_names_are_told_by_code),
+		cmocka_unit_test(two_sources_mean_one),
 		cmocka_unit_test(unchanged_functions_are_the_kernels),
 		cmocka_unit_test(nothing_is_kept_where_nothing_changes),
 		cmocka_unit_test(new_functions_go_along),

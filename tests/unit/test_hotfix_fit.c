@@ -4,6 +4,7 @@
 #include "hotfix_build.h"
 #include "linux_file.h"
 
+#include "hotfix/code.h"
 #include "hotfix/fit.h"
 #include "linux/file.h"
 
@@ -21,6 +22,7 @@ static uint8_t code[64], table[12], replacements[8];
 static unsigned int text, func, sec_table, sec_from;
 static struct vp_blockers blockers, untold;
 static struct vp_err err;
+static uint64_t found_at; /* the function that is replaced */
 
 static int setup(void **state)
 {
@@ -113,8 +115,10 @@ static int fit(bool of_file)
 	rc = of_file ? vp_hotfix_fit_open_file(file, object, &out, &blockers, &untold, &err)
 		     : vp_hotfix_fit_open(guest, object, NULL, &out, &blockers, &err);
 	assert_int_equal(!rc, out != NULL);
-	if (out)
+	if (out) {
 		assert_int_equal(vp_hotfix_link_size(out->link, VP_AREA_TEXT), 4096);
+		found_at = out->functions[0].start.v;
+	}
 	vp_hotfix_fit_close(out);
 	vp_hotfix_object_close(object);
 	vp_elf_object_close(elf);
@@ -195,6 +199,39 @@ static void test_functions(void **state)
 	begin("no_such");
 	refused(false, "function no_such: the guest's kernel has none");
 	refused(true, "function no_such: the guest's kernel has none: if a module has it");
+}
+
+/* Of three with one name: two local ones, told by their code, and a global one. */
+static void test_twins(void **state)
+{
+	(void)state;
+	vp_linux_free(guest);
+	lg_free(g);
+	g = lg_new(&(struct lg_opts){ .layout = LG_6_1, .twins = true });
+	assert_int_equal(vp_linux_open(&g->target, NULL, &guest, NULL), 0);
+	*lg_image(g, LG_FUNC(1) + 12) = 0xf4;
+	begin("twin");
+	refused(false, "function twin is ambiguous");
+	expect_digest(begin("twin"), LG_FUNC(1));
+	refused(false, "function twin is ambiguous");
+	expect_digest(begin("twin"), LG_FUNC(1));
+	hotfix_function_where(&h, VMPOKE_WHICH_CODE, NULL, 0);
+	fits(false, 0);
+	assert_int_equal(found_at, g->text + LG_FUNC(1));
+	expect_digest(begin("twin"), LG_FUNC(1));
+	hotfix_function_where(&h, VMPOKE_WHICH_CODE, NULL, 0);
+	*lg_image(g, LG_FUNC(1) + 12) = 0xcc;
+	refused(false, "function twin: none of the 3 of that name has the code");
+	begin("twin");
+	hotfix_function_where(&h, VMPOKE_WHICH_GLOBAL, NULL, 0);
+	object_reloc(&h.o, text, 8, R_X86_64_PC32, outside("twin"), -4);
+	refused(false, "symbol twin is ambiguous");
+	begin("twin");
+	hotfix_function_where(&h, VMPOKE_WHICH_GLOBAL, NULL, 0);
+	object_reloc(&h.o, text, 8, R_X86_64_PC32, outside("twin"), -4);
+	hotfix_symbol(&h, "twin", VMPOKE_WHICH_GLOBAL, NULL, 0);
+	fits(false, 0);
+	assert_int_equal(found_at, g->text + LG_FUNC(2));
 }
 
 /* All that is wrong, not the first. */
@@ -279,9 +316,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_fits), TEST(test_another_kernel), TEST(test_functions),
-		TEST(test_all),	 TEST(test_range),	    TEST(test_alternatives),
-		TEST(test_code), TEST(test_rewritten_code),
+		TEST(test_fits),
+		TEST(test_another_kernel),
+		TEST(test_functions),
+		TEST(test_twins),
+		TEST(test_all),
+		TEST(test_range),
+		TEST(test_alternatives),
+		TEST(test_code),
+		TEST(test_rewritten_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

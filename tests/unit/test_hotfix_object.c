@@ -105,6 +105,45 @@ static void good_notes(void **state)
 	vp_hotfix_object_close(NULL);
 }
 
+/* How symbols are told by what stands in the kernel's code. */
+static void told_by_code(void **state)
+{
+	const struct vp_hotfix_about *a;
+	struct opened o;
+	struct vmpoke_use *use;
+
+	(void)state;
+	begin();
+	hotfix_good_info(&h);
+	memset(hotfix_function(&h, "twin", fixed, 0)->expected, 1, 32);
+	hotfix_function_where(&h, VMPOKE_WHICH_CODE, "tun", 0);
+	memset(hotfix_function(&h, "twin", fixed, 0)->expected, 2, 32);
+	hotfix_function_where(&h, VMPOKE_WHICH_CODE, "tun", 0);
+	hotfix_function(&h, "kern_path", fixed, 0)->which = VMPOKE_WHICH_GLOBAL;
+	hotfix_symbol(&h, "cache", VMPOKE_WHICH_USED, "tun", 2);
+	hotfix_use(&h, "other", R_X86_64_64);
+	use = hotfix_use(&h, "user", R_X86_64_PC32);
+	use->which = VMPOKE_WHICH_CODE;
+	use->offset = 6;
+	use->addend = -4;
+	use->expected[31] = 9;
+	assert_int_equal(open_it(&o), 0);
+	a = vp_hotfix_object_about(o.hotfix);
+	assert_int_equal(a->nfunctions, 3);
+	assert_ptr_equal(a->functions[1].old.expected, a->functions[1].expected);
+	assert_string_equal(a->functions[1].old.where, "tun");
+	assert_null(a->functions[2].old.expected);
+	assert_int_equal(a->functions[2].old.which, VMPOKE_WHICH_GLOBAL);
+	assert_int_equal(a->symbols[0].which, VMPOKE_WHICH_USED);
+	assert_string_equal(a->symbols[0].use->function.name, "user");
+	assert_int_equal(a->symbols[0].use->function.which, VMPOKE_WHICH_CODE);
+	assert_int_equal(a->symbols[0].use->function.expected[31], 9);
+	assert_int_equal(a->symbols[0].use->offset, 6);
+	assert_int_equal(a->symbols[0].use->type, R_X86_64_PC32);
+	assert_int_equal(a->symbols[0].use->addend, -4);
+	close_it(&o);
+}
+
 /* --- refusals ----------------------------------------------------------------------------- */
 
 static void refused_as(const char *why)
@@ -200,12 +239,18 @@ static void refused_records(void **state)
 	REFUSED("no code of this object", hotfix_function(&h, "two", fixed + 1, 0)); /* data */
 	REFUSED("unknown flags", hotfix_function(&h, "two", fixed, 0)->flags = 1);
 	REFUSED("a number is for", hotfix_function(&h, "two", fixed, 0)->number = 1);
-	REFUSED("unknown way", hotfix_function(&h, "two", fixed, 0)->which = 5);
+	REFUSED("unknown way", hotfix_function(&h, "two", fixed, 0)->which = 8);
 	REFUSED("a number is for", hotfix_function(&h, "two", fixed, 0)->which = VMPOKE_WHICH_NTH);
 	REFUSED("the place does not fit",
 		hotfix_function(&h, "two", fixed, 0)->which = VMPOKE_WHICH_FILE);
 	REFUSED("the place does not fit", hotfix_function(&h, "two", fixed, 0);
 		hotfix_function_where(&h, VMPOKE_WHICH_ONLY, "somewhere", 0));
+	REFUSED("the place does not fit", hotfix_function(&h, "two", fixed, 0);
+		hotfix_function_where(&h, VMPOKE_WHICH_GLOBAL, "somewhere", 0));
+	REFUSED("function two: told by code, which it lacks",
+		hotfix_function(&h, "two", fixed, 0)->which = VMPOKE_WHICH_CODE);
+	REFUSED("symbol two: only functions are told by code",
+		hotfix_symbol(&h, "two", VMPOKE_WHICH_CODE, NULL, 0));
 	REFUSED("odd relocation", object_reloc(&h.o, h.sec_functions, 24, R_X86_64_64, fixed, 0));
 	REFUSED("odd relocation", object_reloc(&h.o, h.sec_functions, 0, R_X86_64_64, fixed, 0));
 	REFUSED("odd relocation", object_reloc(&h.o, h.sec_functions, 16, R_X86_64_PC32, fixed, 0));
@@ -219,6 +264,15 @@ static void refused_records(void **state)
 		object_section(&h.o, ".vmpoke.more", SHF_ALLOC, "x", 2));
 	REFUSED("symbol two is told apart twice", hotfix_symbol(&h, "two", 2, NULL, 1);
 		hotfix_symbol(&h, "two", 2, NULL, 2));
+	REFUSED("there is no use 2 of it", hotfix_use(&h, "user", R_X86_64_64);
+		hotfix_symbol(&h, "two", VMPOKE_WHICH_USED, NULL, 2));
+	REFUSED("a number is for", hotfix_use(&h, "user", R_X86_64_64);
+		hotfix_symbol(&h, "two", VMPOKE_WHICH_USED, NULL, 0));
+	REFUSED("use 0 is of an unknown type", hotfix_use(&h, "user", R_X86_64_32));
+	REFUSED("use 0: its function cannot be told apart so",
+		hotfix_use(&h, "user", R_X86_64_64)->which = VMPOKE_WHICH_BESIDE);
+	REFUSED("a number is for", hotfix_use(&h, "user", R_X86_64_64)->which = VMPOKE_WHICH_USED);
+	REFUSED("use 0 has no name", hotfix_use(&h, "", R_X86_64_64));
 	REFUSED("unknown moment", hotfix_call(&h, 0, fixed));
 	REFUSED("unknown moment", hotfix_call(&h, 5, fixed));
 	REFUSED("unknown moment", hotfix_call(&h, 1, 0));
@@ -293,9 +347,10 @@ static void blockers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_notes),	   cmocka_unit_test(refused_infos),
-		cmocka_unit_test(refused_records), cmocka_unit_test(refused_sizes),
-		cmocka_unit_test(all_of_them),	   cmocka_unit_test(blockers),
+		cmocka_unit_test(good_notes),	 cmocka_unit_test(told_by_code),
+		cmocka_unit_test(refused_infos), cmocka_unit_test(refused_records),
+		cmocka_unit_test(refused_sizes), cmocka_unit_test(all_of_them),
+		cmocka_unit_test(blockers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

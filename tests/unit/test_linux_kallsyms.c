@@ -44,6 +44,8 @@ static void layouts(void **state)
 
 			lg_symbol(g, s, &want);
 			assert_string_equal(k.names + k.entries[s].name, want.name);
+			assert_int_equal(k.entries[s].global,
+					 want.name[-1] >= 'A' && want.name[-1] <= 'Z');
 			assert_int_equal(addr >> 31 ? addr + opts.slide : addr, want.addr.v);
 		}
 		vp_kallsyms_free(&k);

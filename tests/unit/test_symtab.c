@@ -376,6 +376,42 @@ static void made(void **state)
 	vp_symtab_free(t);
 }
 
+/* Of several with one name the global one, if it is one; also when tables are put together. */
+static void global(void **state)
+{
+	static const struct vp_symbol some[] = {
+		{ "path", VP_GVA(0x30) },  { "path", VP_GVA(0x10) }, { "two", VP_GVA(0x40) },
+		{ "two", VP_GVA(0x50) },   { "own", VP_GVA(0x60) },  { "alias", VP_GVA(0x70) },
+		{ "alias", VP_GVA(0x70) },
+	};
+	static const bool is[] = { false, true, true, true, false, true, true };
+	static const struct vp_symbol more[] = { { "path", VP_GVA(0x100) } };
+	struct vp_symtab *a, *b, *both, *aliases;
+	vp_gva at;
+
+	(void)state;
+	assert_int_equal(vp_symtab_make_global(some, is, 7, &a, NULL), 0);
+	assert_int_equal(vp_symtab_make(more, 1, &b, NULL), 0);
+	assert_int_equal(vp_symtab_make_global(more, is + 1, 1, &aliases, NULL), 0);
+	assert_int_equal(vp_symtab_merge(a, b, aliases, &both, NULL), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct vp_symtab *t = i ? both : a;
+
+		assert_int_equal(vp_symtab_find(t, "path", &at, NULL), -EEXIST);
+		assert_int_equal(vp_symtab_find_global(t, "path", &at, NULL), 0);
+		assert_int_equal(at.v, 0x10);
+		assert_int_equal(vp_symtab_find_global(t, "two", &at, NULL), -EEXIST);
+		assert_int_equal(vp_symtab_find_global(t, "own", &at, NULL), -ENOENT);
+		assert_int_equal(vp_symtab_find_global(t, "none", &at, NULL), -ENOENT);
+		assert_int_equal(vp_symtab_find_global(t, "alias", &at, NULL), 0);
+		assert_int_equal(at.v, 0x70);
+	}
+	assert_int_equal(vp_symtab_find_global(b, "path", &at, NULL), -ENOENT);
+	vp_symtab_free(a);
+	vp_symtab_free(b);
+	vp_symtab_free(both);
+}
+
 /* Two tables in one: as if it had been made of all symbols at once; aliases are only found. */
 static void merged(void **state)
 {
@@ -437,6 +473,7 @@ int main(void)
 		cmocka_unit_test(shared_long_name),
 		cmocka_unit_test(against_linear_search),
 		cmocka_unit_test(made),
+		cmocka_unit_test(global),
 		cmocka_unit_test(merged),
 	};
 
