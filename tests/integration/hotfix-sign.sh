@@ -149,8 +149,10 @@ says 3 "none of minisign" "${apply[@]}" fix.o
 head -c 5000 /dev/zero >fix.o.minisig
 says 7 "more than 4096 bytes" "${apply[@]}" fix.o
 rm fix.o.minisig && mkdir fix.o.minisig
-says 7 "fix.o.minisig: Is a directory" "${apply[@]}" fix.o
-rmdir fix.o.minisig
+says 7 "fix.o.minisig is no file" "${apply[@]}" fix.o
+rmdir fix.o.minisig && mkfifo fix.o.minisig
+says 7 "fix.o.minisig is no file" timeout 20 "${apply[@]}" fix.o
+rm fix.o.minisig
 head -c -3 embedded.o >fix.o
 says 3 "it is not signed" "${apply[@]}" fix.o
 sed '$s/ 0/ 9/' embedded.o >fix.o
