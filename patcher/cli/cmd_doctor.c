@@ -182,8 +182,8 @@ static const char *missing_of(const struct vp_preload_domain *d, struct vp_err *
 	if (!d->has_library)
 		return "it is not started with " VP_PRELOAD_LIBRARY
 		       ": see docs/preload.md for its XML";
-	if (access(d->it.library, R_OK)) {
-		snprintf(what->text, sizeof(what->text), "%s", d->it.library);
+	if (access(d->it.preloaded, R_OK)) {
+		snprintf(what->text, sizeof(what->text), "%s", d->it.preloaded);
 		return "the library is not there";
 	}
 	if (!d->it.runs)
@@ -214,14 +214,14 @@ static int diagnose_domain(const char *target, bool json)
 		return vp_cmd_fail("doctor", vp_exit_code_of_open(rc), "%s", what.text);
 	missing = missing_of(&d, &what);
 	if (json) {
-		json_t *out = json_pack("{sb ss ss ss ss}", "ok", !missing, "library", d.it.library,
-					"socket", d.socket, "missing", missing ? missing : "",
-					"why", what.text);
+		json_t *out = json_pack("{sb ss ss ss ss}", "ok", !missing, "library",
+					d.it.preloaded, "socket", d.socket, "missing",
+					missing ? missing : "", "why", what.text);
 
 		vp_client_print(out);
 		json_decref(out);
 	} else {
-		printf("library      %s\n", or_none(d.it.library));
+		printf("library      %s\n", or_none(d.it.preloaded));
 		printf("socket       %s\n", or_none(d.socket));
 		printf("missing      %s%s%s\n", missing ? missing : "nothing",
 		       *what.text ? ": " : "", what.text);

@@ -19,7 +19,7 @@ int vp_preload_look(const char *target, unsigned int timeout_ms, struct vp_prelo
 		return 1;
 	rc = vp_libvirt_preload(uri, name, timeout_ms, &d->it, err);
 	free(uri);
-	d->has_library = !rc && strstr(d->it.library, VP_PRELOAD_LIBRARY);
+	d->has_library = !rc && strstr(d->it.preloaded, VP_PRELOAD_LIBRARY);
 	if (d->has_library && *d->it.socket)
 		snprintf(d->socket, sizeof(d->socket), "%s", d->it.socket);
 	else if (d->has_library)

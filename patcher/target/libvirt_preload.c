@@ -60,7 +60,7 @@ int vp_libvirt_preload(const char *uri, const char *name, unsigned int timeout_m
 		return rc;
 	*out = (struct vp_libvirt_preload){ .runs = vp_libvirt_state(j->state) != VP_QEMU_OFF };
 	snprintf(out->uuid, sizeof(out->uuid), "%s", (const char *)j->bytes);
-	find_env(j->reply, "LD_PRELOAD", out->library, sizeof(out->library));
+	find_env(j->reply, "LD_PRELOAD", out->preloaded, sizeof(out->preloaded));
 	find_env(j->reply, "VMPOKE_SOCKET", out->socket, sizeof(out->socket));
 	vp_libvirt_free(j);
 	return 0;

@@ -8,8 +8,8 @@
 struct vp_libvirt_preload {
 	char uuid[40];
 	bool runs;
-	char library[256]; /* $LD_PRELOAD of its QEMU; "": none is set */
-	char socket[256];  /* $VMPOKE_SOCKET, likewise */
+	char preloaded[256]; /* $LD_PRELOAD of its QEMU; "": none is set */
+	char socket[256];    /* $VMPOKE_SOCKET, likewise */
 };
 
 /*
